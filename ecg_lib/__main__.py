@@ -1,0 +1,43 @@
+"""The command line: `python -m ecg_lib prepare | ask`; the library underneath is the notebooks'."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ecg_lib import cli_ask, cli_prepare
+from ecg_lib.errors import EcgLibError
+
+EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
+130 interrupted. The paper's tables and figures come from `make paper`, not from here."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser with all its verbs."""
+    top = argparse.ArgumentParser(
+        prog="python -m ecg_lib", epilog=EPILOG,
+        description="De-biased multimodal electrocardiogram analysis: read ECGs, ask about them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in (cli_prepare, cli_ask):
+        verb.add_to(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except (EcgLibError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

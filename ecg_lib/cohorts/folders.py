@@ -1,0 +1,35 @@
+"""Find a data set on disk by a file that only it has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ecg_lib.errors import DataError
+
+DEPTH = 2  # a data root holds cohorts, PhysioNet's archives often one folder more
+
+
+def locate(root: str | os.PathLike, signature: str, what: str) -> Path:
+    """Folder at or up to two levels below `root` that holds `signature` (a name or glob pattern).
+
+    Raises
+    ------
+    DataError
+        `root` does not exist, nothing below it has the signature, or several folders have it.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{what}: folder {root} does not exist: give the folder with {signature}")
+    for depth in range(DEPTH + 1):
+        levels = len(Path(signature).parts)
+        hits = sorted(root.glob("*/" * depth + signature))
+        folders = sorted({hit.parents[levels - 1] for hit in hits})
+        if len(folders) > 1:
+            raise DataError(f"{what}: {signature} is in {folders[0]} and {folders[1]}: name one")
+        if folders:
+            return folders[0]
+    raise DataError(
+        f"{what}: no {signature} in {root} or up to {DEPTH} folders below: "
+        "give the folder of the unpacked data set"
+    )

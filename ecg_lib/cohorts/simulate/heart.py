@@ -1,0 +1,211 @@
+"""The heart's waves: the normal beat, changed by each finding in proportion to its grade.
+
+A beat is a sum of Gaussian waves, each a vector in Frank's frame (mV), a time from the R peak and
+a rising and a falling width (s): McSharry et al., IEEE Trans Biomed Eng 50 (2003) 289-294, in three
+dimensions as in Sameni et al., EURASIP J Adv Signal Process (2007) 43407.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecg_lib.cohorts.simulate.leadfield import EIGHT, patient_vectors, rotation
+from ecg_lib.cohorts.simulate.patients import Visit
+from ecg_lib.cohorts.simulate.rhythm import KINDS
+from ecg_lib.cohorts.simulate.tables import Change, population, waves
+
+PREMATURE = {"S": "PAC", "V": "PVC", "A": "PRC(S)"}  # kind of beat: the finding it comes with
+
+
+@dataclass(frozen=True)
+class Constitution:
+    """What stays the same over a patient's ECGs."""
+
+    electrodes: np.ndarray  # (9, 3) lead vectors
+    frontal: float  # degrees
+    tilt: tuple[float, float]
+    gain: np.ndarray  # (S, 1) of each wave
+    offset: np.ndarray  # (S, 3) mV
+    residue: np.ndarray  # (9, S): part of a wave that is no dipole, share of its length
+    widths: np.ndarray  # (S, 1)
+    pr: float  # place within the range of PR intervals, 0..1
+    t_at: float
+    t_rise: float
+    t_fall: float
+    left_beats: bool  # premature beats come from the left ventricle
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Waves of the usual beat and of premature ones: K kinds, S slots, eight leads.
+
+    weights (K, 8, S) mV; at (K, S) s; sd (K, S, 2) s, after the recorder's low-pass filter.
+    """
+
+    weights: np.ndarray
+    at: np.ndarray
+    sd: np.ndarray
+    pr: float  # s from P onset to QRS onset, as drawn
+    p_onset: float  # s before R
+    p_duration: float  # s
+
+
+def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Constitution:
+    """Draw a patient's body and normal beat (`constitution` of population.yaml)."""
+    table, wave = population()["constitution"], waves()
+    n, group = len(wave.slots), wave.group
+    health = "abnormal" if diseased else "normal"
+    mean, sd = table["frontal_deg"][health]
+    log = table["wave_log_sd"] * rng.standard_normal(n)
+    overall = table["qrs_log_sd"] * rng.standard_normal()
+    log[group["qrs"]] = 0.6 * log[group["qrs"]] + overall
+    log[group["t"]] += 0.45 * overall + table["t_log_sd"] * rng.standard_normal()
+    if sex == "F":
+        log += np.log(table["female_gain"])
+    offset = table["vector_mv"] * rng.standard_normal((n, 3))
+    offset[group["p"]] *= 0.3
+    offset[[wave.slots.index(s) for s in ("q0", "q6", "spike")]] = 0
+    offset[wave.slots.index("st")] *= 0.35
+    share = rng.uniform(*table["residue"])
+    widths = np.exp(0.09 * rng.standard_normal() + 0.06 * rng.standard_normal(n))
+    widths[group["qrs"]] *= table["broader"][health]
+    return Constitution(
+        electrodes=patient_vectors(rng, table),
+        frontal=mean + sd * rng.standard_normal(),
+        tilt=tuple(table["tilt_deg"] * rng.standard_normal(2)),
+        gain=np.exp(log)[:, None],
+        offset=offset,
+        residue=share * rng.standard_normal((9, n)),
+        widths=widths[:, None],
+        pr=rng.random(),
+        t_at=rng.random(),
+        t_rise=rng.random(),
+        t_fall=rng.random(),
+        left_beats=bool(rng.random() < 0.5),
+    )
+
+
+def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> Heartbeat:
+    """Waves of one ECG's beats.
+
+    Parameters
+    ----------
+    rr : mean RR interval, s; the T wave comes earlier at higher rates (RR ** rr_power)
+    low_pass : cut-off of the recorder, Hz. A Gaussian filter only widens Gaussian waves
+        (variances add, areas stay), so it costs nothing and has no edge effects.
+    """
+    wave = waves()
+    timing, slots = wave.timing, wave.slots
+    p, qrs = wave.group["p"], wave.group["qrs"]
+    mv, at = wave.mv * body.gain + body.offset, wave.at.copy()
+    sd = wave.sd * body.widths
+    t = slots.index("t")
+    sd[t] = _within(timing["t_rise_ms"], body.t_rise), _within(timing["t_fall_ms"], body.t_fall)
+    squeeze, shift, pr = wave.squeeze, 0.0, _within(timing["pr_ms"], body.pr)
+    pr *= 0.75 + 0.25 * min(rr / 0.85, 1.1)  # shorter at high rates
+    for code, grade in _changes(visit):
+        change = wave.changes[code]
+        strength = grade
+        if change.injury is not None:
+            stage = wave.stages[visit.stage or "old"]
+            strength = grade * stage["qrs"]
+            injury = (0.5 + 0.5 * grade) * change.injury
+            mv[slots.index("st")] += stage["st"] * injury
+            mv[t] += stage["t"] * injury
+        apply_change(change, strength, mv, at, sd)
+        if np.isfinite(change.squeeze):
+            squeeze += grade * (change.squeeze - squeeze)
+        shift += grade * change.t_delay
+        if change.pr is not None:
+            pr = change.pr[0] + (change.pr[1] - change.pr[0]) * grade
+    at[qrs] *= squeeze
+    sd[qrs] *= squeeze
+    at[t] = (_within(timing["t_at_ms"], body.t_at) + shift + at[t] - wave.at[t]) * (
+        rr ** timing["rr_power"]
+    )
+    sd[t] *= 0.5 + 0.5 * rr ** timing["rr_power"]
+    onset = qrs_onset(mv, at, sd, qrs)
+    gap, half = timing["p_gap_ms"] / 1000, 2.0 * sd[p, 0]
+    p_onset = onset - pr
+    at[p] = p_onset + half[0], p_onset + half[0] + gap
+    p_duration = gap + half[0] + half[1]
+
+    kinds = [(mv, at, sd)] + [_premature(kind, visit, body, mv, at, sd) for kind in KINDS[1:]]
+    mvs, ats, sds = (np.stack(x) for x in zip(*kinds, strict=True))
+    weights = _project(mvs, body)
+    filtered = np.sqrt(sds**2 + (np.sqrt(np.log(2)) / (2 * np.pi * low_pass)) ** 2)
+    weights *= (sds.sum(-1) / filtered.sum(-1))[:, None, :]
+    return Heartbeat(weights, ats, filtered, pr, p_onset, p_duration)
+
+
+def apply_change(
+    change: Change, grade: float, mv: np.ndarray, at: np.ndarray, sd: np.ndarray
+) -> None:
+    """Change mv (S, 3), at (S,) and sd (S, 2) in place by a finding of the given grade 0..1."""
+    mv[change.has_to] *= 1 - grade
+    mv += grade * (change.to + change.add)
+    mv *= 1 + grade * (change.times - 1)
+    if change.moved.any():
+        at[change.moved] += grade * (change.at - at)[change.moved]
+    if change.widened.any():
+        sd[change.widened] += grade * (change.sd - sd)[change.widened]
+
+
+def qrs_onset(mv: np.ndarray, at: np.ndarray, sd: np.ndarray, qrs: np.ndarray) -> float:
+    """Time (s) at which the earliest QRS wave of some size begins, two widths before its peak."""
+    size = np.abs(mv[qrs]).sum(-1)
+    size[0] = 0  # the pacing spike
+    return float((at[qrs] - 2.0 * sd[qrs, 0])[size > 0.06].min())
+
+
+def _changes(visit: Visit) -> list[tuple[str, float]]:
+    """Rows of waves.yaml that apply, in the order of that table."""
+    found = {**visit.modifiers, **visit.findings}
+    if {"AFIB", "AFLT"} & set(found):
+        found["no_p"] = 1.0
+    for premature in ("PVC", "PAC"):
+        found.pop(premature, None)
+    return [(code, found[code]) for code in waves().changes if code in found]
+
+
+def _premature(
+    kind: str, visit: Visit, body: Constitution, mv: np.ndarray, at: np.ndarray, sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Waves of a premature beat: another P (S), another QRS (V), or a broad QRS after a P (A)."""
+    if PREMATURE[kind] not in visit.findings:
+        return mv, at, sd  # never used
+    mv, at, sd = mv.copy(), at.copy(), sd.copy()
+    wave = waves()
+    if kind == "S":
+        apply_change(wave.changes["PAC"], 0.9, mv, at, sd)
+        return mv, at, sd
+    code, grade = ("PVC", 0.95) if kind == "V" else ("CRBBB", 1.0)
+    before = mv.copy()
+    apply_change(wave.changes[code], grade, mv, at, sd)
+    if kind == "V":
+        changed = wave.changes[code].has_to
+        mv[changed] *= body.gain[changed]
+        if body.left_beats:
+            mv[changed] *= np.array([-1.0, 1.0, -0.75])
+        mv[wave.slots.index("spike")] = 0
+    else:
+        mv[wave.group["p"]] = 0.5 * before[wave.group["p"]]
+    return mv, at, sd
+
+
+def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
+    """Lead weights (K, 8, S) of wave vectors (K, S, 3), through the electrodes."""
+    turned = mv @ rotation(body.frontal, body.tilt).T
+    length = np.sqrt((turned**2).sum(-1))
+    scale = np.sqrt((body.electrodes**2).sum(-1))
+    potentials = np.einsum("ec,ksc->kes", body.electrodes, turned)
+    potentials += body.residue * scale[:, None] * length[:, None, :]
+    weights = np.einsum("le,kes->kls", EIGHT, potentials)
+    weights[:, 2:] *= waves().chest
+    return weights
+
+
+def _within(limits: list[float], place: float) -> float:
+    return (limits[0] + (limits[1] - limits[0]) * place) / 1000

@@ -1,0 +1,84 @@
+"""Read one WFDB record (.hea with .dat or .mat) as plain arrays in mV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import wfdb
+
+from ecg_lib.errors import BadRecord
+
+_MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "v": 1e3}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as its file has it: `signal` (n, T) in mV, lead `names`, `fs` in Hz."""
+
+    signal: np.ndarray
+    names: list[str]
+    fs: float
+    comments: list[str]  # the header's lines that start with #, without it
+
+
+def read_wfdb(stem: Path) -> Recording:
+    """Read the record of a path without suffix.
+
+    Raises
+    ------
+    BadRecord
+        No header, header without a signal file, signal file cut short, unknown unit.
+    """
+    header = stem.with_name(stem.name + ".hea")
+    if not header.is_file():
+        raise BadRecord("no header file")
+    try:
+        head = wfdb.rdheader(str(stem))
+    except Exception as error:  # whatever wfdb meets in a damaged header
+        raise BadRecord("header cannot be read") from error
+    for name in sorted(set(head.file_name or [])):
+        if not (stem.parent / name).is_file():
+            raise BadRecord(f"header without its {Path(name).suffix} file")
+    if not head.n_sig or not head.file_name:
+        raise BadRecord("header lists no signal")
+    try:
+        record = wfdb.rdrecord(str(stem), return_res=64)
+    except Exception as error:  # as above
+        raise BadRecord(f"{Path(head.file_name[0]).suffix} file truncated or corrupt") from error
+    signal = record.p_signal.T
+    if head.sig_len and signal.shape[-1] < head.sig_len:
+        raise BadRecord(f"{Path(head.file_name[0]).suffix} file truncated or corrupt")
+    scale = [_MV_PER.get(str(unit).strip().lower()) for unit in record.units]
+    if None in scale:
+        raise BadRecord(f"unit {record.units[scale.index(None)]!r} is not a voltage")
+    signal = signal * np.asarray(scale)[:, None]
+    return Recording(signal, list(record.sig_name), float(record.fs), list(record.comments))
+
+
+def comment_value(comments: list[str], field: str) -> str:
+    """Value of a `field: value` comment line, whatever its case; "" if there is none."""
+    for line in comments:
+        name, colon, value = line.strip().strip("#").partition(":")
+        if colon and name.strip().strip("<>").lower() == field.lower():
+            return value.strip()
+    return ""
+
+
+def age_of(text: str) -> float:
+    """Years from a header's or table's text; ">89" counts as 90, anything else unknown as NaN."""
+    text = str(text).strip()
+    if text.startswith(">"):
+        return float(text[1:]) + 1
+    try:
+        age = float(text)
+    except ValueError:
+        return float("nan")
+    return age if 0 <= age <= 120 else float("nan")
+
+
+def sex_of(text: str) -> str:
+    """F or M from "Female", "f", "MALE" ...; "" where unknown."""
+    initial = str(text).strip()[:1].upper()
+    return initial if initial in ("F", "M") else ""

@@ -1,0 +1,284 @@
+"""A profile becomes one typed, validated, read-only configuration.
+
+`conf/` holds the profiles; Hydra composes one of them into `params.yaml`; everything else in the
+project receives the dataclasses below. The reasons for the values stand in `conf/config.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ecg_lib import paths
+from ecg_lib.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Where ECGs come from: a simulated cohort or a folder of real ones."""
+
+    source: str = "simulated"  # a name known to ecg_lib.cohorts.prepare
+    title: str = "Simulated"  # the row's name in tables
+    patients: int = 0  # simulated only: number of patients
+    noise: float = 1.0  # simulated only: noise amplitude, 1 = as in clinical ECGs
+    seed: int = 0  # simulated only: added to the profile's seed
+    split: str = ""  # evaluate on this split only; "" = every ECG
+
+    @property
+    def folder(self) -> str:
+        """Name of the prepared store; cohorts of one title share one store."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Data:
+    root: str | None = None  # folder that holds the source data sets; null for simulated ECGs
+    workers: int = 1
+    pretraining: Cohort = field(default_factory=Cohort)  # ECG-report pairs for the encoder
+    questions: Cohort = field(default_factory=Cohort)  # ECGs that questions are asked about
+    zero_shot: list[Cohort] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Signal:
+    normalisation: str = "lead_minmax"  # lead_minmax | record_minmax | mv
+    resampler: str = "fft"  # fft | polyphase
+
+
+@dataclass(frozen=True)
+class Questions:
+    built: bool = True  # build questions from the cohort's labels
+    ecgqa: bool = False  # and/or read ECG-QA's own rows where their ECGs are at hand
+    templates: list[int] = field(default_factory=list)  # ECG-QA template ids to build; [] = all
+    confounding: float = 1.0  # 0 = question and ECG independent, 1 = as strong as in Table 1
+    per_answer: int = 24  # rows per question and answer in train
+    per_answer_test: int = 8  # ... in valid, dev and test
+
+
+@dataclass(frozen=True)
+class Encoder:
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp: int = 3072
+    patch: int = 10  # samples per patch; 4 must divide 1000 / patch (equation 5)
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    name_or_path: str | None = None  # hub id or folder; null trains a small one from scratch
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    vocabulary: int = 1000
+    max_tokens: int = 64
+    trainable: bool = True
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    width: int = 256  # of the shared embedding
+    temperature: float = 0.07  # initial; learnable
+    bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Llm:
+    name_or_path: str | None = None  # hub id or folder; null pretrains a tiny Llama here
+    title: str = "tiny LLM"
+    dtype: str = "float32"
+    gradient_checkpointing: bool = False
+    width: int = 96
+    depth: int = 3
+    heads: int = 4
+    vocabulary: int = 1500
+    rows: int = 60000  # reading-comprehension turns seen in pretraining
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    disturb: float = 0.5  # share of questions whose words are disturbed in pretraining
+    reading_gate: float = 0.9  # minimum reading accuracy on held-out wordings
+    bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Lora:
+    r: int = 8
+    alpha: int = 16
+    dropout: float = 0.1
+    target_modules: list[str] = field(default_factory=lambda: ["q_proj", "k_proj"])
+
+
+@dataclass(frozen=True)
+class Stage:
+    epochs: int = 6
+    learning_rate: float = 1e-4
+    learning_rate_alone: float | None = None  # of an arm without the stage before; null = the same
+    batch_size: int = 64
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    max_rows: int | None = None  # null = all
+    bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    batch_size: int = 128
+    max_new_tokens: int = 32
+    max_rows: int | None = None  # stratified by question type; null = all
+    resamples: int = 1000  # bootstrap
+    min_positives: int = 10  # fewer: n/a
+    zero_shot_prompt: str = "Does this ECG reveal any signs of {label}?"
+
+
+@dataclass(frozen=True)
+class Config:
+    profile: str = "demo"
+    label: str = "simulated cohort, tiny LLM"  # printed beside each of our numbers
+    seed: int = 42
+    threads: int | None = None  # CPU threads of torch; null = all
+    data: Data = field(default_factory=Data)
+    signal: Signal = field(default_factory=Signal)
+    questions: Questions = field(default_factory=Questions)
+    encoder: Encoder = field(default_factory=Encoder)
+    text_encoder: TextEncoder = field(default_factory=TextEncoder)
+    contrastive: Contrastive = field(default_factory=Contrastive)
+    llm: Llm = field(default_factory=Llm)
+    lora: Lora = field(default_factory=Lora)
+    stage1: Stage = field(default_factory=Stage)
+    stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested dictionaries, as in params.yaml."""
+        return asdict(self)
+
+
+def load_config(params: str | Path = paths.PARAMS) -> Config:
+    """Read a composed profile (params.yaml).
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, or a field is unknown, of the wrong type or impossible.
+    """
+    path = Path(params)
+    path = path if path.is_absolute() else paths.ROOT / path
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; compose it with `make params PROFILE=demo`")
+    return from_mapping(OmegaConf.load(path), where=path.name)
+
+
+def from_mapping(values: Any, where: str = "params") -> Config:
+    """Validate nested mappings into a Config; `where` names their origin in errors."""
+    try:
+        schema = OmegaConf.structured(Config)
+        _thaw(schema)  # frozen dataclasses become read-only nodes; the result is frozen again
+        config = OmegaConf.to_object(OmegaConf.merge(schema, values))
+    except OmegaConfBaseException as error:
+        field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
+        raise ConfigError(f"{where}: {field}{str(error).splitlines()[0]}") from error
+    _check(config, where)
+    return config
+
+
+def _thaw(node: Any) -> None:
+    if OmegaConf.is_config(node):
+        OmegaConf.set_readonly(node, False)
+        for key in range(len(node)) if OmegaConf.is_list(node) else node:
+            _thaw(node._get_node(key))
+
+
+def _check(config: Config, where: str) -> None:
+    tokens, rest = divmod(1000, config.encoder.patch)
+    if rest or tokens % 4:
+        raise ConfigError(
+            f"{where}: encoder.patch is {config.encoder.patch}; it must divide 1000 into a "
+            "multiple of 4 tokens (equation 5): 1, 2, 5, 10, 25, 50, 125 or 250"
+        )
+    if config.encoder.width % config.encoder.heads or config.encoder.width % 4:
+        raise ConfigError(f"{where}: encoder.width must be divisible by 4 and by encoder.heads")
+    if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
+        raise ConfigError(f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
+                          "choose lead_minmax, record_minmax or mv")
+    if config.signal.resampler not in ("fft", "polyphase"):
+        raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
+    if not 0 <= config.questions.confounding <= 1:
+        raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
+    if not (config.questions.built or config.questions.ecgqa):
+        raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
+    if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
+        raise ConfigError(
+            f"{where}: data.root is empty; name the folder of your data sets, e.g. "
+            f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
+        )
+
+
+def compose_values(profile: str = "demo", overrides: list[str] | None = None) -> DictConfig:
+    """Compose a profile of `conf/` with Hydra, as `dvc exp run -S profile=...` does; unvalidated.
+
+    Raises
+    ------
+    ConfigError
+        There is no such profile, or an override names no field.
+    """
+    from hydra import compose as hydra_compose  # 1 s to import, needed only here
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    known = sorted(path.stem for path in (paths.CONF / "profile").glob("*.yaml"))
+    if profile not in known:
+        raise ConfigError(f"conf/profile: no profile {profile!r}; choose {', '.join(known)}")
+    try:
+        with initialize_config_dir(str(paths.CONF), version_base=None):
+            return hydra_compose("config", overrides=[f"profile={profile}", *(overrides or [])])
+    except HydraException as error:
+        raise ConfigError(f"conf/: {str(error).splitlines()[0]}") from error
+
+
+def compose(profile: str = "demo", overrides: list[str] | None = None) -> Config:
+    """Compose and validate a profile."""
+    return from_mapping(compose_values(profile, overrides), where=f"profile {profile}")
+
+
+def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
+    """Write params.yaml atomically, just as `dvc exp run` would; return whether it changed."""
+    text = OmegaConf.to_yaml(values, resolve=True)
+    if path.is_file() and path.read_text() == text:
+        return False
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+    return True
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m ecg_lib.config PROFILE [KEY=VALUE ...]` writes params.yaml."""
+    parser = argparse.ArgumentParser(prog="python -m ecg_lib.config", description=main.__doc__)
+    parser.add_argument("profile", help="a file of conf/profile, e.g. demo")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. data.root=/data")
+    options = parser.parse_args(arguments)
+    try:
+        values = compose_values(options.profile, options.overrides)
+        from_mapping(values, where=f"profile {options.profile}")
+        changed = write_params(values)
+    except ConfigError as error:
+        parser.exit(2, f"error: {error}\n")
+    print(f"params.yaml: profile {options.profile}{'' if changed else ' (unchanged)'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Let a model answer question rows: closed answers are scored, open ones generated greedily."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ecg_lib.features import EcgTokens
+from ecg_lib.models.ecg_llm import EcgLlm
+from ecg_lib.models.processor import EcgLlmProcessor
+
+
+def _batches(prompts: list[list[int]], batch_size: int, title: str):
+    """Indices of prompts in batches of similar length."""
+    order = np.argsort([len(p) for p in prompts], kind="stable")
+    for start in tqdm(range(0, len(order), batch_size), desc=title, leave=False):
+        yield order[start: start + batch_size].tolist()
+
+
+def _inputs(model: EcgLlm, processor: EcgLlmProcessor, prompts: list[list[int]],
+            ecgs: list[list[str]], tokens: EcgTokens) -> dict[str, Tensor]:
+    batch = processor.prompts(prompts)
+    batch["ecg_tokens"] = tokens.get([e for row in ecgs for e in row])
+    return {name: value.to(model.device) for name, value in batch.items()}
+
+
+def first_token_scores(logits: Tensor, processor: EcgLlmProcessor) -> tuple[Tensor, Tensor]:
+    """(B, V) logits -> P(yes) and the closed answer (0 yes, 1 no, 2 not sure) of each row.
+
+    P(yes) is normalised over the first tokens of yes and no, in all their spellings.
+    """
+    yes, no = processor.yes_no_ids()
+    unsure = [i for i in processor.verbaliser("not sure") if i not in yes + no]
+    scores = torch.stack([logits[:, ids].float().logsumexp(-1) if ids else
+                          torch.full_like(logits[:, 0], -torch.inf, dtype=torch.float)
+                          for ids in (yes, no, unsure)], dim=-1)  # (B, 3)
+    return scores[:, :2].softmax(-1)[:, 0], scores.argmax(-1)
+
+
+@torch.no_grad()
+def score_yes(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
+              ecgs: list[list[str]], tokens: EcgTokens,
+              batch_size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """One forward pass a batch: P(yes) and closed answer of each question."""
+    prompts = [processor.prompt_ids(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
+    p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
+    for rows in _batches(prompts, batch_size, "score"):
+        inputs = _inputs(model, processor, [prompts[i] for i in rows], [ecgs[i] for i in rows],
+                         tokens)
+        p, c = first_token_scores(model(**inputs).logits, processor)
+        p_yes[rows], choice[rows] = p.cpu().numpy(), c.cpu().numpy()
+    return p_yes, choice
+
+
+@torch.no_grad()
+def generate_answers(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
+                     ecgs: list[list[str]], tokens: EcgTokens, max_new_tokens: int = 32,
+                     batch_size: int = 128) -> list[str]:
+    """Greedy answers, in batches of similar length."""
+    prompts = [processor.prompt_ids(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
+    answers = [""] * len(prompts)
+    for rows in _batches(prompts, batch_size, "generate"):
+        inputs = _inputs(model, processor, [prompts[i] for i in rows], [ecgs[i] for i in rows],
+                         tokens)
+        new = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False,
+                             pad_token_id=processor.pad_id,
+                             eos_token_id=processor.tokenizer.eos_token_id)
+        texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
+        for row, text in zip(rows, texts, strict=True):
+            answers[row] = text.strip()
+    return answers
+
+
+CLOSED = np.array(["yes", "no", "not sure"])
+
+
+def answer_rows(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
+                batch_size: int = 128, max_new_tokens: int = 32) -> pd.DataFrame:
+    """Answer question rows.
+
+    Returns
+    -------
+    DataFrame indexed as `rows`: prediction (text) and p_yes (NaN for open questions).
+    """
+    result = pd.DataFrame({"prediction": "", "p_yes": np.nan}, index=rows.index)
+    verify = rows["question_type"].str.endswith("verify").to_numpy()
+    for closed in (True, False):
+        part = rows[verify == closed]
+        if part.empty:
+            continue
+        questions, ecgs = part["question"].tolist(), [list(e) for e in part["ecg_id"]]
+        if closed:
+            p_yes, choice = score_yes(model, processor, questions, ecgs, tokens, batch_size)
+            result.loc[part.index, "p_yes"] = p_yes
+            result.loc[part.index, "prediction"] = CLOSED[choice]
+        else:
+            result.loc[part.index, "prediction"] = generate_answers(
+                model, processor, questions, ecgs, tokens, max_new_tokens, batch_size)
+    return result

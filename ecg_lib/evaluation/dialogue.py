@@ -1,0 +1,171 @@
+"""A dialogue about ECGs as in the paper's Figure 4, with the truth beside every answer."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from peft import PeftModel
+
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.answering import generate_answers
+from ecg_lib.features import EcgTokens
+from ecg_lib.models.ecg_llm import EcgLlm
+from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.questions.draw import Pool
+from ecg_lib.questions.templates import Question, load_templates
+from ecg_lib.questions.texts import load_glossary
+from ecg_lib.questions.truth import answer, facet_of
+from ecg_lib.questions.vocabulary import NONE, answer_text, canonical_order, parse_answer
+
+# Templates of ECG-QA: the diagnosis of one ECG; what is new in the second of two of one patient, or
+# of two patients. Their first test wording is asked, which no model was trained on.
+INTERPRET, NEW, NEW_IN_OTHER = 8, 48, 62
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, what the model said, and what it should have said."""
+
+    question: str
+    said: str
+    truth: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The ECGs of a case, in the order previous, recent, and the template to ask."""
+
+    ecg_ids: tuple[str, ...]
+    template: int
+
+
+def _held_out(records: pd.DataFrame) -> pd.DataFrame:
+    test = records[records["split"] == "test"]
+    held_out = test if len(test) else records[records["split"] != "train"]
+    if held_out.empty:
+        raise DataError("case study: every ECG was trained on; give a cohort with a test split")
+    return held_out.reset_index(drop=True)
+
+
+def _known(records: pd.DataFrame) -> list[tuple[dict, dict]]:
+    return list(zip(records["labels"], records["attributes"], strict=True))
+
+
+def _question(template: int) -> Question:
+    return load_templates()[template].questions()[0]  # these three have no placeholder
+
+
+def choose_single(records: pd.DataFrame) -> Choice:
+    """The held-out ECG with most diagnoses, all of them certain; the first of equals."""
+    rows = _held_out(records)
+
+    def diagnoses(labels: dict, attributes: dict) -> int:
+        certain = facet_of("certain diagnostic", labels, attributes)
+        clear = certain == facet_of("diagnostic", labels, attributes)
+        can_say = answer(_question(INTERPRET), [(labels, attributes)]) is not None
+        return len(certain) if clear and can_say else 0
+
+    counts = [diagnoses(*known) for known in _known(rows)]
+    return Choice((rows["ecg_id"][counts.index(max(counts))],), INTERPRET)
+
+
+def choose_pair(records: pd.DataFrame, single: Choice) -> Choice:
+    """Two held-out ECGs of one patient in a row, the second with most new findings.
+
+    Where no patient has such a pair: the first held-out normal ECG, and the single case after it.
+    """
+    rows = _held_out(records)
+    known, best, most = _known(rows), None, 0
+    for first, second in Pool(rows).pairs("comparison_consecutive", [0]):
+        new = answer(_question(NEW), [known[first], known[second]])
+        if new is not None and NONE not in new and len(new) > most:
+            best, most = (first, second), len(new)
+    if best is not None:
+        return Choice(tuple(rows["ecg_id"][list(best)]), NEW)
+    others = rows[~rows["ecg_id"].isin(single.ecg_ids)]
+    if others.empty:
+        raise DataError("case study: one held-out ECG only; give a cohort with two or more")
+    normal = others[others["normal"]]
+    first = (normal if len(normal) else others)["ecg_id"].iloc[0]
+    return Choice((first, *single.ecg_ids), NEW_IN_OTHER)
+
+
+def ask_case(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, records: pd.DataFrame,
+             choice: Choice, max_new_tokens: int = 32) -> Turn:
+    """Put the case's question to the model, in a wording it was not trained on."""
+    question = _question(choice.template)
+    text = question.text(question.template.wordings.test[0])
+    said = generate_answers(model, processor, [text], [list(choice.ecg_ids)], tokens,
+                            max_new_tokens)[0]
+    rows = records.set_index("ecg_id").loc[list(choice.ecg_ids)]
+    truth = answer(question, _known(rows))
+    return Turn(text, said, "the labels cannot say" if truth is None else answer_text(truth))
+
+
+def term_to_explain(turn: Turn) -> str:
+    """What a reader would ask next: the first finding named that the glossary has.
+
+    What the model said goes before the truth; without either, sinus rhythm.
+    """
+    for text in (turn.said, turn.truth):
+        for name in canonical_order(parse_answer(text)):
+            if name in load_glossary():
+                return name
+    return "sinus rhythm"
+
+
+@torch.no_grad()
+def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: int = 80) -> str:
+    """Continue a text without any ECG and without the adapters: the frozen language model alone."""
+    lm, tokenizer = model.language_model, processor.tokenizer
+    bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    batch = processor.prompts([[*bos, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
+    batch = {name: value.to(model.device) for name, value in batch.items()}
+    with lm.disable_adapter() if isinstance(lm, PeftModel) else nullcontext():
+        ids = lm.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False,
+                          pad_token_id=processor.pad_id, eos_token_id=tokenizer.eos_token_id)
+    new = ids[0, batch["input_ids"].shape[1]:]
+    return " ".join(tokenizer.decode(new, skip_special_tokens=True).split())
+
+
+def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:
+    """Ask the language model alone what a term means; the truth is the glossary's entry."""
+    question = f"What does {term} mean?"
+    return Turn(question, say(model, processor, question), load_glossary()[term].what)
+
+
+def agrees(turn: Turn, words: int = 5) -> bool:
+    """Whether an explanation opens with the first words of the glossary's."""
+    said, truth = (text.casefold().split()[:words] for text in (turn.said, turn.truth))
+    return said == truth
+
+
+def shown(turn: Turn) -> tuple[str, str]:
+    """An explanation for a figure: where the model departs from the glossary, both."""
+    if agrees(turn):
+        return turn.question, turn.said
+    said = textwrap.shorten(turn.said, 200, placeholder=" ...") or "(no answer)"
+    return turn.question, f"{said} [The glossary says: {turn.truth}]"
+
+
+def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -> None:
+    """All turns as Markdown, question by answer by truth; written atomically."""
+    def cell(text: str) -> str:
+        return " ".join(text.split()).replace("|", "\\|") or "(no answer)"
+
+    parts = ["# Case studies", f"Answers: {label}. For research and teaching, not for diagnosis."]
+    for title, turns in cases.items():
+        rows = [f"| {cell(t.question)} | {cell(t.said)} | {cell(t.truth)} |" for t in turns]
+        parts += [f"## {title}",
+                  "\n".join(["| question | answer | truth |", "|:--|:--|:--|", *rows])]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", newline="\n")
+    os.replace(temporary, path)

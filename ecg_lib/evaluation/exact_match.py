@@ -1,0 +1,196 @@
+"""Exact match for ECG-QA answers, by four stated rules.
+
+The paper reports "exact match" without saying how strings are compared, and ECG-QA's answers are
+*sets* whose written order varies between releases. The rules, from harshest to most lenient:
+
+``strict string``         to the letter the gold labels, joined by "; " in the row's order
+``normalised string``     the same after NFKC, lower case, single spaces, no closing ``. , ; !``
+``normalised set``        the set of labels is the same, in any order (the headline)
+``closed-vocabulary set`` the text is first mapped to the nearest of the template's classes, which
+                          is how the classifier baselines of ECG-QA are scored ("none" = no label)
+
+An empty prediction is wrong under every rule. A comma never separates labels by itself, because
+labels contain commas: see :func:`parse_prediction`.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.statistics import wilson
+from ecg_lib.questions.schema import SHORT_NAMES
+from ecg_lib.questions.vocabulary import JOINER, NONE, classes_for, normalise, parse_answer
+
+HEADLINE = "normalised set"
+RULES = ("strict string", "normalised string", HEADLINE, "closed-vocabulary set")
+_SEPARATOR = re.compile(r"\s*(?:,|;)\s*(?:and\s+)?|\s+and\s+")
+
+
+def parse_prediction(text: str, classes: Iterable[str] = ()) -> frozenset[str]:
+    """Read the set of (normalised) labels in a model's text.
+
+    Members are separated by ";". With a vocabulary, a member that is a list joined by commas or
+    "and" is read too, greedily and longest label first; it counts only where labels and
+    separators use up the whole member, so a hedge or a denial ("no lvh") never turns into a label.
+
+    Parameters
+    ----------
+    text : str
+        The model's text.
+    classes : iterable of str
+        The valid labels; without them only ";" separates.
+    """
+    return _parse(text, _vocabulary(classes))
+
+
+def nearest_classes(text: str, classes: Iterable[str], cutoff: float = 0.6) -> frozenset[str]:
+    """Labels of the vocabulary that the text names, longest first; else the most similar ones.
+
+    Lenient on purpose (words around the labels are ignored, denials too); "none" is dropped.
+    Members similar to no class by `cutoff` (difflib ratio) stay as they are, hence wrong.
+    """
+    return _nearest(text, _vocabulary(classes), cutoff)
+
+
+def is_correct(
+    prediction: str, gold: Sequence[str], rule: str, classes: Iterable[str] = ()
+) -> bool:
+    """Whether one prediction matches one gold answer set under one of ``RULES``."""
+    return _is_correct(prediction, tuple(gold), rule, _vocabulary(classes, gold))
+
+
+def ecgqa_classes(row: Any) -> tuple[str, ...]:
+    """Classes that a question row admits under ECG-QA's own lists; rows from Parquet are fine."""
+    attribute = getattr(row, "attribute", None)
+    options = list(attribute) if isinstance(attribute, Iterable) else None
+    return classes_for(row.template_id, row.question_type, options)
+
+
+def score(
+    predictions: pd.Series,
+    rows: pd.DataFrame,
+    classes_of: Callable[[Any], Sequence[str]] | None = None,
+) -> pd.DataFrame:
+    """Question rows with the prediction and one boolean column per rule added.
+
+    Parameters
+    ----------
+    predictions : Series of str
+        The model's texts, with the index of `rows`.
+    rows : DataFrame
+        Question rows in ECG-QA's schema; `answer` is a list of str.
+    classes_of : callable, optional
+        Gives a row's valid classes (the row arrives as a named tuple); ECG-QA's own by default.
+
+    Raises
+    ------
+    DataError
+        Predictions and rows do not belong together.
+    """
+    if not predictions.index.equals(rows.index):
+        raise DataError("predictions: index differs from the question rows'; score the same rows")
+    classes_of = classes_of or ecgqa_classes
+    scored = rows.copy()
+    scored["prediction"] = predictions.fillna("").astype(str)
+    columns: dict[str, list[bool]] = {rule: [] for rule in RULES}
+    for row in scored.itertuples(index=False):
+        gold = tuple(row.answer)
+        vocabulary = _vocabulary(tuple(classes_of(row)), gold)
+        for rule in RULES:
+            columns[rule].append(_is_correct(row.prediction, gold, rule, vocabulary))
+    return scored.assign(**columns)
+
+
+def by_question_type(scored: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
+    """Accuracy in percent of the seven question types, with 95 % Wilson intervals.
+
+    Returns
+    -------
+    DataFrame
+        column (short name), value, n, ci_low, ci_high; NaN where a type has no question.
+    """
+    short = scored["question_type"].map(SHORT_NAMES)
+    return accuracy_by(scored[rule], short, list(SHORT_NAMES.values()))
+
+
+def accuracy_by(correct: pd.Series, group: pd.Series, order: Sequence[str]) -> pd.DataFrame:
+    """Accuracy in percent of each group, in the given order, with 95 % Wilson intervals."""
+    counts = correct.groupby(group).agg(["sum", "size"]).reindex(order, fill_value=0)
+    cells = [
+        {"column": name, **wilson(int(k), int(n)).percent()}
+        for name, k, n in zip(order, counts["sum"], counts["size"], strict=True)
+    ]
+    return pd.DataFrame(cells)
+
+
+def _vocabulary(*lists: Iterable[str]) -> tuple[str, ...]:
+    """Normalised labels, longest first, so that "lead III" is tried before "lead I"."""
+    return _sorted_labels(tuple(label for labels in lists for label in labels))
+
+
+@lru_cache(maxsize=4096)
+def _sorted_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({normalise(label) for label in labels}, key=lambda x: (-len(x), x)))
+
+
+@lru_cache(maxsize=65536)
+def _parse(text: str, vocabulary: tuple[str, ...]) -> frozenset[str]:
+    members = (normalise(part) for part in text.split(";"))
+    found: set[str] = set()
+    for member in members:
+        if member:
+            found.update(_tile(member, vocabulary) or [member])
+    return frozenset(found)
+
+
+def _tile(member: str, vocabulary: tuple[str, ...]) -> list[str] | None:
+    """Split a member into labels joined by separators; None where something is left over."""
+    labels, at = [], 0
+    while True:
+        label = next((v for v in vocabulary if _stands_at(member, v, at)), None)
+        if label is None:
+            return None
+        labels.append(label)
+        at += len(label)
+        if at == len(member):
+            return labels
+        separator = _SEPARATOR.match(member, at)
+        if separator is None:
+            return None
+        at = separator.end()
+
+
+def _stands_at(text: str, label: str, at: int) -> bool:
+    end = at + len(label)
+    return text.startswith(label, at) and (end == len(text) or not text[end].isalnum())
+
+
+@lru_cache(maxsize=65536)
+def _nearest(text: str, vocabulary: tuple[str, ...], cutoff: float = 0.6) -> frozenset[str]:
+    found: set[str] = set()
+    for member in filter(None, (normalise(part) for part in text.split(";"))):
+        named = parse_answer(member, vocabulary)
+        similar = difflib.get_close_matches(member, vocabulary, n=1, cutoff=cutoff)
+        found |= named or set(similar) or {member}
+    return frozenset(found - {NONE})
+
+
+@lru_cache(maxsize=65536)
+def _is_correct(text: str, gold: tuple[str, ...], rule: str, vocabulary: tuple[str, ...]) -> bool:
+    if not normalise(text):
+        return False
+    if rule == "strict string":
+        return text == JOINER.join(gold)
+    if rule == "normalised string":
+        return normalise(text) == normalise(JOINER.join(gold))
+    wanted = frozenset(normalise(label) for label in gold)
+    if rule == HEADLINE:
+        return _parse(text, vocabulary) == wanted
+    if rule == "closed-vocabulary set":
+        return _nearest(text, vocabulary) == wanted - {NONE}
+    raise DataError(f"exact match: unknown rule {rule!r}; use one of {', '.join(RULES)}")

@@ -1,0 +1,174 @@
+"""The random-ECG test: does an answer depend on the ECG at all? (Paper, Table 5.)
+
+Every ECG of a test question is replaced by another patient's. A model that reads the ECG loses
+accuracy; a model that answers from the question alone does not. The paper does not say how the
+replacement is drawn. Here a donor is of the same split, of another patient than any in the
+question, and both ECGs of a comparison are replaced, by two different ECGs. The stricter variant
+``match="normal"`` draws normal for normal and abnormal for abnormal, so that a fall in accuracy
+cannot come from the severity of illness alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.statistics import Estimate, bootstrap_means, wilson
+from ecg_lib.questions.schema import SHORT_NAMES
+
+ORIGINAL, RANDOM, DROP = "original ECG", "random ECG", "drop"
+VERIFY = ("S-Verify", "CC-Verify", "CI-Verify")  # the columns of Table 5
+_ROUNDS = 50  # rejection rounds before the few rows left are drawn from their exact set
+
+
+def donors(
+    rows: pd.DataFrame, records: pd.DataFrame, seed: int, match: str | None = None
+) -> pd.DataFrame:
+    """Question rows with every ECG replaced by a donor's.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Question rows; `ecg_id` is a list of one or two ids.
+    records : DataFrame
+        ecg_id, patient_id, split, normal (bool), one row an ECG: the originals and all donors.
+    seed : int
+        The same seed gives the same donors.
+    match : None or "normal"
+        "normal": each donor has the replaced ECG's normal flag.
+
+    Raises
+    ------
+    DataError
+        An ECG is not in `records`, or a row has no possible donor.
+    """
+    if match not in (None, "normal"):
+        raise DataError(f'random ECG: match is {match!r}; use None or "normal"')
+    keys = ["split", "normal"] if match else ["split"]
+    patient = pd.factorize(records["patient_id"], use_na_sentinel=False)[0]
+    stratum = records.groupby(keys, sort=True, dropna=False).ngroup().to_numpy()
+    pools = [np.flatnonzero(stratum == s) for s in range(stratum.max() + 1)]
+    originals = _positions(rows, records)
+    drawn = np.full_like(originals, -1)
+    wanted = originals >= 0
+    forbidden = np.where(wanted, patient[originals], -1)
+    rng = np.random.default_rng(seed)
+    open_rows = np.arange(len(rows))
+    for _ in range(_ROUNDS):
+        for s, pool in enumerate(pools):
+            at = wanted[open_rows] & (stratum[originals[open_rows]] == s)
+            picked = pool[rng.integers(0, len(pool), size=int(at.sum()))]
+            block = drawn[open_rows]
+            block[at] = picked
+            drawn[open_rows] = block
+        allowed = _allowed(drawn[open_rows], forbidden[open_rows], patient)
+        open_rows = open_rows[~allowed]
+        if not len(open_rows):
+            break
+    for row in tqdm(open_rows, desc="donors, exact draw", disable=len(open_rows) < 1000):
+        slots = [pools[stratum[o]] for o in originals[row] if o >= 0]
+        pair = _exact_draw(rng, [p[~np.isin(patient[p], forbidden[row])] for p in slots])
+        if pair is None:
+            ids = ", ".join(rows["ecg_id"].iloc[row])
+            raise DataError(f"random ECG: no donor for {ids} in its split; add patients")
+        drawn[row, : len(pair)] = pair
+    ids = records["ecg_id"].to_numpy()
+    replaced = [[str(i) for i in ids[d[d >= 0]]] for d in drawn]
+    return rows.assign(ecg_id=pd.Series(replaced, index=rows.index, dtype=object))
+
+
+def drop_table(
+    correct_original: pd.Series,
+    correct_random: pd.Series,
+    rows: pd.DataFrame,
+    columns: Sequence[str] = VERIFY,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Accuracy with the original and the random ECG, and what is lost, in percent.
+
+    The average is the unweighted mean of the columns, as in the paper's Table 5. Accuracies have
+    Wilson intervals; drops and averages have bootstrap intervals, drops paired by question.
+
+    Returns
+    -------
+    DataFrame
+        row ("original ECG", "random ECG", "drop"), column, value, n, ci_low, ci_high.
+    """
+    if not len(correct_original) == len(correct_random) == len(rows):
+        raise DataError("random ECG: answers and rows differ in number; score the same rows twice")
+    original, random = (np.asarray(c, float) for c in (correct_original, correct_random))
+    short = rows["question_type"].map(SHORT_NAMES).to_numpy()
+    patients = None if groups is None else np.asarray(groups)
+    cells = []
+    for label, values in ((ORIGINAL, original), (RANDOM, random), (DROP, original - random)):
+        means, estimates = [], []
+        for number, column in enumerate(columns):
+            part = values[short == column]
+            if not len(part):
+                estimates.append(Estimate(np.nan, np.nan, np.nan, 0))
+                continue
+            group = None if patients is None else patients[short == column]
+            means.append(bootstrap_means(part, resamples, seed + number, group))
+            estimates.append(
+                _interval(part.mean(), means[-1], len(part))
+                if label == DROP
+                else wilson(int(part.sum()), len(part))
+            )
+        cells += [_cell(label, c, e) for c, e in zip(columns, estimates, strict=True)]
+        present = [e for e in estimates if e.n]
+        if present:
+            mean, n = np.mean([e.value for e in present]), sum(e.n for e in present)
+            cells.append(_cell(label, "average", _interval(mean, np.mean(means, axis=0), n)))
+    return pd.DataFrame(cells)
+
+
+def _interval(value: float, draws: NDArray, n: int) -> Estimate:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Estimate(float(value), float(low), float(high), n)
+
+
+def _cell(row: str, column: str, estimate: Estimate) -> Mapping[str, object]:
+    return {"row": row, "column": column, **estimate.percent()}
+
+
+def _positions(rows: pd.DataFrame, records: pd.DataFrame) -> NDArray:
+    """Positions of each row's ECGs in `records`, shape (rows, most ECGs of a row), -1 for none."""
+    index = pd.Index(records["ecg_id"])
+    if not index.is_unique:
+        raise DataError("random ECG: records list an ecg_id twice; give one row an ECG")
+    width = max((len(ids) for ids in rows["ecg_id"]), default=1)
+    positions = np.full((len(rows), width), -1)
+    flat = rows["ecg_id"].explode()
+    found = index.get_indexer(flat)
+    if (found < 0).any():
+        raise DataError(f"random ECG: {flat.iloc[int(np.argmin(found))]} is not among the records")
+    lengths = rows["ecg_id"].map(len).to_numpy()
+    positions[np.arange(width) < lengths[:, None]] = found
+    return positions
+
+
+def _allowed(drawn: NDArray, forbidden: NDArray, patient: NDArray) -> NDArray:
+    """Rows whose donors are other patients' and different ECGs."""
+    used = drawn >= 0
+    same = (patient[drawn][:, :, None] == forbidden[:, None, :]) & (forbidden >= 0)[:, None, :]
+    clash = (same.any(axis=2) & used).any(axis=1)
+    ordered = np.sort(np.where(used, drawn, -1 - np.arange(drawn.shape[1])), axis=1)
+    return ~clash & (np.diff(ordered, axis=1) != 0).all(axis=1)
+
+
+def _exact_draw(rng: np.random.Generator, allowed: list[NDArray]) -> list[int] | None:
+    """One donor a slot, all different; None where that is impossible."""
+    if len(allowed) == 2 and len(allowed[1]) == 1:
+        allowed = [np.setdiff1d(allowed[0], allowed[1]), allowed[1]]
+    chosen: list[int] = []
+    for pool in allowed:
+        pool = np.setdiff1d(pool, chosen)
+        if not len(pool):
+            return None
+        chosen.append(int(rng.choice(pool)))
+    return chosen

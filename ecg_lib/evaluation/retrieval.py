@@ -1,0 +1,63 @@
+"""Does the pretrained encoder find the report that belongs to an ECG?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from ecg_lib.evaluation.statistics import wilson
+from ecg_lib.features import EcgTokens
+from ecg_lib.models.clip import EcgClip
+
+
+@torch.no_grad()
+def embed_reports(clip: EcgClip, tokenizer, reports: list[str], max_tokens: int = 64,
+                  batch_size: int = 128) -> torch.Tensor:
+    """(N, E) unit vectors of reports."""
+    parts = []
+    for start in range(0, len(reports), batch_size):
+        text = tokenizer(reports[start:start + batch_size], truncation=True, padding=True,
+                         max_length=max_tokens, return_tensors="pt")
+        parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def embed_ecgs(clip: EcgClip, tokens: EcgTokens, ecg_ids: list[str]) -> torch.Tensor:
+    """(N, E) unit vectors of encoded ECGs, from the cached global vectors."""
+    cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
+    return F.normalize(clip.ecg_projection(cls), dim=-1)
+
+
+def recall(ecgs: torch.Tensor, reports: torch.Tensor, texts: list[str], ks=(1, 5, 10),
+           pool: int = 100, seed: int = 0) -> pd.DataFrame:
+    """Share of ECGs whose own report, or one worded the same, is among the k nearest of `pool`.
+
+    Pools are disjoint random groups of `pool` ECGs, so that cohorts of any size compare; chance
+    is what a random ranking of the same pools reaches.
+
+    Returns
+    -------
+    DataFrame with k, value, n, ci_low, ci_high and chance, in percent.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(texts))
+    pool = min(pool, len(texts))
+    groups = [order[i:i + pool] for i in range(0, len(order) - pool + 1, pool)]
+    hits, chance = {k: [] for k in ks}, {k: [] for k in ks}
+    for group in groups:
+        similarity = ecgs[group] @ reports[group].T  # (pool, pool)
+        words = np.array([texts[i] for i in group], dtype=object)
+        same = words[:, None] == words[None, :]
+        for ranking, into in ((similarity.numpy(), hits), (rng.random(same.shape), chance)):
+            nearest = np.argsort(-ranking, axis=1)
+            found = np.take_along_axis(same, nearest, axis=1)
+            for k in ks:
+                into[k].extend(found[:, :k].any(1))
+    rows = []
+    for k in ks:
+        cell = wilson(int(np.sum(hits[k])), len(hits[k])).percent()
+        rows.append({"k": k, **cell, "chance": 100 * float(np.mean(chance[k]))})
+    return pd.DataFrame(rows)

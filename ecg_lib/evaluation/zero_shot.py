@@ -1,0 +1,97 @@
+"""Zero-shot (Table 4): nine labels by P(yes) of the LLM, and by cosine to their text for CLIP."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.evaluation.answering import score_yes
+from ecg_lib.evaluation.statistics import auc_with_ci
+from ecg_lib.features import EcgTokens
+from ecg_lib.models.clip import EcgClip
+from ecg_lib.models.ecg_llm import EcgLlm
+from ecg_lib.models.processor import EcgLlmProcessor
+
+LABEL_TEXT = MappingProxyType({  # the nine labels of Table 4 in words
+    "AF": "atrial fibrillation",
+    "LBBB": "left bundle branch block",
+    "RBBB": "right bundle branch block",
+    "LVH": "left ventricular hypertrophy",
+    "RVH": "right ventricular hypertrophy",
+    "SA": "sinus arrhythmia",
+    "SB": "sinus bradycardia",
+    "SR": "sinus rhythm",
+    "ST": "sinus tachycardia",
+})
+
+
+def label_text(targets: pd.DataFrame) -> dict[str, str]:
+    """The labels that a cohort can carry, in words; those blank in Table 4 are left out."""
+    return {label: text for label, text in LABEL_TEXT.items() if targets[label].notna().any()}
+
+
+def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg_ids: list[str],
+               names: Mapping[str, str], prompt: str, batch_size: int = 128) -> pd.DataFrame:
+    """P(yes) of `prompt` with each label's name, (ECGs, labels)."""
+    questions = [prompt.format(label=name) for _ in ecg_ids for name in names.values()]
+    ecgs = [[e] for e in ecg_ids for _ in names]
+    p_yes, _ = score_yes(model, processor, questions, ecgs, tokens, batch_size)
+    return pd.DataFrame(p_yes.reshape(len(ecg_ids), len(names)), ecg_ids, list(names))
+
+
+@torch.no_grad()
+def clip_scores(clip: EcgClip, tokenizer, tokens: EcgTokens, ecg_ids: list[str],
+                names: Mapping[str, str], prompt: str = "{label}") -> pd.DataFrame:
+    """Cosine of each ECG to each label's text, (ECGs, labels)."""
+    cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
+    ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
+    text = tokenizer([prompt.format(label=n) for n in names.values()], padding=True,
+                     return_tensors="pt")
+    words = clip.embed_text(text["input_ids"], text["attention_mask"])  # (labels, E)
+    return pd.DataFrame((ecg @ words.T).numpy(), ecg_ids, list(names))
+
+
+def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed: int,
+              min_positives: int, groups: Sequence[str] | None = None) -> pd.DataFrame:
+    """AUC (percent) with interval and n, the number of positives, one row a label.
+
+    Parameters
+    ----------
+    scores : (ECGs, labels)
+    targets : (ECGs, labels) in the same order; NA where an ECG's cohort cannot carry the label:
+        such ECGs are left out, and a label without any other gets no row.
+    groups : patients; the bootstrap draws whole patients, since ECGs of one are alike.
+    """
+    cells, groups = [], None if groups is None else np.asarray(groups)
+    for label in scores.columns:
+        known = targets[label].notna().to_numpy()
+        if not known.any():
+            continue
+        cell = auc_with_ci(targets[label][known].to_numpy(dtype=bool),
+                           scores[label].to_numpy()[known], resamples=resamples, seed=seed,
+                           min_positives=min_positives,
+                           groups=None if groups is None else groups[known])
+        cells.append({"column": label, **cell.percent()})
+    return pd.DataFrame(cells)
+
+
+def share_seen(store: EcgStore, ecg_ids: Sequence[str], training: EcgStore,
+               trained_ids: Sequence[str]) -> float:
+    """Which share of some ECGs was trained on: the audit for leakage.
+
+    ECGs are compared by what was recorded in lead II, not by name: two cohorts may give the same
+    ECG two names, or one name to two ECGs.
+    """
+    def prints(of: EcgStore, ids: Sequence[str]) -> list[bytes]:
+        rows = (of.signals[of.row_of(ecg_id), 1] for ecg_id in ids)
+        return [hashlib.sha256(row.tobytes()).digest() for row in rows]
+
+    known = set(prints(training, trained_ids))
+    return float(np.mean([one in known for one in prints(store, ecg_ids)]))

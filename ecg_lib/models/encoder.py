@@ -1,0 +1,135 @@
+"""The ECG encoder: stem, temporal patches, [CLS], pre-LN transformer (equations 1-4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+
+class EcgEncoderConfig(PreTrainedConfig):
+    """Sizes of the encoder; the defaults are the only ones the authors trained publicly."""
+
+    model_type = "ecg_encoder"
+
+    def __init__(
+        self,
+        leads: int = 12,
+        samples: int = 1000,
+        patch: int = 10,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        mlp: int = 3072,
+        dropout: float = 0.1,
+        normalisation: str = "lead_minmax",
+        **kwargs,
+    ):
+        self.leads, self.samples, self.patch = leads, samples, patch
+        self.width, self.depth, self.heads, self.mlp = width, depth, heads, mlp
+        self.dropout = dropout
+        self.normalisation = normalisation  # how its input was scaled; readers must do the same
+        super().__init__(**kwargs)
+
+    @property
+    def tokens(self) -> int:
+        """Number of patch tokens n = T / p, without [CLS]."""
+        return self.samples // self.patch
+
+
+@dataclass
+class EcgEncoderOutput(ModelOutput):
+    """`tokens` is z_L without [CLS], un-normalised; `cls` is y = LN(z_L^0) (equation 4)."""
+
+    tokens: Tensor | None = None  # (B, n, D)
+    cls: Tensor | None = None  # (B, D)
+
+
+class Stem(nn.Sequential):
+    """Convolutions with kernels 15 and 7, batch normalisation, ReLU; length is kept."""
+
+    def __init__(self, leads: int, width: int):
+        super().__init__(
+            nn.Conv1d(leads, width // 4, kernel_size=15, padding=7),
+            nn.BatchNorm1d(width // 4),
+            nn.ReLU(),
+            nn.Conv1d(width // 4, width // 2, kernel_size=7, padding=3),
+            nn.BatchNorm1d(width // 2),
+            nn.ReLU(),
+        )
+
+
+class Attention(nn.Module):
+    """Multi-headed self-attention (MSA of equation 2)."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, n, width = x.shape
+        qkv = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, n, D / heads)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return self.out(mixed.transpose(1, 2).reshape(batch, n, width))  # (B, n, D)
+
+
+class Block(nn.Module):
+    """Pre-LN transformer block with residual connections (equations 2 and 3)."""
+
+    def __init__(self, config: EcgEncoderConfig):
+        super().__init__()
+        width = config.width
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, config.heads, config.dropout)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, config.mlp),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.mlp, width),
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = z + self.dropout(self.attention(self.norm1(z)))
+        return z + self.dropout(self.feed_forward(self.norm2(z)))
+
+
+class EcgEncoder(PreTrainedModel):
+    """12-lead ECG, normalised, 10 s at 100 Hz -> patch tokens and a global vector.
+
+    Forward takes `ecg` (B, 12, T) float and returns an `EcgEncoderOutput`.
+    """
+
+    config_class = EcgEncoderConfig
+    main_input_name = "ecg"
+
+    def __init__(self, config: EcgEncoderConfig):
+        super().__init__(config)
+        width = config.width
+        self.stem = Stem(config.leads, width)
+        self.patchify = nn.Conv1d(width // 2, width, kernel_size=config.patch, stride=config.patch)
+        self.cls = nn.Parameter(torch.randn(width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1 + config.tokens, width) * 0.02)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep PyTorch's defaults: they suit convolutions and pre-LN blocks."""
+
+    def forward(self, ecg: Tensor, return_dict: bool = True) -> EcgEncoderOutput:
+        patches = self.patchify(self.stem(ecg)).transpose(1, 2)  # (B, n, D)
+        cls = self.cls.expand(len(ecg), 1, -1)  # (B, 1, D)
+        z = self.dropout(torch.cat([cls, patches], dim=1) + self.positions)  # (B, 1 + n, D)
+        for block in self.blocks:
+            z = block(z)
+        return EcgEncoderOutput(tokens=z[:, 1:], cls=self.norm(z[:, 0]))

@@ -1,0 +1,80 @@
+"""The text encoder that reports are contrasted with: a BERT from the hub, or a small one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast
+
+
+def train_word_pieces(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train a lower-casing WordPiece tokeniser, as BERT has, on reports."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+
+
+def small_bert(vocabulary: int, width: int, depth: int, heads: int, max_tokens: int) -> BertModel:
+    """A BERT with random weights, small enough to be trained together with the ECG encoder."""
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
+        max_position_embeddings=max(max_tokens, 16),
+        pad_token_id=0,
+    )
+    return BertModel(config, add_pooling_layer=False)
+
+
+class TextEncoder(nn.Module):
+    """Mean of a transformer's last hidden states over the words of a text."""
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+
+    @property
+    def width(self) -> int:
+        return self.backbone.config.hidden_size
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str) -> TextEncoder:
+        """Load any transformers encoder by hub id or folder."""
+        kind = AutoConfig.from_pretrained(name_or_path).model_type
+        unpooled = {"add_pooling_layer": False} if kind in ("bert", "roberta") else {}
+        return cls(AutoModel.from_pretrained(name_or_path, **unpooled))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        hidden = output.last_hidden_state  # (B, L, W)
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, W)

@@ -1,0 +1,58 @@
+"""A Llama small enough to be pretrained beside the notebooks, in the role of LLaMA-2-7B."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+JOINT = "\ua78f"  # a letter of no living script: joins the words of a phrase into one token
+
+
+def train_byte_pairs(texts: Iterable[str], vocabulary: int,
+                     phrases: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokeniser; digits are single tokens, as in Llama.
+
+    `phrases`, such as "left bundle branch block", may become one token each if they are frequent:
+    a model this small would spend its depth on spelling them. Decoding gives back the spaces.
+    """
+    longest_first = sorted({p for p in phrases if " " in p}, key=len, reverse=True)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Replace(p, p.replace(" ", JOINT)) for p in longest_first])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True),
+         pre_tokenizers.ByteLevel(add_prefix_space=True)]
+    )
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(JOINT, " ")])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<pad>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+    )
+
+
+def tiny_llama(tokenizer: PreTrainedTokenizerFast, width: int, depth: int, heads: int,
+               max_positions: int = 1024) -> LlamaForCausalLM:
+    """A Llama with random weights: rotary positions, RMS norm, SwiGLU, tied embeddings."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=max_positions,
+        tie_word_embeddings=True,
+        initializer_range=width**-0.5,  # Llama's 0.02 leaves attention this narrow uniform for long
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config)

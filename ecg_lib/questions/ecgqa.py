@@ -1,0 +1,147 @@
+"""Reader of the ECG-QA release v1.0.2 (Oh et al. 2023): JSON shards to question rows."""
+
+import ast
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_lib.errors import DataError
+from ecg_lib.questions.schema import COLUMNS, SPLITS, validate_rows
+
+SOURCE = "https://github.com/Jwoo5/ecg-qa"
+FORMS = ("paraphrased", "template")
+# Rows of the whole release v1.0.2; the MIMIC-IV-ECG form publishes no totals.
+EXPECTED_COUNTS = {"ptbxl": {"train": 267_539, "valid": 64_663, "test": 82_146}}
+_ID_FORMAT = {"ptbxl": "ptbxl/{:05d}", "mimic-iv-ecg": "mimic-iv-ecg/{}"}
+_OUTDATED = "late stage of myocardial infarction"
+
+
+def read_ecgqa(
+    root: Path | str, corpus: str = "ptbxl", form: str = "paraphrased", split: str = "train"
+) -> pd.DataFrame:
+    """Question rows of one split, in the order of sample_id.
+
+    Parameters
+    ----------
+    root : path
+        Folder that holds ``<corpus>/<form>/<split>/*.json`` (upstream's ``ecgqa/`` folder).
+    corpus : {"ptbxl", "mimic-iv-ecg"}
+    form : {"paraphrased", "template"}
+        Only the paraphrased form words its test questions differently from its training questions.
+    split : {"train", "valid", "test"}
+
+    Returns
+    -------
+    DataFrame
+        Rows of the schema; ids as ``"ptbxl/00001"`` or ``"mimic-iv-ecg/<study_id>"``, order kept.
+
+    Raises
+    ------
+    DataError
+        The folder or its shards are missing, a shard cannot be read, or the labels are of v1.0.0.
+    """
+    for name, value, allowed in (
+        ("corpus", corpus, _ID_FORMAT),
+        ("form", form, FORMS),
+        ("split", split, SPLITS),
+    ):
+        if value not in allowed:
+            raise DataError(f"ECG-QA {name} {value!r} is unknown; use one of {', '.join(allowed)}")
+    folder = Path(root) / corpus / form / split
+    shards = sorted(folder.glob("*.json"))
+    if not shards:
+        raise DataError(
+            f"no ECG-QA shards (*.json) in {folder}; download {SOURCE} and point to its "
+            f"folder ecgqa/, so that {corpus}/{form}/{split}/ lies inside"
+        )
+    rows = pd.DataFrame([row for shard in shards for row in _read_shard(shard)])
+    if rows.answer.map(lambda answer: _OUTDATED in answer).any():
+        raise DataError(
+            f"{folder}: answers say {_OUTDATED!r}, which are v1.0.0 labels; get v1.0.2 "
+            f"from {SOURCE}"
+        )
+    id_format = _ID_FORMAT[corpus]
+    rows["ecg_id"] = [[id_format.format(int(i)) for i in ids] for ids in rows.ecg_id]
+    rows["attribute"] = pd.Series(
+        [a if isinstance(a, list) and a else None for a in rows.attribute], dtype=object
+    )
+    return validate_rows(rows.sort_values("sample_id", kind="stable"))
+
+
+def _read_shard(path: Path) -> list[dict]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not JSON ({error}); a Git LFS pointer or an interrupted download? "
+            "Fetch the file again"
+        ) from None
+    if not isinstance(content, list) or not content:
+        raise DataError(f"{path}: expected a list of questions; fetch the file again")
+    missing = [field for field in COLUMNS if field not in content[0]]
+    if missing:
+        raise DataError(f"{path}: rows lack the field {missing[0]!r}; this is not an ECG-QA shard")
+    # The upstream mapping step adds ecg_path; only the schema's fields are kept.
+    return [{field: row.get(field) for field in COLUMNS} for row in content]
+
+
+def keep_known(rows: pd.DataFrame, ecg_ids: Collection[str]) -> tuple[pd.DataFrame, dict]:
+    """Rows all of whose ECGs are among ``ecg_ids``, and a summary of what was left out.
+
+    The summary holds ``kept``, ``dropped``, ``dropped_by_type`` (question_type -> rows) and
+    ``unknown_ecgs`` (how many distinct ids were not found).
+    """
+    known = set(ecg_ids)
+    good = rows.ecg_id.map(known.issuperset).astype(bool)
+    dropped = rows.loc[~good]
+    unknown = {i for ids in dropped.ecg_id for i in ids} - known
+    summary = {
+        "kept": int(good.sum()),
+        "dropped": len(dropped),
+        "dropped_by_type": dropped.question_type.value_counts().to_dict(),
+        "unknown_ecgs": len(unknown),
+    }
+    return rows.loc[good].reset_index(drop=True), summary
+
+
+def expected_counts(rows: pd.DataFrame, corpus: str, split: str) -> dict:
+    """Compare the rows read with the whole release.
+
+    Returns ``rows``, ``expected`` (None where the release publishes no total) and ``complete``
+    (None likewise). An incomplete download is usable, but its tables must say so.
+    """
+    expected = EXPECTED_COUNTS.get(corpus, {}).get(split)
+    return {
+        "rows": len(rows),
+        "expected": expected,
+        "complete": None if expected is None else len(rows) == expected,
+    }
+
+
+def read_ecg_ids(root: Path | str, corpus: str, split: str) -> list[str]:
+    """ECGs that ECG-QA assigns to ``split``; its splits are not PTB-XL's folds.
+
+    Raises
+    ------
+    DataError
+        ``<split>_ecgs.tsv`` is absent.
+    """
+    path = Path(root) / corpus / f"{split}_ecgs.tsv"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; it is part of ECG-QA ({SOURCE})")
+    ids = pd.read_csv(path, sep="\t", header=None).iloc[:, -1]
+    return [_ID_FORMAT[corpus].format(int(i)) for i in ids]
+
+
+def read_classes(path: Path | str) -> dict[int, tuple[str, ...]]:
+    """Answers by template from a release's ``answers_for_each_template.csv``.
+
+    Its column "classes" holds Python list literals. MIMIC-IV-ECG's list differs from PTB-XL's,
+    which :mod:`ecg_lib.questions.vocabulary` knows by itself.
+    """
+    table = pd.read_csv(path)
+    return {
+        int(row.template_id): tuple(ast.literal_eval(row.classes)) for row in table.itertuples()
+    }

@@ -1,0 +1,265 @@
+"""Question templates: the YAML beside this file, loaded and checked.
+
+Adding a question is adding YAML. A template names what is asked (``ask``) of which set of things
+known about an ECG (``facet``), and borrows eleven wordings; :mod:`ecg_lib.questions.truth` knows
+the answers.
+"""
+
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import combinations, product
+from pathlib import Path
+
+import yaml
+
+from ecg_lib.cohorts.labels import load_findings
+from ecg_lib.errors import DataError
+from ecg_lib.questions.schema import ATTRIBUTE_TYPES, SHORT_NAMES
+from ecg_lib.questions.vocabulary import NONE, answers_in
+
+KINDS = ("broad", "specific", "noise", "other")
+PLACEHOLDERS = frozenset({"finding", "a", "b", "feature", "range", "lead", "topic", "old", "new"})
+ASKS = {
+    "verify": {"present", "any", "removed", "new", "still", "absent"},
+    "choose": {"choose"},
+    "query": {"query", "removed", "new", "still"},
+}
+N_TRAIN, N_TEST = 6, 3
+_FILE = Path(__file__).parent / "templates.yaml"
+# Names of places and ranges belong in placeholders: the pairing key reads them from the text.
+_RESERVED = {
+    "I",
+    "II",
+    "III",
+    "aVR",
+    "aVL",
+    "aVF",
+    "V1",
+    "V2",
+    "V3",
+    "V4",
+    "V5",
+    "V6",
+    "limb",
+    "chest",
+}
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """One question in eleven ways: ``sentence``, 6 ``train``, 1 ``dev`` (held out), 3 ``test``."""
+
+    sentence: str
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def all(self) -> tuple[str, ...]:
+        return (self.sentence, *self.train, *self.dev, *self.test)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One of ECG-QA's templates; its ``wordings`` have the constants of ``fill`` filled in."""
+
+    id: int
+    question_type: str
+    attribute_type: str
+    kind: str
+    ask: str
+    facet: str
+    wordings: Wordings
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    item: str = "{finding}"
+    fill: dict[str, str] = field(default_factory=dict)
+    unsure: str | None = None
+    hard: str | None = None
+    empty: str = NONE
+
+    @property
+    def form(self) -> str:
+        """``verify``, ``choose`` or ``query``."""
+        return self.question_type.rsplit("-", 1)[1]
+
+    @property
+    def two_ecgs(self) -> bool:
+        return self.question_type.startswith("comparison")
+
+    def questions(self) -> list["Question"]:
+        """Every template question, numbered ``1000 * id + position`` whatever the data hold."""
+        if self.form == "choose":
+            combos = [{"a": a, "b": b} for a, b in combinations(self.options["a"], 2)]
+        else:
+            combos = [
+                dict(zip(self.options, values, strict=True))
+                for values in product(*self.options.values())
+            ]
+        return [Question(self, 1000 * self.id + i, combo) for i, combo in enumerate(combos)]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A template with its placeholders bound to ``values``; asked of many ECGs in many wordings."""
+
+    template: Template
+    id: int
+    values: dict[str, str]
+
+    def text(self, wording: str, swap: bool = False) -> str:
+        """The wording with the values filled in; ``swap`` exchanges the two options of a choose."""
+        values = dict(self.values)
+        if swap:
+            values["a"], values["b"] = values["b"], values["a"]
+        fill = {key: text.format(**values) for key, text in self.template.fill.items()}
+        return wording.format(**(fill | values))
+
+    def attribute(self, swap: bool = False) -> list[str] | None:
+        """ECG-QA's column: the options asked about; None in comparisons."""
+        if self.template.two_ecgs:
+            return None
+        values = list(self.values.values()) or [
+            self.template.fill.get("topic", self.template.facet)
+        ]
+        return values[::-1] if swap else values
+
+    def bind(self, pattern: str) -> str:
+        """A facet or item pattern with this question's values."""
+        fill = {key: text.format(**self.values) for key, text in self.template.fill.items()}
+        return pattern.format(**(fill | self.values))
+
+
+def _placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+class _Partial(dict):
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"
+
+
+def _read_wordings(name: str, entry: dict, path: Path) -> Wordings:
+    where = f"{path.name}: wordings {name!r}"
+    unknown = set(entry) ^ {"template", "train", "dev", "test"}
+    if unknown:
+        raise DataError(
+            f"{where}: need exactly template, train, dev, test; check {sorted(unknown)}"
+        )
+    if len(entry["train"]) != N_TRAIN or len(entry["test"]) != N_TEST:
+        raise DataError(
+            f"{where}: need {N_TRAIN} train and {N_TEST} test sentences, found "
+            f"{len(entry['train'])} and {len(entry['test'])}"
+        )
+    wordings = Wordings(
+        entry["template"], tuple(entry["train"]), (entry["dev"],), tuple(entry["test"])
+    )
+    for text in wordings.all():
+        if _placeholders(text) - PLACEHOLDERS:
+            raise DataError(
+                f"{where}: unknown placeholder in {text!r}; known are "
+                f"{', '.join(sorted(PLACEHOLDERS))}"
+            )
+        if _placeholders(text) != _placeholders(wordings.sentence):
+            raise DataError(
+                f"{where}: {text!r} does not use the placeholders of the template sentence"
+            )
+        if _RESERVED & set(text.replace("?", " ").replace(",", " ").split()) - {"I"}:
+            raise DataError(f"{where}: {text!r} names a lead by itself; use {{lead}}")
+    if len({t.casefold() for t in wordings.all()}) != len(wordings.all()):
+        raise DataError(f"{where}: a sentence occurs twice; train, dev and test must be disjoint")
+    return wordings
+
+
+def _read_template(entry: dict, wordings: dict[str, Wordings], path: Path) -> Template:
+    where = f"{path.name}: template {entry.get('id', '(no id)')}"
+    entry = dict(entry)
+    name = entry.pop("wording", None)
+    if name not in wordings:
+        raise DataError(f"{where}: unknown wording {name!r}; add it under wordings")
+    fill = entry.get("fill", {})
+    filled = [
+        text.format_map(_Partial({k: v for k, v in fill.items() if not _placeholders(v)}))
+        for text in wordings[name].all()
+    ]
+    entry["wordings"] = Wordings(
+        filled[0],
+        tuple(filled[1 : 1 + N_TRAIN]),
+        (filled[1 + N_TRAIN],),
+        tuple(filled[2 + N_TRAIN :]),
+    )
+    entry["options"] = {
+        key: _options(groups, where) for key, groups in entry.get("options", {}).items()
+    }
+    try:
+        template = Template(**entry)
+    except TypeError as error:
+        raise DataError(
+            f"{where}: {str(error).split(') ', 1)[-1]}; see the head of the file"
+        ) from None
+    for field_name, value, allowed in (
+        ("question_type", template.question_type, SHORT_NAMES),
+        ("attribute_type", template.attribute_type, ATTRIBUTE_TYPES),
+        ("kind", template.kind, KINDS),
+    ):
+        if value not in allowed:
+            raise DataError(
+                f"{where}: {field_name} {value!r} is unknown; use one of {', '.join(allowed)}"
+            )
+    if template.ask not in ASKS[template.form]:
+        raise DataError(
+            f"{where}: ask {template.ask!r} does not go with {template.question_type}; use "
+            f"one of {', '.join(sorted(ASKS[template.form]))}"
+        )
+    unbound = _placeholders(template.wordings.sentence) - set(template.options) - set(fill)
+    if unbound:
+        raise DataError(
+            f"{where}: nothing fills {{{sorted(unbound)[0]}}}; add it to options or fill"
+        )
+    return template
+
+
+def _options(groups: list[str], where: str) -> tuple[str, ...]:
+    if groups == ["findings"]:
+        findings = load_findings()
+        return tuple(findings.loc[findings.index != "NORM", "name"])
+    answers = answers_in(*groups)
+    if not answers:
+        raise DataError(f"{where}: no answers in the groups {groups}; see answers.csv")
+    return answers
+
+
+def _check_disjoint(templates: Iterable[Template], path: Path) -> None:
+    """No test or dev sentence of any template trains another one."""
+    trained = {text.casefold(): t.id for t in templates for text in t.wordings.train}
+    for template in templates:
+        for text in (*template.wordings.dev, *template.wordings.test):
+            if text.casefold() in trained:
+                raise DataError(
+                    f"{path.name}: template {template.id}: test or dev sentence {text!r} is "
+                    f"a train sentence of template {trained[text.casefold()]}"
+                )
+
+
+@lru_cache(maxsize=4)
+def load_templates(path: Path | str = _FILE) -> dict[int, Template]:
+    """Templates by ECG-QA's id.
+
+    Raises
+    ------
+    DataError
+        A wording or template is malformed, or train, dev and test wordings are not disjoint; the
+        message names it.
+    """
+    path = Path(path)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    wordings = {
+        name: _read_wordings(name, entry, path) for name, entry in content["wordings"].items()
+    }
+    templates = [_read_template(entry, wordings, path) for entry in content["templates"]]
+    ids = [t.id for t in templates]
+    repeated = {i for i in ids if ids.count(i) > 1}
+    if repeated:
+        raise DataError(f"{path.name}: template {min(repeated)} is defined twice")
+    _check_disjoint(templates, path)
+    return {t.id: t for t in templates}

@@ -1,0 +1,84 @@
+"""What is in the prepared cohorts: the cells of the cohort table, and examples worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecg_lib.cohorts.labels import is_certain
+from ecg_lib.cohorts.record import SPLITS
+from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.errors import DataError
+
+_HIGH_MV = 2.2  # lines of leads are 2.5 mV apart on the drawn paper
+_TRIED = 50  # signals looked at in search of an example
+
+
+def cohort_cells(stores: Mapping[str, EcgStore]) -> list[dict[str, Any]]:
+    """Cells (row, column, value, n) of the cohort table, one row a cohort.
+
+    Ages in years, shares in percent with one decimal; n counts the ECGs whose age or sex is known.
+    What a cohort does not tell is NaN.
+
+    Parameters
+    ----------
+    stores : mapping of the cohort's title to its store
+    """
+    cells = []
+    for title, store in stores.items():
+        records, counts = store.records, store.manifest["counts"]
+        age = records["age"].dropna()
+        female = records.loc[records["sex"] != "", "sex"] == "F"
+        values: list[tuple[str, float, float]] = [
+            ("ECGs", len(store), float("nan")),
+            ("patients", records["patient_id"].nunique(), float("nan")),
+            ("median age", age.median(), len(age)),
+            ("% female", 100 * female.mean(), len(female)),
+            ("% normal", 100 * records["normal"].mean(), float("nan")),
+        ]
+        values += [(split, counts[split], float("nan")) for split in SPLITS]
+        values += [(name.replace("_", " "), counts[name], float("nan"))
+                   for name in ("quarantined", "not_at_hand")]  # fmt: skip
+        cells += [
+            {"row": title, "column": column, "value": round(float(value), 1), "n": n}
+            for column, value, n in values
+        ]
+    return cells
+
+
+def label_counts(store: EcgStore) -> pd.DataFrame:
+    """ECGs of each finding (code) in each split, at any likelihood; the commonest first."""
+    found = store.records[["split"]].assign(code=store.labels.map(list)).explode("code").dropna()
+    table = pd.crosstab(found["code"], found["split"])
+    table = table.reindex(columns=[s for s in SPLITS if s in table])
+    order = table.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    return table.loc[order].rename_axis(columns=None)
+
+
+def clearest(store: EcgStore, *codes: str) -> str:
+    """ecg_id of an ECG that shows the first of `codes` at hand and little else.
+
+    The finding is certain; as far as possible no noise is marked, the rhythm is sinus rhythm, few
+    other findings are present, and no lead is so high that its trace runs into the next one's.
+
+    Raises
+    ------
+    DataError
+        No ECG has any of them.
+    """
+    certain = store.labels.map(lambda labels: {c for c, p in labels.items() if is_certain(p)})
+    for code in codes:
+        rows = [row for row, found in enumerate(certain) if code in found]
+        if rows:
+            rows.sort(key=lambda row: (
+                bool(store.attributes.iloc[row].get("noise")),
+                "SR" not in store.labels.iloc[row],
+                len(store.labels.iloc[row]),
+            ))  # fmt: skip
+            # the first that fits the paper, or else the lowest
+            peak = {row: max(np.abs(store.mv(row)).max(), _HIGH_MV) for row in rows[:_TRIED]}
+            return store.records["ecg_id"].iloc[min(peak, key=peak.__getitem__)]
+    raise DataError(f"{store.folder}: no ECG is certain to show {' or '.join(codes)}; name another")

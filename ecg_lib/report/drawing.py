@@ -1,0 +1,124 @@
+"""Shapes that the drawn figures share: boxes, arrows, a toy ECG, rows of tokens. Units: inches."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from numpy.typing import NDArray
+
+from ecg_lib.report.style import INK, QUIET
+
+# A toy heart beat for the drawings only: centre and width (s), height (mV) of P, Q, R, S, T.
+_WAVES = ((0.16, 0.025, 0.13), (0.275, 0.009, -0.12), (0.30, 0.012, 1.1),
+          (0.325, 0.010, -0.25), (0.52, 0.045, 0.28))  # fmt: skip
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure whose single, invisible axes is measured in inches."""
+    fig = Figure(figsize=(width, height))
+    fig.set_layout_engine(PlaceHolderLayoutEngine(True, False))  # every place is given
+    ax = fig.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.axis("off")
+    return fig, ax
+
+
+def box(
+    ax: Axes,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    text: str = "",
+    face: str = "white",
+    edge: str = INK,
+    **text_style,
+) -> tuple[float, float]:
+    """A rounded box with centred text; returns its centre."""
+    patch = FancyBboxPatch(
+        (x, y),
+        width,
+        height,
+        boxstyle="round,pad=0,rounding_size=0.06",
+        facecolor=face,
+        edgecolor=edge,
+        linewidth=1.0,
+    )
+    ax.add_patch(patch)
+    centre = (x + width / 2, y + height / 2)
+    style = {"ha": "center", "va": "center", "fontsize": 8.5, "color": INK, "linespacing": 1.3}
+    ax.text(*centre, text, **{**style, **text_style})
+    return centre
+
+
+def arrow(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    color: str = INK,
+    width: float = 1.2,
+    bend: float = 0.0,
+    dashed: bool = False,
+    head: bool = True,
+) -> None:
+    """An arrow from start to end, bent where `bend` is not 0."""
+    ax.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>" if head else "-",
+            mutation_scale=9 + 1.2 * width,
+            shrinkA=0,
+            shrinkB=0,
+            color=color,
+            linewidth=width,
+            linestyle=(0, (4, 2.5)) if dashed else "-",
+            connectionstyle=f"arc3,rad={bend}",
+        )
+    )
+
+
+def label(ax: Axes, x: float, y: float, text: str, **style) -> None:
+    """Small grey text."""
+    ax.text(x, y, text, **{"fontsize": 8, "color": QUIET, "ha": "center", "va": "center", **style})
+
+
+def toy_ecg(seconds: float = 2.5, rate: float = 75.0, hz: int = 200) -> tuple[NDArray, NDArray]:
+    """Time (s) and voltage (mV) of a schematic lead, for drawings only."""
+    t = np.arange(int(seconds * hz)) / hz
+    phase = t % (60.0 / rate)
+    mv = sum(h * np.exp(-((phase - c) ** 2) / (2 * w**2)) for c, w, h in _WAVES)
+    return t, np.asarray(mv)
+
+
+def ecg_tile(ax: Axes, x: float, y: float, width: float, height: float, rows: int = 3) -> None:
+    """A tile of pink ECG paper with `rows` schematic leads."""
+    for step, alpha in ((0.1, 0.5), (0.5, 1.0)):
+        for at in np.arange(0, width + 1e-9, step):
+            ax.plot([x + at] * 2, [y, y + height], color="#f3cfcf", lw=0.5 * alpha, zorder=1)
+        for at in np.arange(0, height + 1e-9, step):
+            ax.plot([x, x + width], [y + at] * 2, color="#f3cfcf", lw=0.5 * alpha, zorder=1)
+    ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="#d99", lw=0.9))
+    t, mv = toy_ecg()
+    for row in range(rows):
+        per_mv = 0.5 * height / rows * (1, -0.6, 0.85)[row % 3]
+        base = y + height * (1 - (row + (0.7 if per_mv > 0 else 0.4)) / rows)
+        ax.plot(x + 0.04 + t / t[-1] * (width - 0.08), base + mv * per_mv, color=INK, lw=0.8)
+
+
+def tokens(
+    ax: Axes,
+    x: float,
+    y: float,
+    count: int,
+    color: str,
+    size: tuple[float, float] = (0.1, 0.3),
+    gap: float = 0.035,
+) -> float:
+    """A row of `count` token bars; returns where it ends."""
+    for i in range(count):
+        ax.add_patch(
+            Rectangle((x + i * (size[0] + gap), y), *size, facecolor=color, edgecolor=INK, lw=0.6)
+        )
+    return x + count * (size[0] + gap) - gap

@@ -1,0 +1,42 @@
+"""How ours and the paper's numbers are told apart in every figure of measured numbers."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ecg_lib.errors import DataError
+from ecg_lib.report import style
+
+# The paper's numbers: hollow grey diamonds.
+PAPER_LOOK = {"marker": "D", "ms": 5.5, "mfc": "white", "mec": style.PAPER, "mew": 1.4, "ls": ""}
+
+
+def ours_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Our rows of a tidy table; an error where there is none to draw."""
+    ours = table[table["source"] == "ours"]
+    if ours.empty:
+        raise DataError(f"{name}: no row of ours to draw; run the evaluation first")
+    return ours
+
+
+def whisker(ax: Axes, cell: pd.Series, x: float | None = None, y: float | None = None) -> None:
+    """The 95 % interval of a cell as a line at x (upright) or at y (lying)."""
+    if np.isnan(cell["ci_low"]):
+        return
+    low, high = cell["ci_low"], cell["ci_high"]
+    ends = ([low, high], [y, y]) if x is None else ([x, x], [low, high])
+    ax.plot(*ends, color=style.INK, lw=1.1, solid_capstyle="butt", zorder=4)
+
+
+def legend_above(fig: Figure, handles: list) -> None:
+    """One legend for the figure, above its panels, at the left."""
+    fig.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5),
+               handlelength=1.4, columnspacing=1.2)  # fmt: skip
+
+
+def wrap(text: str, width: int) -> str:
+    """Text in lines of at most `width` letters."""
+    return "\n".join(textwrap.wrap(text, width))

@@ -1,0 +1,108 @@
+"""The README's "results at a glance", generated from the result tables.
+
+The block stands between ``<!-- results:demo -->`` and ``<!-- /results:demo -->``; nobody types
+its numbers.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_lib.errors import DataError
+from ecg_lib.paths import ROOT, results_dir
+from ecg_lib.report.reference import MODEL, PAPER_LABEL
+from ecg_lib.report.tables import label_of, read_table, wide_markdown
+
+_HEADINGS = {
+    "table1_bias": "Share of normal ECGs by kind of question, % (Table 1; paper: mean)",
+    "table3_ecgqa": "ECG-QA exact match, % (Table 3)",
+    "table4_zero_shot": "Zero-shot AUC, % (Table 4; mean of the labels that could be computed)",
+    "table5_random_ecg": "Random-ECG test, accuracy in % (Table 5)",
+}
+
+
+def readme_block(profile: str, folder: Path | None = None) -> str:
+    """Markdown with the headline numbers of a profile's tables beside the paper's.
+
+    Raises
+    ------
+    DataError
+        The profile has none of the tables.
+    """
+    folder = folder or results_dir(profile)
+    parts, labels = [], []
+    for name, heading in _HEADINGS.items():
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            continue
+        frame = _headline(name, read_table(path))
+        labels.append(label_of(path.with_suffix(".md")) or profile)
+        frame = frame.assign(row=frame["source"].str.capitalize() + ": " + frame["row"])
+        link = f"[full table](results/{profile}/{name}.md)"
+        parts += [f"**{heading}**, {link}", wide_markdown(frame, with_n=False)]
+    if not parts:
+        raise DataError(f"{folder}: no result tables; run the pipeline for profile {profile} first")
+    told = f"Ours: {'; '.join(dict.fromkeys(labels))}. Paper: {PAPER_LABEL}."
+    return "\n\n".join([f"{told} In brackets: 95 % intervals.", *parts])
+
+
+def update_readme(readme: Path, profiles: Iterable[str], results: Path | None = None) -> bool:
+    """Put each profile's block between its markers; tells whether the file changed.
+
+    Parameters
+    ----------
+    results : Path, optional
+        Folder of all profiles' results, when it is not the project's.
+
+    Raises
+    ------
+    DataError
+        A profile's markers are missing.
+    """
+    before = text = readme.read_text(encoding="utf-8")
+    for profile in profiles:
+        start, end = f"<!-- results:{profile} -->", f"<!-- /results:{profile} -->"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise DataError(f"{readme}: put {start} and {end} once each where the results go")
+        block = readme_block(profile, results / profile if results else None)
+        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+        text = pattern.sub(lambda _, b=f"{start}\n{block}\n{end}": b, text)
+    if text != before:
+        temporary = readme.with_name(readme.name + ".tmp")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, readme)
+    return text != before
+
+
+def _headline(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The few rows of a table that a README shows."""
+    if name == "table1_bias":
+        whole = frame["row"].str.startswith("all ")  # ours: all questions of a kind together
+        frame = frame[whole | (frame["source"] == "paper")]
+        return _means(frame.assign(row="all questions"), ["source", "row", "column"])
+    if name == "table3_ecgqa":
+        return frame[(frame["source"] == "ours") | (frame["row"] == MODEL)]
+    if name == "table4_zero_shot":
+        parts = frame["row"].str.rsplit(", ", n=1, expand=True)
+        return _means(frame.assign(row=parts[0], column=parts[1]), ["source", "row", "column"])
+    return frame
+
+
+def _means(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    means = frame.dropna(subset="value").groupby(keys, sort=False)["value"].mean().reset_index()
+    return means.assign(n=float("nan"), ci_low=float("nan"), ci_high=float("nan"))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m ecg_lib.report.readme demo ptbxl` rewrites these profiles' blocks in README.md."""
+    profiles = sys.argv[1:] if arguments is None else arguments
+    changed = update_readme(ROOT / "README.md", profiles)
+    print(f"README.md: {', '.join(profiles)} {'updated' if changed else 'unchanged'}")
+
+
+if __name__ == "__main__":
+    main()

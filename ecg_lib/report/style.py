@@ -1,0 +1,98 @@
+"""One look for all figures: colour-blind-safe, readable at a column's width, saved byte for byte.
+
+Colours (Okabe and Ito) keep their meaning throughout: blue is ours, grey is the paper's; in the
+drawings orange is what is trained, blue what is frozen.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+INK, QUIET, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+)
+OURS, PAPER = BLUE, "#8c8c8c"
+DPI = 150
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+STYLE: Mapping[str, Any] = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": DPI,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters everywhere
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ebebeb",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "hatch.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
+    "pdf.fonttype": 42,  # letters stay letters in the PDF
+    "mathtext.fontset": "dejavusans",
+}
+
+
+def use():
+    """Context manager in which figures have the project's look."""
+    return matplotlib.rc_context(dict(STYLE))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, outside pyplot's list (nothing to close)."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def caption(fig: Figure, text: str, label: str = "") -> None:
+    """One sentence under the figure on what to see, and where our numbers come from."""
+    lines = text if not label else f"{text}\nOur numbers: {label}."
+    fig.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=QUIET, linespacing=1.4)
+
+
+def save(fig: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write <name>.png (150 dpi) and <name>.pdf, atomically and without dates; close the figure.
+
+    The same figure gives the same bytes, so that a figure in git changes only when it changes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    no_date = {"Creator": None, "Producer": None, "CreationDate": None}
+    paths = []
+    # a figure without a layout of its own (an ECG true to scale) must not be given one here
+    with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
+        for suffix, metadata in ((".png", {"Software": None}), (".pdf", no_date)):
+            path = folder / f"{name}{suffix}"
+            temporary = folder / f".{name}.tmp{suffix}"
+            fig.savefig(temporary, dpi=DPI, metadata=metadata)
+            os.replace(temporary, path)
+            paths.append(path)
+    plt.close(fig)  # a figure made through pyplot is let go; any other is none of its business
+    return paths[0], paths[1]

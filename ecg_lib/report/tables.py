@@ -1,0 +1,178 @@
+"""Tidy tables: one value a line as CSV, and beside it Markdown with our numbers and the paper's.
+
+Both files are byte-identical for identical values: fixed digits, LF, the order of the frame.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.errors import DataError
+from ecg_lib.report.provenance import Provenance
+from ecg_lib.report.reference import COLUMNS, PAPER_LABEL
+
+_NUMBERS = ["value", "n", "ci_low", "ci_high"]
+_STAMPS = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
+_LABEL = re.compile(r"^\*\*Ours \((.+)\)\*\*$", re.MULTILINE)
+
+
+def tidy(
+    table: str,
+    cells: pd.DataFrame | Iterable[Mapping[str, Any]],
+    provenance: Provenance,
+    source: str = "ours",
+) -> pd.DataFrame:
+    """Cells (row, column, value and optionally n, ci_low, ci_high) as rows of a result table.
+
+    Values are in percent where they are proportions or AUCs. A cell that could not be computed
+    has a NaN value and still tells its n.
+
+    Raises
+    ------
+    DataError
+        A cell lacks its row, column or value, or two cells share a place.
+    """
+    frame = pd.DataFrame(cells if isinstance(cells, pd.DataFrame) else list(cells))
+    missing = [c for c in ("row", "column", "value") if c not in frame]
+    if missing:
+        raise DataError(f"{table}: cells have no {missing[0]!r}; give row, column and value")
+    if source not in ("ours", "paper"):
+        raise DataError(f'{table}: source is {source!r}; use "ours" or "paper"')
+    twice = frame.duplicated(["row", "column"])
+    if twice.any():
+        row, column = frame.loc[twice, ["row", "column"]].iloc[0]
+        raise DataError(f"{table}: cell {row!r}, {column!r} is given twice; keep one")
+    frame = provenance.stamp(frame.assign(table=table, source=source)).reindex(columns=COLUMNS)
+    frame[_NUMBERS] = frame[_NUMBERS].astype(float)
+    return frame.reset_index(drop=True)
+
+
+def write_table(
+    name: str,
+    frame: pd.DataFrame,
+    folder: Path,
+    title: str,
+    label: str,
+    note: str = "",
+    digits: int | None = 1,
+) -> tuple[Path, Path]:
+    """Write <name>.csv and <name>.md into `folder`, atomically.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Tidy rows of both sources, in the order to print.
+    title, note : str
+        Printed above and below the Markdown tables.
+    label : str
+        What our numbers come from, such as "simulated cohort, tiny LLM".
+    digits : int or None
+        Decimals in the Markdown; None prints numbers as short as they are (learning rates).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [c for c in COLUMNS if c not in frame]
+    if missing:
+        raise DataError(f"{name}: no column {missing[0]!r}; build the frame with tidy()")
+    rounded = frame[COLUMNS].copy()
+    for column in _NUMBERS:
+        rounded[column] = [_fixed(x) for x in rounded[column]]
+    csv, md = folder / f"{name}.csv", folder / f"{name}.md"
+    _write(csv, rounded.to_csv(index=False, lineterminator="\n"))
+    _write(md, _markdown(frame, title, label, note, digits))
+    return csv, md
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that write_table wrote; stamps are text, numbers are floats.
+
+    Raises
+    ------
+    DataError
+        The file is missing or is not a result table.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such result table; run the notebook that writes it")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(frame.columns) != COLUMNS:
+        raise DataError(f"{path}: not a result table; its header should be {','.join(COLUMNS)}")
+    for column in _NUMBERS:
+        frame[column] = frame[column].mask(frame[column] == "").astype(float)
+    return frame
+
+
+def label_of(markdown: Path) -> str:
+    """The label of our numbers, as printed in a table's Markdown ("" where there is none)."""
+    found = _LABEL.search(markdown.read_text(encoding="utf-8")) if markdown.is_file() else None
+    return found[1] if found else ""
+
+
+def format_cell(
+    value: float, n: float, ci_low: float, ci_high: float, digits: int | None = 1
+) -> str:
+    """``81.2 (79.0-83.3), n=1,204``; ``n/a (n=4)`` for a value that could not be computed."""
+    count = "" if pd.isna(n) else f"n={int(n):,}"
+    if pd.isna(value):
+        return f"n/a ({count})" if count else "n/a"
+
+    def number(x: float) -> str:
+        if digits is not None:
+            return f"{x:.{digits}f}"
+        return f"{x:.1e}".replace(".0e", "e") if 0 < abs(x) < 1e-3 else f"{x:,.6g}"
+
+    text = number(value)
+    if not pd.isna(ci_low):
+        to = " to " if ci_low < 0 or ci_high < 0 else "-"
+        text += f" ({number(ci_low)}{to}{number(ci_high)})"
+    return f"{text}, {count}" if count else text
+
+
+def wide_markdown(frame: pd.DataFrame, digits: int | None = 1, with_n: bool = True) -> str:
+    """Rows x columns of tidy rows as a Markdown table, in order of first appearance."""
+    rows, columns = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["column"]))
+    numbers = frame[_NUMBERS] if with_n else frame[_NUMBERS].assign(n=float("nan"))
+    texts = {
+        (row, column): format_cell(*values, digits=digits)
+        for row, column, *values in zip(
+            frame["row"], frame["column"], *(numbers[c] for c in _NUMBERS), strict=True
+        )
+    }
+    lines = [["", *columns]]
+    lines += [[row, *(texts.get((row, column), "") for column in columns)] for row in rows]
+    head, *body = ["| " + " | ".join(_escape(t) for t in line) + " |" for line in lines]
+    return "\n".join([head, "|:--|" + "--:|" * len(columns), *body])
+
+
+def _markdown(frame: pd.DataFrame, title: str, label: str, note: str, digits: int | None) -> str:
+    parts = [f"# {title}"]
+    for source, heading in (("ours", f"Ours ({label})"), ("paper", f"Paper ({PAPER_LABEL})")):
+        part = frame[frame["source"] == source]
+        if len(part):
+            parts += [f"**{heading}**", wide_markdown(part, digits)]
+    if frame["ci_low"].notna().any():
+        parts.append("In brackets: 95 % interval; n: what a value was computed from.")
+    if note:
+        parts.append(note)
+    stamps = frame.loc[frame["source"] == "ours", _STAMPS].astype(str).drop_duplicates()
+    for stamp in stamps.itertuples(index=False):
+        told = [f"{k.replace('_', ' ')} `{v}`" for k, v in stamp._asdict().items() if v]
+        if told:
+            parts.append("Produced with " + ", ".join(told) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _fixed(number: float) -> str:
+    return "" if pd.isna(number) else f"{number:.6g}" if abs(number) < 1e5 else f"{number:.0f}"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)

@@ -1,0 +1,68 @@
+"""Stage 1 and stage 2: projector and LoRA learn to answer, encoder and LLM stay frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from peft import LoraConfig
+from transformers import set_seed
+
+from ecg_lib.config import Lora, Stage
+from ecg_lib.features import EcgTokens
+from ecg_lib.models.ecg_llm import EcgLlm
+from ecg_lib.models.encoder import EcgEncoder
+from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.questions.vocabulary import answer_text
+from ecg_lib.training.language import load_llm
+from ecg_lib.training.trainer import fit
+
+
+def new_model(encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str,
+              seed: int) -> tuple[EcgLlm, EcgLlmProcessor]:
+    """An ECG-LLM whose projector and adapters know nothing yet."""
+    set_seed(seed)
+    language_model, tokenizer = load_llm(llm, dtype)
+    processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
+    settings = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
+                          target_modules=list(lora.target_modules), task_type="CAUSAL_LM")
+    return EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), settings), processor
+
+
+class QuestionCollator:
+    """Question rows -> padded ids and labels, and the ECG tokens that fill their slots."""
+
+    def __init__(self, processor: EcgLlmProcessor, tokens: EcgTokens):
+        self.processor, self.tokens = processor, tokens
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        batch = self.processor.batch(rows)
+        batch["ecg_tokens"] = self.tokens.get([e for row in rows for e in row["ecg_id"]])
+        return batch
+
+
+def prepare_rows(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
+    """Question rows -> token ids, labels and ECG ids, tokenised once."""
+    return [{**processor.example(question, answer_text(answer), len(ecgs)), "ecg_id": list(ecgs)}
+            for question, answer, ecgs in zip(rows["question"], rows["answer"], rows["ecg_id"],
+                                              strict=True)]
+
+
+def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
+                stage: Stage, folder: Path, seed: int, valid: pd.DataFrame | None = None,
+                gradient_checkpointing: bool = False) -> None:
+    """Train on question rows and save the model and `curve.csv` below `folder`."""
+    set_seed(seed)
+    if stage.max_rows and len(rows) > stage.max_rows:
+        rows = rows.sample(stage.max_rows, random_state=seed)
+    history = fit(
+        model, prepare_rows(rows, processor), QuestionCollator(processor, tokens), folder,
+        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
+        epochs=stage.epochs, batch_size=min(stage.batch_size, len(rows)),
+        learning_rate=stage.learning_rate, weight_decay=stage.weight_decay, warmup=stage.warmup,
+        seed=seed, bf16=stage.bf16, group_by_length=True,
+        gradient_checkpointing=gradient_checkpointing)
+    # The saved model names its LLM relative to its final place, one level up from `folder`.
+    model.save_pretrained(folder, processor)
+    history.to_csv(folder / "curve.csv", index=False)

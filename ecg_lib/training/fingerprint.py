@@ -1,0 +1,76 @@
+"""Train, or load what the same parameters, data and code have trained before."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ecg_lib import paths
+
+MARKER = "fingerprint.json"
+
+
+def code_version(*rooms: str) -> str:
+    """Hash of some rooms ("models") or files; comments and docstrings do not count."""
+    digest = hashlib.sha256()
+    for room in sorted(rooms):
+        place = paths.ROOT / "ecg_lib" / room
+        for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
+            tree = ast.parse(file.read_text())
+            for node in ast.walk(tree):
+                body = getattr(node, "body", None)
+                if isinstance(body, list) and body and isinstance(body[0], ast.Expr) \
+                        and isinstance(body[0].value, ast.Constant):
+                    del body[0]
+            digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]
+
+
+def fingerprint(**parts: Any) -> dict[str, str]:
+    """One short hash a part (params, data, code ...), so that a difference can be named."""
+    return {name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode())
+            .hexdigest()[:16] for name, part in sorted(parts.items())}
+
+
+def why_not_current(folder: Path, key: dict[str, str]) -> str:
+    """Empty if `folder` holds what `key` describes, else the reason in words."""
+    marker = folder / MARKER
+    if not marker.is_file():
+        return "nothing trained yet"
+    old = json.loads(marker.read_text())
+    changed = [name for name in key if old.get(name) != key[name]]
+    return f"{', '.join(changed)} changed" if changed or old.keys() != key.keys() else ""
+
+
+def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path], None],
+                  say: Callable[[str], None] = print) -> Path:
+    """Return `folder`, trained for `key`.
+
+    `train(partial)` writes everything below `partial`, where an interrupted run of the same key
+    finds its own checkpoints again. Only a finished run is renamed to `folder`.
+    """
+    folder = Path(folder)
+    reason = why_not_current(folder, key)
+    if not reason:
+        say(f"{folder.name}: loaded (same parameters, data and code)")
+        return folder
+    partial = folder.with_name(folder.name + ".partial")
+    begun = partial / "begun.json"
+    if partial.is_dir() and not (begun.is_file() and json.loads(begun.read_text()) == key):
+        shutil.rmtree(partial)
+    say(f"{folder.name}: {'resuming' if partial.is_dir() else 'training'} ({reason})")
+    partial.mkdir(parents=True, exist_ok=True)
+    begun.write_text(json.dumps(key))
+    train(partial)
+    begun.unlink()
+    (partial / MARKER).write_text(json.dumps(key, indent=1) + "\n")
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
+    return folder

@@ -1,0 +1,75 @@
+"""What of ecg_lib a piece of code uses, directly or through others: files, configuration."""
+
+import ast
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+WORKFLOW = REPO / "ecg_lib" / "workflow.py"  # knows every room: followed function by function
+
+
+def files_used(source: str) -> set[Path]:
+    """Files that the source imports, what those import, and so on.
+
+    Of the workflow only the functions that the source calls count, and what these use.
+    """
+    tree = ast.parse(source)
+    used, new = set(), _files(_bound(tree))
+    if WORKFLOW in new:
+        mentioned = {n.id for n in _workflow_nodes(tree) if isinstance(n, ast.Name)}
+        bound = _bound(ast.parse(WORKFLOW.read_text()))
+        new |= _files({name: bound[name] for name in mentioned & set(bound)})
+        used.add(WORKFLOW)  # its own imports are followed above
+    while new := new - used:
+        used |= new
+        new = {f for file in new for f in _files(_bound(ast.parse(file.read_text())))}
+    return used
+
+
+def sections_used(source: str) -> set[str]:
+    """Fields of `config` that the source reads, itself or through functions of the workflow."""
+    tree = ast.parse(source)
+    nodes = [*ast.walk(tree), *(_workflow_nodes(tree) if WORKFLOW in _files(_bound(tree)) else ())]
+    return {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "config"
+    }
+
+
+def _workflow_nodes(tree: ast.AST) -> list[ast.AST]:
+    """Syntax nodes of the workflow's functions that a tree calls, and of those they call."""
+    body = ast.parse(WORKFLOW.read_text()).body
+    defined = {node.name: node for node in body if hasattr(node, "name")}
+    called = {n.attr if isinstance(n, ast.Attribute) else n.id
+              for n in ast.walk(tree) if isinstance(n, ast.Attribute | ast.Name)}
+    reached, nodes = set(), []
+    while new := (called & set(defined)) - reached:
+        reached |= new
+        nodes += [node for name in new for node in ast.walk(defined[name])]
+        called = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return nodes
+
+
+def _bound(tree: ast.AST) -> dict[str, set[str]]:
+    """Names that import statements anywhere in a tree bind -> modules they may stand for."""
+    names: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                names.setdefault(alias.asname or alias.name, set()).add(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                modules = {node.module, f"{node.module}.{alias.name}"}
+                names.setdefault(alias.asname or alias.name, set()).update(modules)
+    return names
+
+
+def _files(names: dict[str, set[str]]) -> set[Path]:
+    files = set()
+    for module in set().union(*names.values()):
+        parts = module.split(".")
+        if parts[0] == "ecg_lib":
+            for depth in range(2, len(parts) + 1):  # importing a module imports what it lies in
+                path = REPO.joinpath(*parts[:depth])
+                files |= {path.with_suffix(".py"), path / "__init__.py"}
+    return {file for file in files if file.is_file()}

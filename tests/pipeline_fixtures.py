@@ -1,0 +1,82 @@
+"""A clone of the checkout in a temporary folder, in which the whole pipeline runs in smoke."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A checkout of its own, with git history, that no other test writes to."""
+
+    folder: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        """Run a command at the top of the clone with this interpreter's programs first."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True
+        )
+        if check and done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{tail}")
+        return done
+
+    def environment(self) -> dict[str, str]:
+        """Environment in which `python` is this interpreter and `ecg_lib` the clone's own."""
+        here = str(Path(sys.executable).parent)
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join([here, os.environ["PATH"]]),
+            "PYTHONPATH": str(self.folder),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def outs(self, profile: str, under: str = "") -> list[Path]:
+        """What dvc.yaml declares that a profile writes, as paths in the clone."""
+        stages = yaml.safe_load((self.folder / "dvc.yaml").read_text())["stages"].values()
+        names = [o if isinstance(o, str) else next(iter(o)) for s in stages for o in s["outs"]]
+        names = [name.replace("${profile}", profile) for name in names]
+        return [self.folder / name for name in names if name.startswith(under)]
+
+
+def make_clone(folder: Path) -> Clone:
+    """Copy what git tracks or would track, without what a pipeline made; commit it."""
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    listed = subprocess.run(
+        [*git, "ls-files", "-co", "--exclude-standard"], cwd=REPO, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout: nothing to clone")
+    for name in listed.stdout.splitlines():
+        if (REPO / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPO / name, folder / name)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "--no-verify", "-m", "clone"]):
+        subprocess.run([*git, *command], cwd=folder, check=True)
+    return Clone(folder)
+
+
+@pytest.fixture(scope="session")
+def smoke_clone(tmp_path_factory) -> Clone:
+    """A clone in which `dvc repro` has run every notebook in smoke once.
+
+    Tests that use it bear `xdist_group("pipeline")`, so that one worker runs it for all of them.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    claim = tmp_path_factory.getbasetemp().parent / "smoke_clone" if worker else None
+    if claim and claim.exists() and claim.read_text() != worker:
+        pytest.fail("a second worker needs the clone; run `make test` (--dist loadgroup)")
+    if claim:
+        claim.write_text(worker)
+    clone = make_clone(tmp_path_factory.mktemp("smoke"))
+    clone.run("python", "-m", "ecg_lib.config", "smoke")
+    clone.run("dvc", "repro")
+    return clone

@@ -1,0 +1,137 @@
+"""The pipeline end to end in smoke: what it declares it writes, and it writes it only once."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from library_imports import files_used, sections_used
+from pipeline_fixtures import make_clone
+
+from ecg_lib.config import Config
+
+REPO = Path(__file__).resolve().parent.parent
+STAGES = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
+PROFILES = sorted(path.stem for path in (REPO / "conf" / "profile").glob("*.yaml"))
+in_one_worker = pytest.mark.xdist_group("pipeline")
+
+
+def digests(paths):
+    """File -> digest of its bytes, of files and of everything in folders."""
+    files = [file for p in paths for file in ([p] if p.is_file() else sorted(p.rglob("*")))]
+    return {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_every_declared_output_exists_and_is_not_empty(smoke_clone):
+    outs = smoke_clone.outs("smoke")
+    assert len(outs) > 40
+    hollow = [out for out in outs if not any(digests([out]))]
+    assert not hollow
+    assert all(out.stat().st_size > 0 for out in outs)
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_nothing_runs_a_second_time(smoke_clone):
+    again = smoke_clone.run("dvc", "repro").stdout
+    assert "Running stage" not in again
+    assert again.count("didn't change, skipping") == len(STAGES)
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_git_sees_no_output_of_the_pipeline_but_its_lock_file(smoke_clone):
+    assert smoke_clone.run("git", "status", "--porcelain", "-uall").stdout.split() == [
+        *["M", "params.yaml"],
+        *["??", "dvc.lock"],
+    ]
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_an_edited_sentence_retrains_nothing(smoke_clone):
+    notebook = smoke_clone.folder / "notebooks" / "05_finetune.ipynb"
+    trained = smoke_clone.outs("smoke", under="checkpoints/")
+    before, times = digests(trained), {f: f.stat().st_mtime_ns for f in digests(trained)}
+    original = notebook.read_text()
+    content = nbformat.reads(original, as_version=4)
+    content.cells[0].source += "\n\nAnother sentence."
+    nbformat.write(content, notebook)
+    try:
+        ran = smoke_clone.run("dvc", "repro").stdout
+    finally:
+        notebook.write_text(original)
+    assert [line for line in ran.splitlines() if "Running stage" in line] == [
+        "Running stage '05_finetune@smoke':"
+    ]
+    assert digests(trained) == before
+    weights = [file for file in before if file.suffix == ".safetensors"]
+    assert {f: f.stat().st_mtime_ns for f in weights} == {f: times[f] for f in weights}
+    smoke_clone.run("dvc", "repro")
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_two_clean_runs_give_the_same_tables_to_the_byte(smoke_clone, tmp_path):
+    other = make_clone(tmp_path)
+    other.run("dvc", "exp", "run", "-S", "profile=smoke")  # composes params.yaml by itself
+    tables = digests(smoke_clone.outs("smoke", under="results/"))
+    assert len(tables) > 10
+    again = digests(other.outs("smoke", under="results/"))
+    names = {file.relative_to(smoke_clone.folder): digest for file, digest in tables.items()}
+    assert {file.relative_to(other.folder): digest for file, digest in again.items()} == names
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_pipeline_is_well_formed_in_every_profile(profile, tmp_path):
+    clone = make_clone(tmp_path)
+    clone.run("python", "-m", "ecg_lib.config", profile, "data.root=/anywhere")
+    listed = clone.run("dvc", "stage", "list", "--name-only").stdout.split()
+    assert listed == [f"{name}@{profile}" for name in sorted(STAGES)]
+    clone.run("dvc", "dag")  # no stage writes what it or another one reads or writes
+    outs = [str(out.relative_to(clone.folder)) for out in clone.outs(profile)]
+    assert len(set(outs)) == len(outs)
+    assert all(Path(out).parts[1] == profile for out in outs), "profiles must not share a folder"
+
+
+def test_there_is_one_stage_for_each_notebook():
+    assert sorted(STAGES) == sorted(path.stem for path in (REPO / "notebooks").glob("*.ipynb"))
+    for name, stage in STAGES.items():
+        assert stage["cmd"] == f"python -m ecg_lib.notebook {name}"
+        assert stage["deps"][0] == f"notebooks/{name}.ipynb"
+        assert stage["outs"][0] == f"executed/${{profile}}/{name}.ipynb"
+
+
+def test_what_takes_long_survives_a_second_run():
+    outs = [out for stage in STAGES.values() for out in stage["outs"]]
+    assert not [out for out in outs if isinstance(out, str) and out.startswith("checkpoints/")]
+    trained = [o for out in outs if isinstance(out, dict) for o in out.items() if "check" in o[0]]
+    assert trained and all(how == {"persist": True} for _, how in trained)
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_a_stage_depends_on_all_the_library_its_notebook_uses(name):
+    rooms = {"/".join(file.relative_to(REPO).parts[:2]) for file in files_used(code(name))}
+    # Configuration reaches a stage as parameters, and how it is run does not change what it says.
+    rooms -= {f"ecg_lib/{own}.py" for own in ("__init__", "config", "paths", "errors", "notebook")}
+    assert rooms <= set(STAGES[name]["deps"]), "add these to the deps of the stage in dvc.yaml"
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_a_stage_knows_all_the_parameters_its_notebook_reads(name):
+    fields = {field.name for field in dataclasses.fields(Config)} - {"threads"}
+    read = sections_used(code(name)) & fields
+    assert read <= set(STAGES[name]["params"]), "add these to the params of the stage in dvc.yaml"
+
+
+def code(name):
+    """Source of a notebook's code cells, without lines that are IPython's."""
+    notebook = json.loads((REPO / "notebooks" / f"{name}.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    lines = "\n".join(cells).splitlines()
+    return "\n".join(line for line in lines if not line.startswith(("%", "!")))

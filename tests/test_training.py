@@ -1,0 +1,228 @@
+"""Training: train-or-load, resuming, what a run may change, and learning that is seen to happen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ecg_lib.config import Lora, Stage
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.answering import answer_rows, generate_answers, score_yes
+from ecg_lib.features import EcgTokens, weights_hash
+from ecg_lib.models.ecg_llm import EcgLlm
+from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
+from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.training.finetune import new_model, train_stage
+from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
+from ecg_lib.training.language import load_llm, reading_predictions
+from ecg_lib.training.trainer import fit
+
+QUESTION = "Is atrial fibrillation present?"
+IDS = [f"simulated/{i:06d}" for i in range(40)]
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llm")
+    torch.manual_seed(0)
+    tokenizer = train_byte_pairs([QUESTION, "yes no not sure", "sinus rhythm; atrial fibrillation",
+                                  "This is an electrocardiogram. Answer the following questions "
+                                  "based on the above content:"], 380)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    model = tiny_llama(tokenizer, width=32, depth=2, heads=2)
+    data = [processor.example(QUESTION, answer, [report]) for report, answer in
+            [("atrial fibrillation", "yes"), ("sinus rhythm", "no")]] * 64
+    fit(model, data, processor.batch, folder, epochs=12, batch_size=16, learning_rate=1e-2)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_small_language_model_of_these_tests_can_read(llm):
+    model, tokenizer = load_llm(llm)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    rows = pd.DataFrame({"question": QUESTION, "ecg_id": [["a"], ["b"]]})
+    report = {"a": "atrial fibrillation", "b": "sinus rhythm"}
+    said = reading_predictions(model, processor, rows, lambda e, rng: report[e], seed=0)
+    assert said == ["yes", "no"]
+
+
+def test_an_llm_that_cannot_be_had_is_one_line_that_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match="llm.name_or_path .* save_pretrained"):
+        load_llm(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    """Forty ECGs as tokens; every second one carries a mark that means yes."""
+    folder = tmp_path_factory.mktemp("tokens")
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 20, 16))
+    values[::2] += 1.5
+    np.save(folder / "tokens.npy", values.astype(np.float16))
+    np.save(folder / "cls.npy", values[:, 0].astype(np.float16))
+    return EcgTokens(folder, IDS)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame({
+        "sample_id": range(40), "question_type": "single-verify", "question": QUESTION,
+        "answer": [["yes"], ["no"]] * 20, "ecg_id": [[e] for e in IDS]})
+
+
+def encoder():
+    torch.manual_seed(1)
+    return EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+
+
+STAGE = Stage(epochs=25, learning_rate=2e-2, batch_size=20)
+
+
+@pytest.fixture(scope="module")
+def trained(llm, tokens, rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "stage1"
+    model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
+    before = {n: p.clone() for n, p in model.state_dict().items()}
+    train_stage(model, processor, rows, tokens, STAGE, folder, seed=0)
+    return folder, model, processor, before
+
+
+def test_training_teaches_the_answer_and_writes_the_curve(trained, tokens, rows):
+    folder, model, processor, _ = trained
+    answers = answer_rows(model, processor, rows, tokens)
+    assert (answers["prediction"] == [a[0] for a in rows["answer"]]).mean() > 0.9
+    assert ((answers["p_yes"] > 0.5) == (answers["prediction"] == "yes")).all()
+    curve = pd.read_csv(folder / "curve.csv")
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 2
+    assert not (folder / "trainer").exists()
+
+
+def test_frozen_parts_keep_every_byte(trained):
+    _, model, _, before = trained
+    changed = {n for n, p in model.state_dict().items() if not torch.equal(p, before[n])}
+    assert changed and all("lora_" in n or n.startswith("projector.") for n in changed)
+    assert weights_hash(model.encoder) == weights_hash(encoder())
+
+
+def test_a_saved_stage_answers_as_the_model_in_memory(trained, tokens, rows):
+    folder, model, processor, _ = trained
+    again, reader = EcgLlm.from_pretrained(folder), EcgLlmProcessor.from_pretrained(folder)
+    expected = answer_rows(model, processor, rows, tokens)["p_yes"]
+    assert np.allclose(answer_rows(again, reader, rows, tokens)["p_yes"], expected, atol=1e-4)
+
+
+def test_batched_answers_equal_single_answers(trained, tokens, rows):
+    _, model, processor, _ = trained
+    questions, ecgs = rows["question"].tolist(), rows["ecg_id"].tolist()
+    together, _ = score_yes(model, processor, questions[:6], ecgs[:6], tokens, batch_size=6)
+    single, _ = score_yes(model, processor, questions[:6], ecgs[:6], tokens, batch_size=1)
+    assert np.allclose(together, single, atol=1e-5)
+
+
+def test_scoring_says_what_greedy_generation_says(trained, tokens, rows):
+    _, model, processor, _ = trained
+    questions, ecgs = rows["question"].tolist(), rows["ecg_id"].tolist()
+    _, choice = score_yes(model, processor, questions, ecgs, tokens)
+    generated = generate_answers(model, processor, questions, ecgs, tokens, max_new_tokens=3)
+    assert [("yes", "no", "not sure")[c] for c in choice] == generated
+
+
+def test_the_same_seed_trains_the_same_weights(llm, tokens, rows, tmp_path):
+    states = []
+    for run in ("a", "b"):
+        model, processor = new_model(encoder(), llm, Lora(), "float32", seed=5)
+        stage = Stage(epochs=2, learning_rate=1e-2, batch_size=20)
+        train_stage(model, processor, rows, tokens, stage, tmp_path / run, seed=5)
+        states.append(model.trainable_state())
+    assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
+
+
+def test_train_or_load_trains_once_then_loads_then_names_what_changed(tmp_path):
+    calls, said = [], []
+
+    def train(folder):
+        calls.append(folder)
+        (folder / "weights").write_text("w")
+
+    key = fingerprint(params={"lr": 1}, data="d", code="c")
+    folder = train_or_load(tmp_path / "stage1", key, train, said.append)
+    train_or_load(tmp_path / "stage1", key, train, said.append)
+    assert len(calls) == 1 and "loaded" in said[-1]
+    assert (folder / "weights").read_text() == "w"
+    train_or_load(tmp_path / "stage1", fingerprint(params={"lr": 2}, data="d", code="c"), train,
+                  said.append)
+    assert len(calls) == 2 and "params changed" in said[-1]
+
+
+def test_a_failed_training_leaves_no_finished_folder_and_is_taken_up_again(tmp_path):
+    key = fingerprint(params=1)
+
+    def fails(folder):
+        (folder / "half").write_text("epoch 1")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_or_load(tmp_path / "run", key, fails)
+    assert not (tmp_path / "run").exists()
+    seen = []
+    train_or_load(tmp_path / "run", key, lambda f: seen.append((f / "half").read_text()))
+    assert seen == ["epoch 1"]
+
+
+def test_other_parameters_do_not_resume_from_foreign_checkpoints(tmp_path):
+    def fails(folder):
+        (folder / "half").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_or_load(tmp_path / "run", fingerprint(params=1), fails)
+    seen = []
+    train_or_load(tmp_path / "run", fingerprint(params=2),
+                  lambda f: seen.append((f / "half").exists()))
+    assert seen == [False]
+
+
+def test_comments_and_docstrings_do_not_change_the_code_version(tmp_path, monkeypatch):
+    room = tmp_path / "ecg_lib" / "models"
+    room.mkdir(parents=True)
+    monkeypatch.setattr("ecg_lib.paths.ROOT", tmp_path)
+    (room / "a.py").write_text('"""One."""\nx = 1\n')
+    first = code_version("models")
+    (room / "a.py").write_text('"""Another text."""\n# why\nx = 1\n')
+    assert code_version("models") == first
+    (room / "a.py").write_text('"""One."""\nx = 2\n')
+    assert code_version("models") != first
+
+
+class Line(torch.nn.Module):
+    """y = w x, which crashes on purpose in the middle of its training."""
+
+    def __init__(self, crash_at=None):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+        self.steps, self.crash_at = 0, crash_at
+
+    def forward(self, x, y):
+        self.steps += self.training
+        if self.crash_at and self.steps > self.crash_at:
+            raise RuntimeError("power cut")
+        return {"loss": ((self.w * x - y) ** 2).mean()}
+
+
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
+    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
+
+    def collate(batch):
+        return {k: torch.tensor([r[k] for r in batch]) for k in ("x", "y")}
+
+    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+    whole, broken, resumed = Line(), Line(crash_at=9), Line()
+    fit(whole, data, collate, tmp_path / "whole", **options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(broken, data, collate, tmp_path / "run", **options)
+    curve = fit(resumed, data, collate, tmp_path / "run", **options)
+    assert resumed.steps == 8  # two of four epochs were already done
+    assert torch.allclose(resumed.w, whole.w, atol=1e-6)
+    assert curve["epoch"].max() == 4
