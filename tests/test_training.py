@@ -11,11 +11,11 @@ from ecg_lib.evaluation.answering import answer_rows, generate_answers, score_ye
 from ecg_lib.features import EcgTokens, weights_hash
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
-from ecg_lib.models.processor import EcgLlmProcessor
-from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.models.processor import IGNORE, EcgLlmProcessor
+from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
 from ecg_lib.training.finetune import new_model, train_stage
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
-from ecg_lib.training.language import load_llm, reading_predictions
+from ecg_lib.training.language import disturber, load_llm, reading_predictions, turns
 from ecg_lib.training.trainer import fit
 
 QUESTION = "Is atrial fibrillation present?"
@@ -226,3 +226,55 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
     assert resumed.steps == 8  # two of four epochs were already done
     assert torch.allclose(resumed.w, whole.w, atol=1e-6)
     assert curve["epoch"].max() == 4
+
+
+def reading_rows():
+    return pd.DataFrame({
+        "question": ["Is a there?", "Is b there?", "Is c there?", "Is d there?"],
+        "answer": [["yes"], ["no"], ["sinus rhythm", "atrial fibrillation"], ["no"]],
+        "ecg_id": [["x"], ["x"], ["x"], ["y", "x"]]})
+
+
+def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(llm):
+    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
+    examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0, pack=2)
+    texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
+    assert len(examples) == 3  # three questions about x by twos, one about y and x
+    assert sum(text.count("report x") for text in texts) == 3
+    learnt = []
+    for example in examples:
+        kept = [i if t != IGNORE else -1 for i, t in
+                zip(example["input_ids"], example["labels"], strict=True)]
+        assert len(kept) == len(example["labels"])
+        learnt += [i for i in kept if i != -1]
+    said = processor.tokenizer.decode(learnt).split("</s>")
+    assert sorted(s.strip() for s in said if s) == sorted(
+        ["yes", "no", "no", "atrial fibrillation; sinus rhythm"])  # in canonical order
+
+
+def test_a_disturbed_question_keeps_its_terms_and_loses_words():
+    terms = ["left bundle branch block", "sinus rhythm"]
+    disturb = disturber(["Some other words stand here."], terms, share=1.0)
+    question = "Does this ECG of a patient show left bundle branch block or sinus rhythm today?"
+    rng = np.random.default_rng(0)
+    disturbed = [disturb(question, rng) for _ in range(50)]
+    assert all(term in text for text in disturbed for term in terms)
+    assert len(set(disturbed)) > 45
+    assert disturber(["a"], terms, share=0.0)(question, rng) == question
+
+
+def test_a_phrase_is_one_token_and_decodes_with_its_spaces():
+    texts = ["complete left bundle branch block. sinus rhythm"] * 20
+    tokenizer = train_byte_pairs(texts, 400, ["complete left bundle branch block", "sinus rhythm"])
+    ids = tokenizer("sinus rhythm")["input_ids"]
+    assert len(ids) == 1
+    assert tokenizer.decode(tokenizer(texts[0])["input_ids"]).strip() == texts[0]
+
+
+def test_the_tiny_llm_s_loss_at_answers_equals_its_own_loss(llm):
+    model, tokenizer = load_llm(llm)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    batch = processor.batch([processor.example(QUESTION, "yes", ["sinus rhythm"]),
+                             processor.example("Present?", "atrial fibrillation", ["sinus"])])
+    fast = AnswerLoss(model)
+    assert torch.isclose(fast(**batch)["loss"], fast.plain(**batch), atol=1e-5)

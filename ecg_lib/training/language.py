@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
-from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.training.trainer import fit
 
@@ -115,7 +115,7 @@ def pretrain_tiny(rows: pd.DataFrame, report: Report, general: Sequence[str],
         data += turns(sample, report, processor, config.seed + asked, disturb=disturb)
         asked += len(sample)
     data += sentences(general, processor) * (1 + settings.rows // 10_000)
-    history = fit(model, data, processor.batch, folder, epochs=1,
+    history = fit(AnswerLoss(model), data, processor.batch, folder, epochs=1,
                   batch_size=settings.batch_size, learning_rate=settings.learning_rate,
                   weight_decay=0.01, warmup=0.05, seed=config.seed, bf16=settings.bf16,
                   group_by_length=True, clip_norm=1.0)

@@ -1,0 +1,86 @@
+"""The steps behind the notebooks: question sets joined, samples drawn, reports written."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from questions_cohort import synthetic_records
+
+from ecg_lib import workflow as w
+from ecg_lib.cohorts.simulate import SimulatedCohort
+from ecg_lib.cohorts.store import write_store
+from ecg_lib.config import compose
+from ecg_lib.questions.build import build_questions
+from ecg_lib.questions.schema import SHORT_NAMES, template_key
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose("smoke")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    cohort = SimulatedCohort(patients=150, seed=3)
+    return write_store(tmp_path_factory.mktemp("store") / "s", cohort)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return build_questions(synthetic_records(400, 0), seed=1)["train"]
+
+
+def test_two_question_sets_joined_share_no_id_and_lose_no_row(rows):
+    joined = w._join(rows, rows)
+    assert len(joined) == 2 * len(rows) and joined["sample_id"].is_unique
+    keys = template_key(joined)
+    assert not set(keys.iloc[: len(rows)]) & set(keys.iloc[len(rows):])
+    assert joined["question"].iloc[len(rows):].tolist() == rows["question"].tolist()
+
+
+def test_a_sample_of_rows_keeps_every_question_type_in_proportion(rows):
+    sample = w.sample_rows(rows, len(rows) // 5, seed=0)
+    before, after = (r["question_type"].value_counts(normalize=True) for r in (rows, sample))
+    assert set(after.index) == set(SHORT_NAMES)
+    assert (after - before).abs().max() < 0.01
+    assert w.sample_rows(rows, None, 0) is rows
+
+
+def test_reading_practice_on_labels_says_yes_and_no_where_it_is_true(config, store):
+    practice = w.label_rows(config, store, "train", n=6)
+    af = practice[practice["question"].str.contains("atrial fibrillation")]
+    assert set(af["answer"].str[0]) == {"yes", "no"}
+    for row in af.itertuples():
+        assert ("AFIB" in store.record(row.ecg_id[0]).labels) == (row.answer == ["yes"])
+
+
+def test_a_written_report_states_labels_in_a_new_order_each_time(config, store):
+    report, rng = w.written_reports(config, store), np.random.default_rng(0)
+    records = store.records
+    block = records[[("CLBBB" in labels) for labels in records["labels"]]]["ecg_id"].iloc[0]
+    texts = {report(block, rng) for _ in range(20)}
+    assert len(texts) > 1
+    assert len({frozenset(text.split(". ")) for text in texts}) == 1
+    said = texts.pop().split(". ")
+    assert "complete left bundle branch block" in said and "left bundle branch block" in said
+
+
+def test_reading_questions_are_not_confounded(config, store):
+    practice = w.reading_rows(config, store)
+    normal = store.records.set_index("ecg_id")["normal"]
+    broad = practice[practice["template_id"] == 12]
+    assert abs(normal[broad["ecg_id"].str[0]].mean() - normal.mean()) < 0.2
+    assert not set(practice["question"]) & set(w.reading_rows(config, store, "test")["question"])
+
+
+def test_the_stamp_of_a_result_does_not_know_where_the_data_lie(store):
+    here, there = (compose("smoke", [f"data.root={root}"]) for root in ("/a", "/b"))
+    assert w.provenance(here, store) == w.provenance(there, store)
+    other = compose("smoke", ["stage2.epochs=7"])
+    assert w.provenance(here, store) != w.provenance(other, store)
+    assert w.provenance(here, store, step="data") == w.provenance(other, store, step="data")
+
+
+def test_the_paper_s_rates_hold_for_every_arm_unless_a_profile_says_otherwise():
+    assert compose("paper", ["data.root=/a"]).stage2.learning_rate_alone is None
+    assert compose("paper", ["data.root=/a"]).stage1.learning_rate == 1e-4
+    assert pd.notna(compose("demo").stage2.learning_rate_alone)
