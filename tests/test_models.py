@@ -1,5 +1,9 @@
 """The models: equations, slots, frozen parts, and each fast path against its plain one."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from peft import LoraConfig
@@ -9,7 +13,7 @@ from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.models.projector import Projector, concat_four
-from ecg_lib.models.text_encoder import TextEncoder, small_bert, train_word_pieces
+from ecg_lib.models.text_encoder import TextEncoder, small_bert, train_report_tokens
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 
 QUESTION = "Is there anything unusual in this ECG?"
@@ -92,7 +96,7 @@ def test_clip_loss_is_symmetric_and_ignores_equal_reports():
 
 
 def test_clip_survives_saving(encoder, tmp_path):
-    tokenizer = train_word_pieces(TEXTS, 100)
+    tokenizer = train_report_tokens(TEXTS, 300)
     text = TextEncoder(small_bert(len(tokenizer), 16, 1, 2, 64)).eval()
     clip = EcgClip(encoder, text, width=8).eval()
     clip.save_pretrained(tmp_path)
@@ -236,3 +240,18 @@ def test_eight_questions_can_be_learnt_by_heart(encoder, processor):
     yes, no = processor.yes_no_ids()
     said_yes = logits[:, yes].amax(-1) > logits[:, no].amax(-1)
     assert said_yes.tolist() == [True, False] * 4
+
+
+def test_tokenisers_trained_twice_in_other_processes_are_the_same(tmp_path):
+    code = (
+        "from ecg_lib.models.text_encoder import train_report_tokens as report\n"
+        "from ecg_lib.models.tiny_llm import train_byte_pairs as tiny\n"
+        "texts = ['sinus rhythm. normal ecg.', 'Atrial fibrillation; left axis'] * 9\n"
+        "phrases = ['sinus rhythm', 'left axis', 'normal ecg']\n"
+        "print(report(texts, 330).backend_tokenizer.to_str())\n"
+        "print(tiny(texts, 330, phrases).backend_tokenizer.to_str())\n"
+    )
+    runs = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                           check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+            for seed in ("1", "2", "3")}
+    assert len(runs) == 1

@@ -17,15 +17,22 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast
 
 
-def train_word_pieces(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Train a lower-casing WordPiece tokeniser, as BERT has, on reports."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+def train_report_tokens(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train a lower-casing byte-pair tokeniser on reports, with BERT's special tokens.
+
+    Not BERT's word pieces: their trainer numbers pieces in the order of a hash map, so that two
+    runs with one seed would differ.
+    """
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=special, show_progress=False
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -21,7 +21,7 @@ def train_byte_pairs(texts: Iterable[str], vocabulary: int,
     `phrases`, such as "left bundle branch block", may become one token each if they are frequent:
     a model this small would spend its depth on spelling them. Decoding gives back the spaces.
     """
-    longest_first = sorted({p for p in phrases if " " in p}, key=len, reverse=True)
+    longest_first = sorted({p for p in phrases if " " in p}, key=lambda p: (-len(p), p))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Replace(p, p.replace(" ", JOINT)) for p in longest_first])

@@ -14,7 +14,7 @@ from ecg_lib.config import Config
 from ecg_lib.features import encoder_input
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
-from ecg_lib.models.text_encoder import TextEncoder, small_bert, train_word_pieces
+from ecg_lib.models.text_encoder import TextEncoder, small_bert, train_report_tokens
 from ecg_lib.training.trainer import fit
 
 MIN_WORDS = 3  # paper: reports with fewer words are removed
@@ -35,7 +35,7 @@ def build_clip(config: Config, reports: list[str]) -> tuple[EcgClip, object]:
         tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
         text_encoder = TextEncoder.from_pretrained(text.name_or_path)
     else:
-        tokenizer = train_word_pieces(reports, text.vocabulary)
+        tokenizer = train_report_tokens(reports, text.vocabulary)
         text_encoder = TextEncoder(small_bert(len(tokenizer), text.width, text.depth, text.heads,
                                               text.max_tokens))
     clip = EcgClip(encoder, text_encoder, config.contrastive.width,

@@ -60,7 +60,7 @@ def disturber(general: Sequence[str], phrases: Sequence[str], share: float
     met every way of asking; this stands in for some of that.
     """
     words = sorted({w.strip(".,;:?!()\"'") for line in general for w in line.split()} - {""})
-    terms = re.compile("|".join(re.escape(p) for p in sorted(phrases, key=len, reverse=True)))
+    terms = re.compile("|".join(re.escape(p) for p in sorted(phrases, key=lambda p: (-len(p), p))))
 
     def disturb(question: str, rng: np.random.Generator) -> str:
         if rng.random() >= share:
