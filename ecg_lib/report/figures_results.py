@@ -155,6 +155,9 @@ def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
         handles += [Line2D([], [], **{**PAPER_LOOK, "mec": palette[m]}, label=f"{m}, paper")
                     for m in methods if m in in_paper]  # fmt: skip
         legend_above(fig, handles)
-        text = "Dots: AUC without training on the dataset, with 95 % intervals; dashed: chance."
+        text = (
+            "Dots: AUC with 95 % intervals; dashed: chance. "
+            "A set that the model was trained on (other patients) is not zero-shot."
+        )
         style.caption(fig, text, label)
     return fig
