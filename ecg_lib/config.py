@@ -70,6 +70,7 @@ class Encoder:
     mlp: int = 3072
     patch: int = 10  # samples per patch; 4 must divide 1000 / patch (equation 5)
     dropout: float = 0.1
+    stem: str = "paper"  # paper | residual
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,21 @@ class Contrastive:
     warmup: float = 0.1
     width: int = 256  # of the shared embedding
     temperature: float = 0.07  # initial; learnable
+    whole: float = 1.0  # share of texts that are a whole report; the others are one statement
     bf16: bool = False
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """An encoder trained on fresh simulated ECGs alone, to see how it reads real ones."""
+
+    ecgs: int = 0  # drawn for each seed, none twice; 0 = leave the study out
+    seeds: list[int] = field(default_factory=lambda: [0])
+    normalisations: list[str] = field(default_factory=lambda: ["mv", "lead_minmax"])
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -155,6 +170,7 @@ class Config:
     encoder: Encoder = field(default_factory=Encoder)
     text_encoder: TextEncoder = field(default_factory=TextEncoder)
     contrastive: Contrastive = field(default_factory=Contrastive)
+    simulated: Simulated = field(default_factory=Simulated)
     llm: Llm = field(default_factory=Llm)
     lora: Lora = field(default_factory=Lora)
     stage1: Stage = field(default_factory=Stage)

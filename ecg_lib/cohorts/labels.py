@@ -126,6 +126,22 @@ def maps_version() -> str:
 
 
 @cache
+def transfer_findings() -> pd.DataFrame:
+    """Findings that transfer from simulated to real ECGs is measured on.
+
+    Columns `finding`, `codes` (tuple; any of them counts), `prompts` (tuple of texts), `reported`
+    ("mean": one of the 14 that are averaged; "beside").
+    """
+    table = _read("transfer_findings.csv", ["finding", "codes", "prompts", "reported"])
+    table["codes"] = [tuple(codes.split()) for codes in table["codes"]]
+    table["prompts"] = [tuple(prompts.split("|")) for prompts in table["prompts"]]
+    unknown = {code for codes in table["codes"] for code in codes} - set(FINDINGS.index)
+    if unknown:
+        raise DataError(f"transfer_findings.csv: code {min(unknown)!r} is not in findings.csv")
+    return table
+
+
+@cache
 def zero_shot_labels() -> dict[str, list[str]]:
     """The nine labels of Table 4, in its order -> the codes that count as the label."""
     table = _zero_shot_table()

@@ -92,23 +92,47 @@ def auc_with_ci(
     DataError
         Lengths differ or a score is not finite.
     """
-    y, score = np.asarray(y, bool), np.asarray(score, float)
-    if y.shape != score.shape or not np.isfinite(score).all():
+    return auc_over_seeds(y, np.asarray(score, float)[None], resamples, seed, min_positives, groups)
+
+
+def auc_over_seeds(
+    y: ArrayLike,
+    scores: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    min_positives: int = 10,
+    groups: ArrayLike | None = None,
+) -> Estimate:
+    """Mean AUC of several trainings on the same records, with a bootstrap interval over records.
+
+    Parameters
+    ----------
+    scores : (seeds, n)
+        Each draw of records is the same for all seeds: the interval is about the records, seeds
+        are averaged. The other parameters and errors are those of :func:`auc_with_ci`.
+    """
+    y, scores = np.asarray(y, bool), np.asarray(scores, float)
+    if scores.ndim != 2 or scores.shape[1:] != y.shape or not np.isfinite(scores).all():
         raise DataError("auc: truth and score need one length and finite scores; check the answers")
     n, positives = len(y), int(y.sum())
     if min(positives, n - positives) < max(min_positives, 1):
         return Estimate(np.nan, np.nan, np.nan, n, positives)
-    order = np.argsort(score, kind="stable")
-    y, score = y[order], score[order]
-    codes = None if groups is None else np.unique(np.asarray(groups)[order], return_inverse=True)[1]
+    first = np.argsort(scores[0], kind="stable")
+    y, scores = y[first], scores[:, first]
+    orders = np.argsort(scores, axis=1, kind="stable")
+    codes = None if groups is None else np.unique(np.asarray(groups)[first], return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK // n)
-    draws = [
-        _weighted_auc(_weights(rng, min(step, resamples - start), y, codes), y, score)
-        for start in range(0, resamples, step)
-    ]
+    draws = []
+    for start in range(0, resamples, step):
+        weights = _weights(rng, min(step, resamples - start), y, codes)
+        each = [
+            _weighted_auc(weights[:, o], y[o], s[o]) for o, s in zip(orders, scores, strict=True)
+        ]
+        draws.append(np.mean(each, axis=0))
     low, high = np.nanpercentile(np.concatenate(draws), [2.5, 97.5])
-    return Estimate(auc(y, score), float(low), float(high), n, positives)
+    value = float(np.mean([auc(y, score) for score in scores]))
+    return Estimate(value, float(low), float(high), n, positives)
 
 
 def _weights(

@@ -26,7 +26,8 @@ class ClipOutput(ModelOutput):
     text_embeds: Tensor | None = None  # (B, E), unit length
 
 
-def clip_loss(ecg: Tensor, text: Tensor, scale: Tensor, same: Tensor | None = None) -> Tensor:
+def clip_loss(ecg: Tensor, text: Tensor, scale: Tensor, same: Tensor | None = None,
+              positives: Tensor | None = None) -> Tensor:
     """Symmetric cross-entropy over cosine similarities.
 
     Parameters
@@ -35,8 +36,15 @@ def clip_loss(ecg: Tensor, text: Tensor, scale: Tensor, same: Tensor | None = No
     scale : scalar, inverse temperature.
     same : (B, B) bool, optional. Pairs i != j whose reports are word for word the same: they are
         left out of the negatives, because a normal ECG must not be pushed from "normal ECG".
+    positives : (B, B) bool, optional. Text j is true of ECG i: the target of a row (column) is
+        spread evenly over its positives. Its diagonal must be true.
     """
     logits = scale * ecg @ text.T  # (B, B)
+    if positives is not None:
+        share = positives.to(logits.dtype)
+        rows = (share / share.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1)
+        columns = (share / share.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0)
+        return -(rows.mean() + columns.mean()) / 2
     if same is not None:
         off_diagonal = same & ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
         logits = logits.masked_fill(off_diagonal, float("-inf"))
@@ -66,13 +74,17 @@ class EcgClip(nn.Module):
         return F.normalize(self.text_projection(text), dim=-1)
 
     def forward(self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor,
-                text_id: Tensor | None = None, **_) -> ClipOutput:
-        """`text_id` (B,) numbers distinct reports, so that equal reports are not negatives."""
+                text_id: Tensor | None = None, positives: Tensor | None = None,
+                **_) -> ClipOutput:
+        """`text_id` (B,) numbers distinct reports, so that equal reports are not negatives.
+
+        `positives` (B, B): which texts are true of which ECGs, see `clip_loss`.
+        """
         ecg_embeds = self.embed_ecg(ecg)
         text_embeds = self.embed_text(input_ids, attention_mask)
         same = None if text_id is None else text_id[:, None] == text_id[None, :]
         scale = self.log_scale.clamp(max=MAX_SCALE).exp()
-        loss = clip_loss(ecg_embeds, text_embeds, scale, same)
+        loss = clip_loss(ecg_embeds, text_embeds, scale, same, positives)
         return ClipOutput(loss=loss, ecg_embeds=ecg_embeds, text_embeds=text_embeds)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -27,11 +27,13 @@ class EcgEncoderConfig(PreTrainedConfig):
         mlp: int = 3072,
         dropout: float = 0.1,
         normalisation: str = "lead_minmax",
+        stem: str = "paper",
         **kwargs,
     ):
         self.leads, self.samples, self.patch = leads, samples, patch
         self.width, self.depth, self.heads, self.mlp = width, depth, heads, mlp
         self.dropout = dropout
+        self.stem = stem  # "paper" or "residual"
         self.normalisation = normalisation  # how its input was scaled; readers must do the same
         super().__init__(**kwargs)
 
@@ -60,6 +62,43 @@ class Stem(nn.Sequential):
             nn.Conv1d(width // 4, width // 2, kernel_size=7, padding=3),
             nn.BatchNorm1d(width // 2),
             nn.ReLU(),
+        )
+
+
+class Residual(nn.Module):
+    """Two convolutions of kernel 7 around a shortcut; the first may shorten the signal."""
+
+    def __init__(self, narrow: int, wide: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(narrow, wide, kernel_size=7, stride=stride, padding=3, bias=False),
+            nn.BatchNorm1d(wide),
+            nn.ReLU(),
+            nn.Conv1d(wide, wide, kernel_size=7, padding=3, bias=False),
+            nn.BatchNorm1d(wide),
+        )
+        self.shortcut = nn.Sequential(
+            nn.Conv1d(narrow, wide, kernel_size=stride, stride=stride, bias=False),
+            nn.BatchNorm1d(wide),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+class ResidualStem(nn.Sequential):
+    """Not in the paper: convolutions that shorten the signal early, at half the cost.
+
+    50 Hz after the first convolution, patches after the last: (B, 12, T) -> (B, D, T / patch).
+    """
+
+    def __init__(self, leads: int, width: int, patch: int):
+        super().__init__(
+            nn.Conv1d(leads, width // 2, kernel_size=9, stride=2, padding=4, bias=False),
+            nn.BatchNorm1d(width // 2),
+            nn.ReLU(),
+            Residual(width // 2, width // 2, stride=1),
+            Residual(width // 2, width, stride=patch // 2),
         )
 
 
@@ -114,8 +153,12 @@ class EcgEncoder(PreTrainedModel):
     def __init__(self, config: EcgEncoderConfig):
         super().__init__(config)
         width = config.width
-        self.stem = Stem(config.leads, width)
-        self.patchify = nn.Conv1d(width // 2, width, kernel_size=config.patch, stride=config.patch)
+        if config.stem == "residual":
+            self.stem = ResidualStem(config.leads, width, config.patch)
+            self.patchify = nn.Identity()
+        else:
+            self.stem = Stem(config.leads, width)
+            self.patchify = nn.Conv1d(width // 2, width, config.patch, stride=config.patch)
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.positions = nn.Parameter(torch.randn(1 + config.tokens, width) * 0.02)
         self.dropout = nn.Dropout(config.dropout)

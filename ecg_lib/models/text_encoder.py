@@ -57,6 +57,8 @@ def small_bert(vocabulary: int, width: int, depth: int, heads: int, max_tokens: 
         num_attention_heads=heads,
         intermediate_size=4 * width,
         max_position_embeddings=max(max_tokens, 16),
+        hidden_dropout_prob=0.0,  # small and trained once over: nothing to regularise
+        attention_probs_dropout_prob=0.0,
         pad_token_id=0,
     )
     return BertModel(config, add_pooling_layer=False)

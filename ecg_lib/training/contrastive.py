@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from ecg_lib.models.text_encoder import TextEncoder, small_bert, train_report_to
 from ecg_lib.training.trainer import fit
 
 MIN_WORDS = 3  # paper: reports with fewer words are removed
+_STATEMENT = re.compile(r"[.;]\s+|,\s+(?=\w{4})")
 
 
 def usable(reports: pd.Series) -> pd.Series:
@@ -25,12 +28,13 @@ def usable(reports: pd.Series) -> pd.Series:
     return reports.str.split().str.len() >= MIN_WORDS
 
 
-def build_clip(config: Config, reports: list[str]) -> tuple[EcgClip, object]:
+def build_clip(config: Config, reports: list[str],
+               normalisation: str | None = None) -> tuple[EcgClip, object]:
     """An untrained EcgClip and its tokenizer, as the configuration says."""
     sizes, text = config.encoder, config.text_encoder
     encoder = EcgEncoder(EcgEncoderConfig(
         patch=sizes.patch, width=sizes.width, depth=sizes.depth, heads=sizes.heads, mlp=sizes.mlp,
-        dropout=sizes.dropout, normalisation=config.signal.normalisation))
+        dropout=sizes.dropout, stem=sizes.stem, normalisation=normalisation or config.signal.normalisation))
     if text.name_or_path:
         tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
         text_encoder = TextEncoder.from_pretrained(text.name_or_path)
@@ -43,22 +47,46 @@ def build_clip(config: Config, reports: list[str]) -> tuple[EcgClip, object]:
     return clip, tokenizer
 
 
-class PairCollator:
-    """Rows of a store -> normalised ECGs, token ids, and numbers of distinct reports."""
+def a_piece(report: str, whole: float, generator: torch.Generator) -> str:
+    """One statement of a report, or with probability `whole` all of it."""
+    if torch.rand((), generator=generator) < whole:
+        return report
+    pieces = [piece for piece in _STATEMENT.split(report.rstrip(".")) if piece]
+    return pieces[int(torch.randint(len(pieces), (), generator=generator))] if pieces else report
 
-    def __init__(self, store: EcgStore, encoder: EcgEncoder, tokenizer, max_tokens: int):
+
+def true_of(texts: Sequence[str], reports: Sequence[str]) -> torch.Tensor:
+    """(B, B) bool: report i contains text j word for word."""
+    return torch.tensor([[text in report for text in texts] for report in reports])
+
+
+class PairCollator:
+    """Rows of a store -> normalised ECGs, token ids, and what each text is true of.
+
+    With `whole` = 1 (the paper) a text is its report, and `text_id` numbers distinct reports. Below
+    1 it may be one statement of it, and `positives` tells all ECGs whose reports contain it.
+    """
+
+    def __init__(self, store: EcgStore, encoder: EcgEncoder, tokenizer, max_tokens: int,
+                 whole: float = 1.0, seed: int = 0):
         self.store, self.encoder = store, encoder
-        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.tokenizer, self.max_tokens, self.whole = tokenizer, max_tokens, whole
         self.reports = store.records["report"].tolist()
         self.text_id = pd.factorize(store.records["report"])[0]
+        self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         index = [row["row"] for row in rows]
-        text = self.tokenizer([self.reports[i] for i in index], truncation=True, padding=True,
-                              max_length=self.max_tokens, return_tensors="pt")
-        return {"ecg": encoder_input(self.store.mv(index), self.encoder),
-                "input_ids": text["input_ids"], "attention_mask": text["attention_mask"],
-                "text_id": torch.from_numpy(self.text_id[index])}
+        texts = reports = [self.reports[i] for i in index]
+        batch = {"ecg": encoder_input(self.store.mv(index), self.encoder)}
+        if self.whole < 1:
+            texts = [a_piece(report, self.whole, self.generator) for report in reports]
+            batch["positives"] = true_of(texts, reports)
+        else:
+            batch["text_id"] = torch.from_numpy(self.text_id[index])
+        words = self.tokenizer(texts, truncation=True, padding=True,
+                               max_length=self.max_tokens, return_tensors="pt")
+        return batch | {"input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
 
 
 def pretrain(store: EcgStore, config: Config, folder: Path) -> None:
@@ -69,7 +97,8 @@ def pretrain(store: EcgStore, config: Config, folder: Path) -> None:
     train = np.flatnonzero(good & (records["split"] == "train"))
     valid = np.flatnonzero(good & (records["split"] == "valid"))
     clip, tokenizer = build_clip(config, records["report"].iloc[train].tolist())
-    collate = PairCollator(store, clip.ecg_encoder, tokenizer, config.text_encoder.max_tokens)
+    collate = PairCollator(store, clip.ecg_encoder, tokenizer, config.text_encoder.max_tokens,
+                           settings.whole, config.seed)
     history = fit(
         clip, [{"row": int(i)} for i in train], collate, folder,
         valid=[{"row": int(i)} for i in valid], epochs=settings.epochs,

@@ -58,6 +58,7 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
     n, group = len(wave.slots), wave.group
     health = "abnormal" if diseased else "normal"
     mean, sd = table["frontal_deg"][health]
+    lean, lean_sd = table["tilt_deg"][health]
     log = table["wave_log_sd"] * rng.standard_normal(n)
     overall = table["qrs_log_sd"] * rng.standard_normal()
     log[group["qrs"]] = 0.6 * log[group["qrs"]] + overall
@@ -67,14 +68,15 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
     offset = table["vector_mv"] * rng.standard_normal((n, 3))
     offset[group["p"]] *= 0.3
     offset[[wave.slots.index(s) for s in ("q0", "q6", "spike")]] = 0
-    offset[wave.slots.index("st")] *= 0.35
+    offset[group["t"]] *= 1.6
+    offset[wave.slots.index("st")] *= 0.2
     share = rng.uniform(*table["residue"])
     widths = np.exp(0.09 * rng.standard_normal() + 0.06 * rng.standard_normal(n))
     widths[group["qrs"]] *= table["broader"][health]
     return Constitution(
         electrodes=patient_vectors(rng, table),
         frontal=mean + sd * rng.standard_normal(),
-        tilt=tuple(table["tilt_deg"] * rng.standard_normal(2)),
+        tilt=(lean + lean_sd * rng.standard_normal(), lean_sd * rng.standard_normal()),
         gain=np.exp(log)[:, None],
         offset=offset,
         residue=share * rng.standard_normal((9, n)),
@@ -127,9 +129,13 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
     )
     sd[t] *= 0.5 + 0.5 * rr ** timing["rr_power"]
     onset = qrs_onset(mv, at, sd, qrs)
+    right, left, after = p
     gap, half = timing["p_gap_ms"] / 1000, 2.0 * sd[p, 0]
     p_onset = onset - pr
-    at[p] = p_onset + half[0], p_onset + half[0] + gap
+    at[right] = p_onset + half[0]
+    at[left] = at[right] + gap
+    at[after] = at[left] + timing["p_after_ms"] / 1000
+    mv[after] = -timing["p_after_share"] * (mv[right] + mv[left])
     p_duration = gap + half[0] + half[1]
 
     kinds = [(mv, at, sd)] + [_premature(kind, visit, body, mv, at, sd) for kind in KINDS[1:]]
@@ -197,7 +203,11 @@ def _premature(
 
 def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
     """Lead weights (K, 8, S) of wave vectors (K, S, 3), through the electrodes."""
-    turned = mv @ rotation(body.frontal, body.tilt).T
+    turned = np.empty_like(mv)
+    for group, slots in waves().group.items():
+        share = population()["constitution"]["turning"][group]
+        tilt = (share * body.tilt[0], share * body.tilt[1])
+        turned[:, slots] = mv[:, slots] @ rotation(share * body.frontal, tilt).T
     length = np.sqrt((turned**2).sum(-1))
     scale = np.sqrt((body.electrodes**2).sum(-1))
     potentials = np.einsum("ec,ksc->kes", body.electrodes, turned)

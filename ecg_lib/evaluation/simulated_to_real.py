@@ -1,0 +1,120 @@
+"""How well an encoder that saw only simulated ECGs reads recorded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ecg_lib.cohorts.labels import transfer_findings
+from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.evaluation.statistics import Estimate, auc_over_seeds
+from ecg_lib.features import encoder_input
+from ecg_lib.models.reader import EcgReader
+
+READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
+CALIBRATED = (1, 2, 3, 4, 5, 6)  # PTB-XL folds whose percentiles the simulator was fitted to
+MEAN = "mean of 14"
+_BATCH = 128
+
+
+def targets_of(records: pd.DataFrame) -> pd.DataFrame:
+    """Which findings each ECG's labels state, (ECGs, findings) bool; any likelihood counts."""
+    findings = transfer_findings()
+    return pd.DataFrame(
+        {f: records["labels"].map(lambda labels, c=codes: any(code in labels for code in c))
+         for f, codes in zip(findings["finding"], findings["codes"], strict=True)},
+        dtype=bool,
+    )  # fmt: skip
+
+
+def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
+    """Rows of a cohort that are reported apart: PTB-XL's calibration folds are not blind."""
+    folds = store.records["attributes"].map(lambda a: a.get("strat_fold"))
+    if folds.isna().all():
+        return {title: np.arange(len(store))}
+    calibrated = folds.isin(CALIBRATED).to_numpy()
+    return {f"{title} folds 7-10": np.flatnonzero(~calibrated & folds.notna().to_numpy()),
+            f"{title} folds 1-6 (calibrated)": np.flatnonzero(calibrated)}
+
+
+@torch.no_grad()
+def read_store(reader: EcgReader, store: EcgStore) -> dict[str, pd.DataFrame]:
+    """Scores (ECGs, findings) of both readings, for every ECG of a store."""
+    findings = transfer_findings()
+    prompts = dict(zip(findings["finding"], findings["prompts"], strict=True))
+    head, text = [], []
+    for start in range(0, len(store), _BATCH):
+        mv = store.mv(slice(start, start + _BATCH))
+        logits, cosine = reader.read(encoder_input(mv, reader.clip.ecg_encoder), prompts)
+        head.append(logits)
+        text.append(cosine)
+    ids = store.records["ecg_id"]
+    return {"head": pd.DataFrame(torch.cat(head).numpy(), ids, reader.findings),
+            "text": pd.DataFrame(torch.cat(text).numpy(), ids, list(prompts))}
+
+
+def transfer_cells(
+    targets: pd.DataFrame,
+    scores: Sequence[pd.DataFrame],
+    patients: Sequence[str],
+    resamples: int,
+    seed: int,
+    min_positives: int,
+) -> list[dict]:
+    """AUC (percent) of each finding, averaged over seeds, and the mean of the 14.
+
+    Parameters
+    ----------
+    targets : (ECGs, findings) bool
+    scores : of each seed, (ECGs, findings) in the order of `targets`
+    patients : (ECGs,), drawn whole by the bootstrap
+
+    Returns
+    -------
+    list of dict
+        ``column`` (finding), ``value, ci_low, ci_high`` and ``n``, the ECGs with the finding. Under
+        `min_positives` of them the value is NaN; the mean is over the findings that have one, its
+        ``n`` their number, and it has no interval.
+    """
+    cells, averaged = [], []
+    table = transfer_findings().set_index("finding")["reported"]
+    for finding in targets:
+        each = np.stack([s[finding].to_numpy(float) for s in scores])
+        cell: Estimate = auc_over_seeds(targets[finding], each, resamples, seed, min_positives,
+                                        patients)
+        cells.append({"column": finding, **cell.percent()})
+        if table[finding] == "mean" and np.isfinite(cell.value):
+            averaged.append(100 * cell.value)
+    mean = float(np.mean(averaged)) if averaged else np.nan
+    return [{"column": MEAN, "value": mean, "n": len(averaged)}, *cells]
+
+
+def transfer_table(
+    readers: Mapping[str, Sequence[EcgReader]],
+    stores: Mapping[str, EcgStore],
+    resamples: int,
+    seed: int,
+    min_positives: int,
+) -> pd.DataFrame:
+    """Cells of ``simulated_to_real.csv``: row = "part, normalisation, reading"; column = finding.
+
+    Parameters
+    ----------
+    readers : normalisation -> trained readers, one a seed
+    stores : title -> recorded ECGs
+    """
+    rows = []
+    for title, store in stores.items():
+        targets, patients = targets_of(store.records), store.records["patient_id"].to_numpy()
+        for normalisation, trained in readers.items():
+            read = [read_store(reader, store) for reader in trained]
+            for part, index in parts_of(store, title).items():
+                for reading in READINGS:
+                    cells = transfer_cells(
+                        targets.iloc[index], [r[reading].iloc[index] for r in read],
+                        patients[index], resamples, seed, min_positives)
+                    rows += [{"row": f"{part}, {normalisation}, {reading}", **c} for c in cells]
+    return pd.DataFrame(rows)

@@ -1,0 +1,52 @@
+"""What recorders and skin do to an ECG: random changes that leave its meaning alone.
+
+Strengths are those of a study of simulated-to-real transfer, not tuned here. Nothing shifts or
+stretches time, for intervals are findings; amplitudes change by a few percent only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RATE = 100.0  # Hz
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths; `Augmentation.none()` changes nothing."""
+
+    gain_log_sd: float = 0.08  # of a record, and again of each lead
+    high_pass_hz: tuple[float, float] = (0.02, 0.5)
+    low_pass_hz: tuple[float, float] = (25.0, 50.0)
+    white_mv: float = 0.012  # at most
+    wander_mv: float = 0.06  # at most
+    lead_dropout: float = 0.01  # probability of a lead to be flat
+
+
+def augment(ecg: Tensor, generator: torch.Generator, how: Augmentation) -> Tensor:
+    """Change ECGs (B, 12, T) in mV at 100 Hz at random; the result has the same shape."""
+    batch, leads, samples = ecg.shape
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(batch, 1, 1, generator=generator)
+
+    hz = torch.fft.rfftfreq(samples, 1 / RATE)  # (bins,)
+    high, low = uniform(*how.high_pass_hz), uniform(*how.low_pass_hz)
+    passed = hz / (hz**2 + high**2).sqrt() / (1 + (hz / low) ** 4)
+    passed = torch.where(low > 48, hz / (hz**2 + high**2).sqrt(), passed)  # (B, 1, bins)
+    ecg = torch.fft.irfft(torch.fft.rfft(ecg) * passed, samples)
+    gain = (how.gain_log_sd * (normal(batch, 1, 1) + normal(batch, leads, 1))).exp()
+    time = torch.arange(samples) / RATE
+    slow = uniform(0.05, 0.4) * time + torch.rand(batch, leads, 1, generator=generator)
+    wander = how.wander_mv * torch.rand(batch, leads, 1, generator=generator)
+    ecg = ecg * gain + wander * (2 * math.pi * slow).sin()
+    ecg = ecg + uniform(0, how.white_mv) * normal(batch, leads, samples)
+    kept = torch.rand(batch, leads, 1, generator=generator) >= how.lead_dropout
+    return ecg * kept
