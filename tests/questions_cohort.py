@@ -26,12 +26,20 @@ FEATURES = {
     "qt corrected": 0.42,
 }
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+FORMS_IN_LEADS = ["NDT", "ABQRS", "INVT", "STD_"]
+EXTRASYSTOLES = [
+    "extrasystoles",
+    "supraventricular extrasystoles",
+    "ventricular extrasystoles",
+]
 NOISES = ["baseline drift", "static noise", "burst noise", "electrodes problems"]
 
 
 def synthetic_records(n: int = 1500, seed: int = 0) -> pd.DataFrame:
     """``n`` labelled ECGs of ``n / 2`` patients, half of them normal, noise blind to severity."""
     rng = np.random.default_rng(seed)
+    # A stream of its own, so that what it draws shifts no other draw.
+    places = np.random.default_rng([seed, 1])
     rows = []
     for i in range(n):
         patient = i // 2
@@ -63,6 +71,16 @@ def synthetic_records(n: int = 1500, seed: int = 0) -> pd.DataFrame:
             for kind in NOISES
             if rng.random() < 0.2
         }
+        attributes["form_leads"] = {
+            code: sorted(places.choice(LEADS, size=places.integers(1, 5), replace=False).tolist())
+            for code in FORMS_IN_LEADS
+            # In one of ten the report does not say where.
+            if code in labels and places.random() < 0.9
+        }
+        if places.random() < 0.1:
+            attributes["extrasystoles"] = sorted(
+                places.choice(EXTRASYSTOLES, size=places.integers(1, 3), replace=False).tolist()
+            )
         scale = rng.choice([0.6, 1.0, 1.5], size=6, p=[0.15, 0.7, 0.15])
         attributes["intervals"] = {
             k: v * s for (k, v), s in zip(FEATURES.items(), scale, strict=True)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from questions_cohort import synthetic_records
 
+from ecg_lib.cohorts.labels import code_of
 from ecg_lib.errors import DataError
 from ecg_lib.questions.bias import normal_ratio, normal_ratio_by_kind, question_only, yes_rate
 from ecg_lib.questions.build import Law, Sizes, build_questions, paired_test
 from ecg_lib.questions.schema import SHORT_NAMES, template_key
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.truth import answer
+from ecg_lib.questions.vocabulary import classes_for
 
 SIZES = {
     "train": Sizes(),
@@ -53,6 +55,34 @@ def test_every_row_is_true_of_its_ecgs(records, tables):
 
 def test_all_seven_types_occur_in_every_split(tables):
     assert all(set(rows.question_type) == set(SHORT_NAMES) for rows in tables.values())
+
+
+def test_all_seventy_templates_are_asked_in_every_split(tables):
+    assert all(set(rows.template_id) == set(range(1, 71)) for rows in tables.values())
+
+
+def test_every_answer_is_in_the_closed_list_of_its_question(tables):
+    for rows in tables.values():
+        for row in rows.itertuples():
+            admitted = classes_for(row.template_id, row.question_type, row.attribute)
+            assert set(row.answer) <= set(admitted) and len(set(row.answer)) == len(row.answer)
+
+
+def test_swapping_two_ecgs_changes_what_is_new_but_not_what_stays(records, tables):
+    known = {r.ecg_id: (r.labels, r.attributes) for r in records.itertuples()}
+    questions = {q.id: q for t in load_templates().values() for q in t.questions()}
+    changed = {"new": [], "removed": [], "still": [], "absent": []}
+    for row in tables["train"].itertuples():
+        if row.question_type.startswith("comparison"):
+            q = questions[row.question_id]
+            swapped = answer(q, [known[i] for i in row.ecg_id[::-1]])
+            changed[q.template.ask].append((swapped != row.answer, row.answer))
+    for ask in ("still", "absent"):
+        assert changed[ask] and not any(differs for differs, _ in changed[ask])
+    for ask in ("new", "removed"):
+        said = [differs for differs, given in changed[ask] if given not in (["no"], ["none"])]
+        # What came in one direction goes in the other.
+        assert len(said) > 300 and all(said)
 
 
 def test_patients_and_ecgs_stay_in_their_split(records, tables):
@@ -137,12 +167,19 @@ def test_no_question_answers_itself(tables):
     assert rate.yes_rate.between(0.1, 0.9).all()
 
 
-def test_negatives_about_a_lead_are_half_hard(records, tables):
-    noise = records.set_index("ecg_id").attributes.map(lambda a: a["noise"])
-    rows = tables["train"].query("template_id == 26")
-    rows = rows.loc[rows.answer.str[0] == "no"]
-    elsewhere = [row.attribute[0] in noise[row.ecg_id[0]] for row in rows.itertuples()]
-    assert np.mean(elsewhere) == pytest.approx(0.5, abs=0.05)
+@pytest.mark.parametrize(
+    ("template_id", "attribute", "of"),
+    [
+        (17, "form_leads", lambda finding: code_of(finding)),
+        (26, "noise", lambda finding: finding),
+    ],
+)
+def test_negatives_about_a_lead_are_half_hard(records, tables, template_id, attribute, of):
+    leads = records.set_index("ecg_id").attributes.map(lambda a: a[attribute])
+    rows = tables["train"].query("template_id == @template_id")
+    rows = rows.loc[rows.answer.str[0].eq("no") & rows.attribute.str[1].str.startswith("lead")]
+    elsewhere = [of(row.attribute[0]) in leads[row.ecg_id[0]] for row in rows.itertuples()]
+    assert len(rows) > 500 and np.mean(elsewhere) == pytest.approx(0.5, abs=0.05)
 
 
 def test_choose_questions_offer_one_both_and_none_in_both_orders(tables):
@@ -163,6 +200,33 @@ def test_consecutive_pairs_are_one_patient_in_time_and_irrelevant_pairs_two(reco
             assert not consecutive or when[first] < when[second]
 
 
+def test_a_query_with_one_answer_in_training_is_not_asked(records, tables):
+    """No lead of this cohort shows an atrial premature complex: the text alone would say none."""
+    asked = set(tables["train"].query("template_id == 19").attribute.str[0])
+    assert asked == {
+        "non-diagnostic t abnormalities",
+        "abnormal qrs",
+        "inverted t-waves",
+        "non-specific st depression",
+    }
+    quiet = records.assign(
+        attributes=[{"noise": {}, "form_leads": {}} for _ in range(len(records))]
+    )
+    assert not len(build_questions(quiet, SIZES, seed=0, templates=[32, 33, 34])["train"])
+
+
+def test_options_of_a_lead_or_a_feature_occur_there(records, tables):
+    """A choose about one lead offers noises met in that lead, one about a feature its ranges."""
+    rows = tables["train"].query("template_id == 40")
+    assert set(rows.attribute.map(len)) == {2}
+    # The P wave has no lower limit, so no ECG answers "below".
+    assert not rows.attribute.map(lambda a: "below the normal range of p duration" in a).any()
+    given = rows.answer.str[0].groupby(rows.question_id).agg(set)
+    assert given.map(lambda answers: len(answers - {"none"}) == 2).all()
+    leads = tables["train"].query("template_id == 31").question.str.extract(r"(lead \w+)")[0]
+    assert leads.nunique() > 3
+
+
 def test_template_key_groups_the_wordings_of_our_own_questions(tables):
     rows = tables["train"]
     assert template_key(rows).groupby(rows.question_id).nunique().max() == 1
@@ -171,7 +235,8 @@ def test_template_key_groups_the_wordings_of_our_own_questions(tables):
 
 def test_records_without_attributes_are_asked_about_labels_only(records):
     bare = records.assign(attributes=[{} for _ in range(len(records))])
-    from_attributes, from_labels = {20, 26, 29, 32, 38, 39, 41, 68}, {1, 3, 8, 12, 43, 57}
+    from_attributes = {17, 18, 19, 20, 26, 29, 31, 32, 33, 34, 38, 39, 40, 41, 68}
+    from_labels = {1, 3, 8, 12, 43, 57}
     rows = build_questions(bare, SIZES, seed=0, templates=from_attributes | from_labels)["train"]
     assert set(rows.template_id) == from_labels
 

@@ -73,6 +73,20 @@ def test_none_is_an_answer_garbage_is_not_and_none_beside_a_label_is_dropped():
     assert parse_answer("none; atrial flutter") == {"atrial flutter"}
 
 
+def test_read_strictly_a_denial_or_a_hedge_is_no_label_and_stays():
+    leads = classes_for(19)
+    assert parse_answer("no Lead I; lead  V2", leads, strict=True) == {"no lead i", "lead V2"}
+    assert parse_answer("no Lead I; lead  V2", leads) == {"lead I", "lead V2"}
+    assert parse_answer("lead I, lead II and lead V2", leads, strict=True) == {
+        "lead I",
+        "lead II",
+        "lead V2",
+    }
+    # Strictly, "none" beside a label contradicts it.
+    assert parse_answer("none; lead I", leads, strict=True) == {"none", "lead I"}
+    assert parse_answer("LVH; lvh", (), strict=True) == {"lvh"}
+
+
 def test_answer_text_does_not_depend_on_the_order_given():
     assert answer_text(["rr interval", "pr interval"]) == answer_text(
         ["pr interval", "rr interval"]

@@ -14,7 +14,6 @@ labels contain commas: see :func:`parse_prediction`.
 """
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -28,15 +27,10 @@ from ecg_lib.questions.vocabulary import JOINER, NONE, classes_for, normalise, p
 
 HEADLINE = "normalised set"
 RULES = ("strict string", "normalised string", HEADLINE, "closed-vocabulary set")
-_SEPARATOR = re.compile(r"\s*(?:,|;)\s*(?:and\s+)?|\s+and\s+")
 
 
 def parse_prediction(text: str, classes: Iterable[str] = ()) -> frozenset[str]:
-    """Read the set of (normalised) labels in a model's text.
-
-    Members are separated by ";". With a vocabulary, a member that is a list joined by commas or
-    "and" is read too, greedily and longest label first; it counts only where labels and
-    separators use up the whole member, so a hedge or a denial ("no lvh") never turns into a label.
+    """Read the set of (normalised) labels in a model's text, by :func:`parse_answer`'s strict rule.
 
     Parameters
     ----------
@@ -140,34 +134,7 @@ def _sorted_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _parse(text: str, vocabulary: tuple[str, ...]) -> frozenset[str]:
-    members = (normalise(part) for part in text.split(";"))
-    found: set[str] = set()
-    for member in members:
-        if member:
-            found.update(_tile(member, vocabulary) or [member])
-    return frozenset(found)
-
-
-def _tile(member: str, vocabulary: tuple[str, ...]) -> list[str] | None:
-    """Split a member into labels joined by separators; None where something is left over."""
-    labels, at = [], 0
-    while True:
-        label = next((v for v in vocabulary if _stands_at(member, v, at)), None)
-        if label is None:
-            return None
-        labels.append(label)
-        at += len(label)
-        if at == len(member):
-            return labels
-        separator = _SEPARATOR.match(member, at)
-        if separator is None:
-            return None
-        at = separator.end()
-
-
-def _stands_at(text: str, label: str, at: int) -> bool:
-    end = at + len(label)
-    return text.startswith(label, at) and (end == len(text) or not text[end].isalnum())
+    return parse_answer(text, vocabulary, strict=True)
 
 
 @lru_cache(maxsize=65536)

@@ -246,12 +246,14 @@ def query(
     """Up to ``n`` ECGs (or pairs) per answer set, and at most ``limit`` in all."""
     sets = pool.facets.sets(question.bind(question.template.facet))
     candidates = np.arange(len(pool))[:, None] if pairs is None else pairs
-    drawn, count = [], {}
+    drawn, count, answers = [], {}, {}
     for ecgs in rng.permutation(candidates):
-        known = [sets[i] for i in ecgs]
-        answer = None if any(s is None for s in known) else named(question, known)
+        known = tuple(sets[i] for i in ecgs)
+        if known not in answers:
+            answers[known] = None if None in known else named(question, known)
+        answer = answers[known]
         if answer is None or count.get(tuple(answer), 0) >= n:
             continue
         count[tuple(answer)] = count.get(tuple(answer), 0) + 1
-        drawn.append(Drawn(tuple(int(i) for i in ecgs), answer))
+        drawn.append(Drawn(tuple(int(i) for i in ecgs), list(answer)))
     return [drawn[i] for i in sorted(take(np.arange(len(drawn)), limit, rng))]

@@ -17,7 +17,7 @@ import yaml
 from ecg_lib.cohorts.labels import load_findings
 from ecg_lib.errors import DataError
 from ecg_lib.questions.schema import ATTRIBUTE_TYPES, SHORT_NAMES
-from ecg_lib.questions.vocabulary import NONE, answers_in
+from ecg_lib.questions.vocabulary import NONE, REGIONS, answers_in
 
 KINDS = ("broad", "specific", "noise", "other")
 PLACEHOLDERS = frozenset({"finding", "a", "b", "feature", "range", "lead", "topic", "old", "new"})
@@ -49,15 +49,18 @@ _RESERVED = {
 
 @dataclass(frozen=True)
 class Wordings:
-    """One question in eleven ways: ``sentence``, 6 ``train``, 1 ``dev`` (held out), 3 ``test``."""
+    """One question in eleven ways: 7 ``train``, the plain sentence first, 1 ``dev``, 3 ``test``."""
 
-    sentence: str
     train: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
 
+    @property
+    def sentence(self) -> str:
+        return self.train[0]
+
     def all(self) -> tuple[str, ...]:
-        return (self.sentence, *self.train, *self.dev, *self.test)
+        return (*self.train, *self.dev, *self.test)
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,16 @@ class Template:
 
     def questions(self) -> list["Question"]:
         """Every template question, numbered ``1000 * id + position`` whatever the data hold."""
+        pairs: list[dict[str, str]] = [{}]
+        rest = self.options
         if self.form == "choose":
-            combos = [{"a": a, "b": b} for a, b in combinations(self.options["a"], 2)]
-        else:
-            combos = [
-                dict(zip(self.options, values, strict=True))
-                for values in product(*self.options.values())
-            ]
+            pairs = [{"a": a, "b": b} for a, b in combinations(self.options["a"], 2)]
+            rest = {key: values for key, values in rest.items() if key not in ("a", "b")}
+        combos = [
+            pair | dict(zip(rest, values, strict=True))
+            for values in product(*rest.values())
+            for pair in pairs
+        ]
         return [Question(self, 1000 * self.id + i, combo) for i, combo in enumerate(combos)]
 
 
@@ -116,13 +122,18 @@ class Question:
         return wording.format(**(fill | values))
 
     def attribute(self, swap: bool = False) -> list[str] | None:
-        """ECG-QA's column: the options asked about; None in comparisons."""
+        """ECG-QA's column: what is asked about; None in comparisons.
+
+        A choose names its two options, and with a range the feature: "above the normal range of qt
+        interval".
+        """
         if self.template.two_ecgs:
             return None
-        values = list(self.values.values()) or [
-            self.template.fill.get("topic", self.template.facet)
-        ]
-        return values[::-1] if swap else values
+        if self.template.form == "choose":
+            tail = f" of {self.values['feature']}" if "feature" in self.values else ""
+            options = [self.values[key] + tail for key in ("a", "b")]
+            return options[::-1] if swap else options
+        return list(self.values.values()) or [self.template.fill.get("topic", self.template.facet)]
 
     def bind(self, pattern: str) -> str:
         """A facet or item pattern with this question's values."""
@@ -151,9 +162,7 @@ def _read_wordings(name: str, entry: dict, path: Path) -> Wordings:
             f"{where}: need {N_TRAIN} train and {N_TEST} test sentences, found "
             f"{len(entry['train'])} and {len(entry['test'])}"
         )
-    wordings = Wordings(
-        entry["template"], tuple(entry["train"]), (entry["dev"],), tuple(entry["test"])
-    )
+    wordings = Wordings((entry["template"], *entry["train"]), (entry["dev"],), tuple(entry["test"]))
     for text in wordings.all():
         if _placeholders(text) - PLACEHOLDERS:
             raise DataError(
@@ -178,15 +187,12 @@ def _read_template(entry: dict, wordings: dict[str, Wordings], path: Path) -> Te
     if name not in wordings:
         raise DataError(f"{where}: unknown wording {name!r}; add it under wordings")
     fill = entry.get("fill", {})
-    filled = [
-        text.format_map(_Partial({k: v for k, v in fill.items() if not _placeholders(v)}))
-        for text in wordings[name].all()
-    ]
+    constant = _Partial({k: v for k, v in fill.items() if not _placeholders(v)})
     entry["wordings"] = Wordings(
-        filled[0],
-        tuple(filled[1 : 1 + N_TRAIN]),
-        (filled[1 + N_TRAIN],),
-        tuple(filled[2 + N_TRAIN :]),
+        *(
+            tuple(text.format_map(constant) for text in part)
+            for part in (wordings[name].train, wordings[name].dev, wordings[name].test)
+        )
     )
     entry["options"] = {
         key: _options(groups, where) for key, groups in entry.get("options", {}).items()
@@ -223,7 +229,7 @@ def _options(groups: list[str], where: str) -> tuple[str, ...]:
     if groups == ["findings"]:
         findings = load_findings()
         return tuple(findings.loc[findings.index != "NORM", "name"])
-    answers = answers_in(*groups)
+    answers = answers_in(*groups) + (tuple(REGIONS) if "region" in groups else ())
     if not answers:
         raise DataError(f"{where}: no answers in the groups {groups}; see answers.csv")
     return answers
@@ -241,6 +247,22 @@ def _check_disjoint(templates: Iterable[Template], path: Path) -> None:
                 )
 
 
+def _check_distinct(templates: Iterable[Template], path: Path) -> None:
+    """No two questions come out as the same text, whatever their placeholders are filled with."""
+    owner: dict[str, int] = {}
+    for template in templates:
+        swaps = (False, True) if template.form == "choose" else (False,)
+        for question in template.questions():
+            for wording in template.wordings.all():
+                for swap in swaps:
+                    text = question.text(wording, swap).casefold()
+                    if owner.setdefault(text, question.id) != question.id:
+                        raise DataError(
+                            f"{path.name}: template {template.id} asks {text!r} as template "
+                            f"{owner[text] // 1000} does; word one of them differently"
+                        )
+
+
 @lru_cache(maxsize=4)
 def load_templates(path: Path | str = _FILE) -> dict[int, Template]:
     """Templates by ECG-QA's id.
@@ -248,8 +270,8 @@ def load_templates(path: Path | str = _FILE) -> dict[int, Template]:
     Raises
     ------
     DataError
-        A wording or template is malformed, or train, dev and test wordings are not disjoint; the
-        message names it.
+        A wording or template is malformed, train, dev and test wordings are not disjoint, or two
+        questions read the same; the message names it.
     """
     path = Path(path)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -262,4 +284,5 @@ def load_templates(path: Path | str = _FILE) -> dict[int, Template]:
     if repeated:
         raise DataError(f"{path.name}: template {min(repeated)} is defined twice")
     _check_disjoint(templates, path)
+    _check_distinct(templates, path)
     return {t.id: t for t in templates}

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ecg_lib.cohorts.labels import is_certain, load_findings
 from ecg_lib.errors import DataError
+from ecg_lib.questions.places import Facet, place_facets
 from ecg_lib.questions.templates import Question
 from ecg_lib.questions.vocabulary import (
     NO,
@@ -27,8 +28,6 @@ from ecg_lib.questions.vocabulary import (
     in_vocabulary,
 )
 
-Facet = frozenset[str] | None
-ANY_NOISE = "noise of any kind"
 # Whether the finding is there in the first and in the second ECG when the answer is yes.
 CHANGES = {
     "removed": (True, False),
@@ -114,26 +113,6 @@ def _listed(key: str) -> Callable[[Mapping, Mapping], Facet]:
     return facet
 
 
-def _noise_in_leads(labels: Mapping[str, float], attributes: Mapping) -> Facet:
-    noise = attributes.get("noise")
-    if noise is None:
-        return None
-    return frozenset(
-        f"{name} in lead {lead}"
-        for kind, leads in noise.items()
-        for lead in leads
-        for name in (kind, ANY_NOISE)
-    )
-
-
-def _leads_of(kind: str) -> Callable[[Mapping, Mapping], Facet]:
-    def facet(labels: Mapping[str, float], attributes: Mapping) -> Facet:
-        noise = attributes.get("noise")
-        return None if noise is None else frozenset(noise.get(kind, ()))
-
-    return facet
-
-
 def _place(feature: str, attributes: Mapping) -> str | None:
     """Above, below or within the normal range; None where the feature was not measured."""
     value = (attributes.get("intervals") or {}).get(feature)
@@ -192,10 +171,9 @@ def facets() -> dict[str, Callable[[Mapping, Mapping], Facet]]:
         "stage": _stage,
         "extra systole": _listed("extrasystoles"),
         "noise": _listed("noise"),
-        "noise in leads": _noise_in_leads,
         "abnormal measurements": _measurements(*out_of_range),
     }
-    table |= {kind: _leads_of(kind) for kind in answers_in("noise")}
+    table |= place_facets()
     table |= {f"measurements {place}": _measurements(place) for place in ranges}
     for feature in normal_ranges():
         table |= {
@@ -262,7 +240,7 @@ def named(question: Question, sets: Sequence[frozenset]) -> list[str] | None:
     """What a choose or query question asks for; None where it leaves the closed vocabulary."""
     template = question.template
     if template.ask == "choose":
-        result = sets[0] & set(question.values.values())
+        result = sets[0] & {question.values["a"], question.values["b"]}
     elif template.ask == "query":
         result = sets[0]
     else:

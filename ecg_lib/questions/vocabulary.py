@@ -9,14 +9,23 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
 from ecg_lib.errors import DataError
+from ecg_lib.signal.leads import LEADS
 
 JOINER = "; "
 NONE = "none"
 YES, NO, NOT_SURE = "yes", "no", "not sure"
+# Groups of leads that a question may ask about but no answer names.
+REGIONS = MappingProxyType(
+    {
+        "the limb leads": tuple(f"lead {name}" for name in LEADS[:6]),
+        "the chest leads": tuple(f"lead {name}" for name in LEADS[6:]),
+    }
+)
 _HERE = Path(__file__).parent
 
 
@@ -100,15 +109,20 @@ def normalise(text: str) -> str:
     return " ".join(plain.split()).strip(" .,;!")
 
 
-@lru_cache(maxsize=512)
-def _matcher(classes: tuple[str, ...]) -> tuple[re.Pattern, dict[str, str]]:
+@lru_cache(maxsize=4096)
+def _matcher(classes: tuple[str, ...]) -> tuple[re.Pattern, re.Pattern, dict[str, str]]:
+    """Patterns of one label and of nothing but labels in a row, and the spelling of each label."""
     spelling = {normalise(name): name for name in classes}
     longest_first = sorted(spelling, key=len, reverse=True)
-    pattern = "|".join(re.escape(name) for name in longest_first)
-    return re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"), spelling
+    names = "|".join(re.escape(name) for name in longest_first)
+    label = rf"(?<!\w)(?:{names})(?!\w)"
+    joint = r"(?:\s*,\s*(?:and\s+)?|\s+and\s+)"
+    return re.compile(label), re.compile(rf"{label}(?:{joint}{label})*"), spelling
 
 
-def parse_answer(text: str, classes: Iterable[str] | None = None) -> frozenset[str]:
+def parse_answer(
+    text: str, classes: Iterable[str] | None = None, strict: bool = False
+) -> frozenset[str]:
     """Labels named in ``text``, matched greedily and longest first against ``classes``.
 
     Parameters
@@ -117,16 +131,23 @@ def parse_answer(text: str, classes: Iterable[str] | None = None) -> frozenset[s
         What a model wrote, or joined answers in any order and case.
     classes : iterable of str, optional
         The answers to look for; ECG-QA's whole list by default.
+    strict : bool
+        Forgive no words around the labels. What stands between two ";" is read as labels only where
+        labels, commas and "and" use it up, and is kept as it is (normalised) otherwise: a hedge or
+        a denial ("no lvh") is then a wrong answer and never a label.
 
     Returns
     -------
     frozenset of str
-        Labels in the spelling of ``classes``. ``{"none"}`` where the text says none and names
-        nothing else; the empty set where no label is recognised.
+        Labels in the spelling of ``classes``. The empty set where no label is recognised. Unless
+        ``strict``, "none" counts only where the text names nothing else.
     """
     classes = all_answers() if classes is None else tuple(classes)
-    if not classes:
-        return frozenset()
-    pattern, spelling = _matcher(classes)
-    found = {spelling[hit] for hit in pattern.findall(normalise(text))}
-    return frozenset(found if found == {NONE} else found - {NONE})
+    label, labels_only, spelling = _matcher(classes)
+    found: set[str] = set()
+    for member in filter(None, map(normalise, normalise(text).split(";"))):
+        if classes and (not strict or labels_only.fullmatch(member)):
+            found.update(spelling[hit] for hit in label.findall(member))
+        elif strict:
+            found.add(member)
+    return frozenset(found if strict or found == {NONE} else found - {NONE})
