@@ -17,6 +17,8 @@ from ecg_lib.cohorts.simulate.rhythm import KINDS
 from ecg_lib.cohorts.simulate.tables import Change, population, waves
 
 PREMATURE = {"S": "PAC", "V": "PVC", "A": "PRC(S)"}  # kind of beat: the finding it comes with
+OVERALL = ("LVOLT", "HVOLT")  # scale whatever the other findings have made
+LONGEST_PR = 0.198  # s without AV block
 
 
 @dataclass(frozen=True)
@@ -121,17 +123,20 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
             squeeze += grade * (change.squeeze - squeeze)
         shift += grade * change.t_delay
         if change.pr is not None:
-            pr = change.pr[0] + (change.pr[1] - change.pr[0]) * grade
+            pr = max(pr, change.pr[0] + (change.pr[1] - change.pr[0]) * grade)
     at[qrs] *= squeeze
     sd[qrs] *= squeeze
     at[t] = (_within(timing["t_at_ms"], body.t_at) + shift + at[t] - wave.at[t]) * (
         rr ** timing["rr_power"]
     )
     sd[t] *= 0.5 + 0.5 * rr ** timing["rr_power"]
-    onset = qrs_onset(mv, at, sd, qrs)
     right, left, after = p
-    gap, half = timing["p_gap_ms"] / 1000, 2.0 * sd[p, 0]
-    p_onset = onset - pr
+    late = at[left] - at[right]  # of an enlarged left atrium
+    pr = max(pr, min(pr + late, LONGEST_PR))
+    gap, half = timing["p_gap_ms"] / 1000 + late, 2.0 * sd[p, 0]
+    p_onset = qrs_onset(mv, at, sd, qrs) - pr
+    if "retrograde_p" in visit.modifiers:
+        p_onset = at[right] - half[0] - rr  # follows the R of the beat before
     at[right] = p_onset + half[0]
     at[left] = at[right] + gap
     at[after] = at[left] + timing["p_after_ms"] / 1000
@@ -167,13 +172,15 @@ def qrs_onset(mv: np.ndarray, at: np.ndarray, sd: np.ndarray, qrs: np.ndarray) -
 
 
 def _changes(visit: Visit) -> list[tuple[str, float]]:
-    """Rows of waves.yaml that apply, in the order of that table."""
+    """Rows of waves.yaml that apply, in the order of that table, overall size last."""
     found = {**visit.modifiers, **visit.findings}
-    if {"AFIB", "AFLT"} & set(found):
+    hidden = "SVTAC" in found and "retrograde_p" not in found  # P within QRS or T
+    if hidden or {"AFIB", "AFLT"} & set(found):
         found["no_p"] = 1.0
     for premature in ("PVC", "PAC"):
         found.pop(premature, None)
-    return [(code, found[code]) for code in waves().changes if code in found]
+    ordered = [code for code in waves().changes if code not in OVERALL]
+    return [(code, found[code]) for code in (*ordered, *OVERALL) if code in found]
 
 
 def _premature(

@@ -11,6 +11,7 @@ import numpy as np
 from ecg_lib.cohorts.simulate.tables import population, waves
 
 STAGES = ("early", "middle", "old")
+MODIFIES = {"strain": "LVH", "rv_strain": "RVH", "retrograde_p": "SVTAC"}  # row: its finding
 
 
 @dataclass
@@ -40,7 +41,7 @@ def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
     low, high = table["age"]["limits"]
     age = min(max(mean + sd * rng.standard_normal(), low), high)
     diseases = _draw_diseases(rng, severity) if diseased else []
-    courses = {code: _course(rng, code, number) for code in diseases}
+    courses = _courses(rng, diseases, number)
     if diseases and not any(any(course) for course in courses.values()):
         courses[diseases[0]][-1] = True
     grades = {code: _grade(rng, code, severity) for code in diseases}
@@ -72,7 +73,7 @@ def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
             stage = min(2, stage + int(rng.random() < 0.85))
         if present:
             visit.modifiers = {
-                m: g for m, g in modifiers.items() if m != "strain" or "LVH" in present
+                m: g for m, g in modifiers.items() if MODIFIES.get(m, present[0]) in present
             }
         _variants(rng, visit, table)
         visits.append(visit)
@@ -94,7 +95,10 @@ def _grade(rng: np.random.Generator, code: str, severity: float) -> float:
 
 
 def _draw_diseases(rng: np.random.Generator, severity: float) -> list[str]:
-    """One disease, and more the more severe, by weight, at most one of a group."""
+    """One disease, and more the more severe, by weight, at most one of a group.
+
+    `joins` of a chosen disease are drawn with it where they agree with the others.
+    """
     table = population()["diseases"]
     wanted = 1 + rng.poisson(population()["severity"]["extra"] * severity)
     codes = list(table)
@@ -106,6 +110,9 @@ def _draw_diseases(rng: np.random.Generator, severity: float) -> list[str]:
             break
         if all(_agree(table, codes[i], other) for other in chosen):
             chosen.append(codes[i])
+            for code, chance in table[codes[i]].get("joins", {}).items():
+                if rng.random() < chance and all(_agree(table, code, c) for c in chosen):
+                    chosen.append(code)
     return sorted(chosen, key=codes.index)
 
 
@@ -116,6 +123,20 @@ def _agree(table: dict, one: str, other: str) -> bool:
         and b["group"] not in a.get("excludes", ())
         and a["group"] not in b.get("excludes", ())
     )
+
+
+def _courses(
+    rng: np.random.Generator, diseases: list[str], number: int
+) -> dict[str, list[bool]]:
+    """Course of each disease; one that comes and goes follows the disease it joins."""
+    table, courses = population()["diseases"], {}
+    for code in diseases:
+        courses[code] = _course(rng, code, number)
+    for code in diseases:
+        for follower in table[code].get("joins", {}):
+            if follower in courses and table[follower]["course"] == "paroxysmal":
+                courses[follower] = courses[code]
+    return courses
 
 
 def _course(rng: np.random.Generator, code: str, number: int) -> list[bool]:
@@ -136,8 +157,12 @@ def _modifiers(
     found: dict[str, float] = {}
     if "LVH" in diseases and rng.random() < 0.65:
         found["strain"] = float(rng.uniform(0.3, 1.0))
+    if "RVH" in diseases and rng.random() < 0.45:
+        found["rv_strain"] = float(rng.uniform(0.3, 1.0))
+    if "SVTAC" in diseases and rng.random() < 0.5:
+        found["retrograde_p"] = float(rng.uniform(0.7, 1.0))
     table = population()["diseases"]
-    named = any(table[c]["group"] == "repolarisation" for c in diseases)
+    named = any(table[c]["group"] in ("repolarisation", "ischaemia", "drug") for c in diseases)
     if not named and rng.random() < unspecific:
         found["NDT"] = float(rng.uniform(0.10, 0.50))
     return found
@@ -169,6 +194,8 @@ def _variants(rng: np.random.Generator, visit: Visit, table: dict) -> None:
         visit.rate = float(rng.uniform(*rates["AFIB"]["range"]))
     elif "PACE" in visit.findings:
         visit.rate = float(rng.uniform(*rates["PACE"]["range"]))
+    elif "SVTAC" in visit.findings:
+        visit.rate = float(rng.uniform(*rates["SVTAC"]["range"]))
     elif "AFLT" not in visit.findings:
         visit.rate = min(max(visit.rate, limits[0]), limits[1])
         if draws["SBRAD"] < chance["SBRAD"]:
@@ -185,8 +212,11 @@ def _variants(rng: np.random.Generator, visit: Visit, table: dict) -> None:
         elif draws["PVC"] < chance["PVC"]:
             visit.findings["PVC"] = 1.0
         if {"PAC", "PVC"} & set(visit.findings):
-            if rng.random() < table["bigeminy"]:
+            pattern = rng.random()
+            if pattern < table["bigeminy"]:
                 visit.findings["BIGU"] = 1.0
+            elif pattern < table["bigeminy"] + table["trigeminy"]:
+                visit.findings["TRIGU"] = 1.0
             elif rng.random() < table["aberrant"] and not {"AFIB", "AFLT"} & set(visit.findings):
                 # a broad premature beat whose origin nobody can tell
                 visit.findings.pop("PAC", None)

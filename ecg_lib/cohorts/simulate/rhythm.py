@@ -39,7 +39,7 @@ def draw_beats(rng: np.random.Generator, visit: Visit) -> Beats:
     if "AFIB" in found:
         cv = rng.uniform(*table["rr_afib"])
         rr = np.maximum(rng.gamma(1 / cv**2, mean * cv**2, n), 0.30)
-    elif "PACE" in found:
+    elif "PACE" in found or "SVTAC" in found:  # a circuit runs like a clock
         rr = mean * (1 + 0.002 * rng.standard_normal(n))
     else:
         rr = _sinus(rng, n, mean, visit, table)
@@ -72,8 +72,9 @@ def _premature(rng: np.random.Generator, visit: Visit, rr: np.ndarray, kinds: np
     kind = {"PAC": 1, "PVC": 2, "PRC(S)": 3}[code]
     shown = np.cumsum(rr) - rr[0] - MARGIN - rr[0]
     inside = np.flatnonzero((shown > 0.8) & (shown < DURATION - 2.0))
-    if "BIGU" in visit.findings:
-        places = np.arange(2 + int(rng.integers(2)), len(rr) - 1, 2)
+    pattern = 2 if "BIGU" in visit.findings else 3 if "TRIGU" in visit.findings else 0
+    if pattern:
+        places = np.arange(2 + int(rng.integers(pattern)), len(rr) - 1, pattern)
     else:
         many = min(1 + rng.poisson(0.8), 4)
         places = rng.choice(inside, size=min(many, len(inside)), replace=False)

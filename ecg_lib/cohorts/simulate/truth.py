@@ -24,7 +24,9 @@ EXTRASYSTOLES = {
     "PRC(S)": "extrasystoles",
 }
 T_END = 2.3  # widths after its peak at which the T wave ends
-RHYTHM_CODES = ("AFIB", "AFLT", "PACE")
+RHYTHM_CODES = ("AFIB", "AFLT", "SVTAC", "PACE")
+BEATS = ("PAC", "PVC", "BIGU", "TRIGU", "PRC(S)")
+STRAIN = 0.5  # grade from which readers write ischaemia beside left ventricular hypertrophy
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ def labels(
                 out[code] = 50.0 if doubt[i] < 0.6 else 15.0
     if not out:
         out["NORM"] = 100.0 if doubt[-1] < 0.6 else (80.0 if doubt[-1] < 0.9 else 50.0)
-    for code in ("PAC", "PVC", "BIGU", "PRC(S)"):
+    for code in BEATS:
         if code in visit.findings:
             out[code] = 0.0
+    if "LVH" in out and visit.modifiers.get("strain", 0) >= STRAIN and not _repolarises(out):
+        out["ISC_"] = 100.0
     out.update({code: 0.0 for code in out if code not in _diagnostic()})
     if not set(RHYTHM_CODES) & set(visit.findings):
         out[_sinus(visit, 60 / times["rr interval"])] = 0.0
@@ -130,12 +134,26 @@ def labels(
         out["VCLVH"] = 0.0
     if "1AVB" in out:
         out["LPR"] = 0.0
-    if visit.stage == "middle" and (found.t[_judged()] < -0.12).sum() >= 2:
-        out.setdefault("INVT", 0.0)
-    if visit.stage == "early":
-        out.setdefault("STE_", 0.0)
-    if visit.stage in ("middle", "old") and len(q_leads(found)) >= 2:
-        out["QWAVE"] = 0.0
+    out.update({code: 0.0 for code in _forms(visit, found, out) if code not in out})
+    return out
+
+
+def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
+    """Forms that readers write beside a diagnosis, where they are marked."""
+    st, t = found.st[_judged()], found.t[_judged()]
+    named = any(code.startswith(("ISC", "INJ")) or code == "DIG" for code in codes)
+    out = []
+    if (visit.stage == "middle" and (t < -0.12).sum() >= 2) or (named and (t < -0.2).sum() >= 2):
+        out.append("INVT")
+    if visit.stage == "early":  # over the posterior wall there is no lead: it shows its mirror image
+        out.append("STE_" if (st > 0.1).sum() >= 2 or "PMI" not in codes else "STD_")
+    if named and (st < -0.1).sum() >= 2:
+        out.append("STD_")
+    waves_q = len(q_leads(found)) if visit.stage in ("middle", "old") else 0
+    if waves_q >= 2:
+        out.append("QWAVE")
+    if waves_q >= 4 or visit.findings.get("IVCD", 0) > 0.75:
+        out.append("ABQRS")
     return out
 
 
@@ -171,6 +189,9 @@ def form_leads(found: Measures, codes: dict[str, float]) -> dict[str, list[str]]
         "LOWT": (0.2 - np.abs(found.t), 0.08),
         "NT_": (0.2 - found.t, 0.10),
         "NDT": (0.2 - found.t, 0.10),
+        "NST_": (np.abs(found.st), 0.05),
+        "DIG": (-found.st, 0.05),
+        "TAB_": (-found.t, 0.05),
     }
     out = {}
     for code, (value, limit) in size.items():
@@ -190,6 +211,13 @@ def q_leads(found: Measures) -> list[str]:
     deep = (found.q > 0.1) & (found.q > 0.25 * np.maximum(found.r, 0.05))
     deep[[3, 6]] = False
     return [lead for lead, seen in zip(LEADS, deep, strict=True) if seen]
+
+
+def _repolarises(codes: dict[str, float]) -> bool:
+    """Whether a disease of ST and T is named already."""
+    table = population()["diseases"]
+    groups = {table[code]["group"] for code in codes if code in table}
+    return bool(groups & {"ischaemia", "injury", "repolarisation", "st", "drug"})
 
 
 @cache
