@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +21,9 @@ from transformers import AutoTokenizer
 
 from ecg_lib import paths
 from ecg_lib.cohorts import prepare
-from ecg_lib.cohorts.labels import load_findings, zero_shot_targets
+from ecg_lib.cohorts.labels import load_findings, transfer_findings, zero_shot_targets
 from ecg_lib.cohorts.simulate.reports import statements
+from ecg_lib.cohorts.simulate.tables import fingerprint as simulator_version
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Cohort, Config, Stage
 from ecg_lib.errors import DataError
@@ -31,6 +33,7 @@ from ecg_lib.features import EcgTokens, encode_store
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.models.reader import EcgReader
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa import keep_known, read_ecgqa
@@ -39,7 +42,7 @@ from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.texts import load_general_text, load_glossary
 from ecg_lib.questions.vocabulary import all_answers
 from ecg_lib.report.provenance import Provenance
-from ecg_lib.training import contrastive, finetune, language
+from ecg_lib.training import contrastive, finetune, language, simulated
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 
 READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
@@ -48,6 +51,7 @@ _DATA = ("profile", "label", "seed", "data", "signal")
 SECTIONS = MappingProxyType({  # parameters that results of a step depend on
     "data": _DATA,
     "encoder": (*_DATA, "encoder", "text_encoder", "contrastive", "evaluation"),
+    "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
     "questions": (*_DATA, "questions", "evaluation"),
     "evaluation": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
                    "stage1", "stage2", "evaluation"),
@@ -123,6 +127,27 @@ def encode_cohort(config: Config, cohort: Cohort, clip: EcgClip) -> EcgTokens:
     """Tokens of every ECG of a cohort, encoded once."""
     folder = paths.checkpoints_dir(config.profile) / "features" / cohort.folder
     return encode_store(open_store(config, cohort), clip.ecg_encoder, folder)
+
+
+def train_readers(config: Config) -> dict[str, list[EcgReader]]:
+    """Encoders trained on fresh simulated ECGs alone, by normalisation, one a seed."""
+    settings, readers = config.simulated, {}
+    for normalisation in settings.normalisations:
+        for seed in settings.seeds:
+            key = fingerprint(
+                params=[seed, normalisation, asdict(config.encoder), asdict(config.text_encoder),
+                        asdict(config.contrastive), {**asdict(settings), "seeds": None,
+                                                     "normalisations": None}],
+                data=[simulator_version(), transfer_findings().to_csv()],
+                code=code_version("models", "cohorts/simulate", "training/simulated.py",
+                                  "training/augment.py", "training/contrastive.py",
+                                  "training/trainer.py", "signal"))
+            folder = paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}"
+            train_or_load(folder, key, partial(simulated.train_reader, config, seed,
+                                               normalisation=normalisation))
+            reader = EcgReader.from_pretrained(folder / "reader")
+            readers.setdefault(normalisation, []).append(reader)
+    return readers
 
 
 # -- questions -------------------------------------------------------------------------------

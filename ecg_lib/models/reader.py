@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer
 from transformers.utils import ModelOutput
 
-from ecg_lib.models.clip import EcgClip, clip_loss
-from ecg_lib.models.clip import MAX_SCALE
+from ecg_lib.models.clip import MAX_SCALE, EcgClip, clip_loss
 from ecg_lib.models.finding_head import FindingHead
 
 SMOOTHING = 0.02  # of the findings: labels of real ECGs are not certain either

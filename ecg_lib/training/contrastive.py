@@ -34,7 +34,8 @@ def build_clip(config: Config, reports: list[str],
     sizes, text = config.encoder, config.text_encoder
     encoder = EcgEncoder(EcgEncoderConfig(
         patch=sizes.patch, width=sizes.width, depth=sizes.depth, heads=sizes.heads, mlp=sizes.mlp,
-        dropout=sizes.dropout, stem=sizes.stem, normalisation=normalisation or config.signal.normalisation))
+        dropout=sizes.dropout, stem=sizes.stem,
+        normalisation=normalisation or config.signal.normalisation))
     if text.name_or_path:
         tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
         text_encoder = TextEncoder.from_pretrained(text.name_or_path)
