@@ -75,7 +75,7 @@ def transfer_cells(
     Returns
     -------
     list of dict
-        ``column`` (finding), ``value, ci_low, ci_high`` and ``n``, the ECGs with the finding. Under
+        ``row`` (finding), ``value, ci_low, ci_high`` and ``n``, the ECGs with the finding. Under
         `min_positives` of them the value is NaN; the mean is over the findings that have one, its
         ``n`` their number, and it has no interval.
     """
@@ -85,11 +85,11 @@ def transfer_cells(
         each = np.stack([s[finding].to_numpy(float) for s in scores])
         cell: Estimate = auc_over_seeds(targets[finding], each, resamples, seed, min_positives,
                                         patients)
-        cells.append({"column": finding, **cell.percent()})
+        cells.append({"row": finding, **cell.percent()})
         if table[finding] == "mean" and np.isfinite(cell.value):
             averaged.append(100 * cell.value)
     mean = float(np.mean(averaged)) if averaged else np.nan
-    return [{"column": MEAN, "value": mean, "n": len(averaged)}, *cells]
+    return [{"row": MEAN, "value": mean, "n": len(averaged)}, *cells]
 
 
 def transfer_table(
@@ -99,7 +99,7 @@ def transfer_table(
     seed: int,
     min_positives: int,
 ) -> pd.DataFrame:
-    """Cells of ``simulated_to_real.csv``: row = "part, normalisation, reading"; column = finding.
+    """Cells of ``simulated_to_real.csv``: row = finding, column = "part, normalisation, reading".
 
     Parameters
     ----------
@@ -116,5 +116,5 @@ def transfer_table(
                     cells = transfer_cells(
                         targets.iloc[index], [r[reading].iloc[index] for r in read],
                         patients[index], resamples, seed, min_positives)
-                    rows += [{"row": f"{part}, {normalisation}, {reading}", **c} for c in cells]
+                    rows += [{**c, "column": f"{part}, {normalisation}, {reading}"} for c in cells]
     return pd.DataFrame(rows)

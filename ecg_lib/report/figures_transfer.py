@@ -24,7 +24,7 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Rows "cohort, normalisation, reading", columns findings, in percent; cells without a value
+        Rows findings, columns "cohort, normalisation, reading", percent; cells without a value
         (too few positives) are left empty.
 
     Raises
@@ -32,13 +32,13 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
     DataError
         No cell has a value.
     """
-    parts = table["row"].str.rsplit(", ", n=2, expand=True).set_axis(
+    parts = table["column"].str.rsplit(", ", n=2, expand=True).set_axis(
         ["cohort", "normalisation", "reading"], axis=1)  # fmt: skip
     cells = pd.concat([table, parts], axis=1).dropna(subset="value")
     if cells.empty:
         raise DataError("simulated to real: no finding has a value; evaluate more ECGs")
     cohorts = list(dict.fromkeys(cells["cohort"]))
-    findings = [f for f in dict.fromkeys(table["column"]) if f in set(cells["column"])]
+    findings = [f for f in dict.fromkeys(table["row"]) if f in set(cells["row"])]
     looks = list(dict.fromkeys(zip(cells["normalisation"], cells["reading"], strict=True)))
     offset = {k: 0.18 * (i - (len(looks) - 1) / 2) for i, k in enumerate(looks)}
     low = cells[["value", "ci_low"]].min(axis=None)
@@ -49,7 +49,7 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
             for cell in cells[cells["cohort"] == cohort].itertuples():
                 key = (cell.normalisation, cell.reading)
                 color, marker = _LOOKS.get(key, (style.PURPLE, "^"))
-                y = findings.index(cell.column) + offset[key]
+                y = findings.index(cell.row) + offset[key]
                 ax.plot([cell.ci_low, cell.ci_high], [y, y], color=color, lw=1.0)
                 ax.plot(cell.value, y, marker, ms=4, color=color)
             ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
