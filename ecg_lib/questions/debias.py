@@ -85,7 +85,10 @@ def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
 
 
 def base_share(rows: pd.DataFrame, normal: pd.Series) -> float:
-    """P(normal) among the distinct ECGs that questions about one ECG ask about; NaN without any."""
+    """P(normal) among the distinct ECGs that questions about one ECG ask about; NaN without any.
+
+    Whom one asks at all may depend on severity too: give the share of the cohort where it is known.
+    """
     single = rows.loc[rows.question_type.str.startswith("single")]
     return float(pd.Series(single.ecg_id.str[0].unique()).map(normal).astype(float).mean())
 
