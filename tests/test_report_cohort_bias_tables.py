@@ -5,11 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from ecg_lib.errors import DataError
-from ecg_lib.questions.debias import pair_verify
-from ecg_lib.report.bias_tables import audit_by_kind, audit_cells, question_only_cells, table1_cells
+from ecg_lib.questions.audit import METHODS, audit_methods
+from ecg_lib.report import style
+from ecg_lib.report.bias_tables import audit_cells, question_only_cells, table1_cells
 from ecg_lib.report.cohort_table import clearest, cohort_cells, label_counts
+from ecg_lib.report.figures_bias import debias_audit
 
 BROAD = "Is there anything unusual in this ECG?"
 UNASKED = "Is ischemic in anterior leads indicated by this ECG?"
@@ -100,15 +103,51 @@ def test_question_only_accuracy_is_in_percent_and_skips_tests_without_rows():
     assert not any("dev" in cell["row"] for cell in cells)
 
 
-def test_pairs_level_yes_and_weights_level_normal():
+def test_readers_who_are_told_the_severity_have_rows_of_their_own():
     rows, normal = questions()
-    paired, _ = pair_verify(rows, seed=0)
-    table = audit_by_kind(rows, paired, normal)
-    broad = table.loc["broad"]
-    assert (broad["rows"], broad["pairs"]) == (8, 2)
-    assert (broad["yes before"], broad["yes paired"]) == (0.25, 0.5)
-    assert (broad["normal before"], broad["normal paired"]) == (0.75, 0.5)
-    assert broad["normal weighted"] == pytest.approx(normal.mean())
-    cells = audit_cells(table)
-    assert value(cells, "broad", "yes paired")["n"] == 4
-    assert value(cells, "broad", "normal before")["value"] == 75
+    cells = question_only_cells(rows, {"test": rows}, normal)
+    assert value(cells, "majority, test", "S-Verify")["value"] == 75
+    assert value(cells, "majority, severity known, test", "S-Verify")["value"] == 100
+
+
+def test_the_audit_has_a_row_for_each_kind_and_method_in_percent():
+    rows, normal = questions()
+    cells = audit_cells(audit_methods(rows, normal, seed=0, base=0.6))
+    assert [c["row"] for c in cells[::2]] == [f"broad, {method}" for method in METHODS]
+    asked, pairs = (value(cells, f"broad, {m}", "yes") for m in ("as asked", "pairs"))
+    assert (asked["value"], asked["n"]) == (25, 8) and asked["ci_low"] < 25 < asked["ci_high"]
+    assert (pairs["value"], pairs["n"]) == (50, 4) and np.isnan(pairs["ci_low"])
+    assert value(cells, "broad, as asked", "normal")["value"] == 75
+    assert value(cells, "broad, weights", "normal")["value"] == pytest.approx(60)
+    assert value(cells, "broad, strata", "normal")["value"] == 60
+
+
+def audit_figure(kind_of_template=12):
+    rows, normal = questions()
+    rows["template_id"] = kind_of_template
+    audits = [audit_methods(rows, normal, seed=0, by=by, base=0.6) for by in ("question", "kind")]
+    return debias_audit(*audits, 0.6, "made-up cohort")
+
+
+def test_the_audit_figure_draws_each_method_where_the_audit_puts_it():
+    left, right = audit_figure().axes
+    dots = [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([25, 50, 40, 40, 25])
+    marks = [line.get_xdata()[0] for line in right.lines if line.get_marker() == "o"]
+    assert marks == pytest.approx([75, 50, 60, 60, 75])
+    whole = right.lines[-1].get_xdata()
+    assert list(whole) == [60, 60] and "(%)" in left.get_xlabel() and "(%)" in right.get_xlabel()
+
+
+def test_the_audit_figure_fits_its_frame_says_whose_numbers_it_shows_and_needs_some():
+    with style.use():
+        fig = audit_figure()
+        fig.draw_without_rendering()
+        drawn = fig.get_tightbbox()
+    width, height = fig.get_size_inches()
+    assert drawn.x0 >= -0.01 and drawn.x1 <= width + 0.01
+    assert drawn.y0 >= -0.01 and drawn.y1 <= height + 0.01
+    texts = " ".join(t.get_text() for t in fig.findobj(Text))
+    assert "made-up cohort" in texts and "95 % intervals" in texts
+    with pytest.raises(DataError, match="no broad, specific or noise"):
+        audit_figure(kind_of_template=39)

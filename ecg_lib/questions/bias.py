@@ -1,7 +1,11 @@
 """How far the question alone gives the answer away (the paper's Table 1 and Figure 2)."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from scipy.stats import chi2_contingency
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -12,6 +16,22 @@ from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import YES
 
 _SCHEMA = ("question", "template_id", "kind", "n", "ratio", "ci_low", "ci_high")
+KNOWN = ", severity known"
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """How far question and severity go together in ``n`` rows of ``questions`` questions.
+
+    ``bits`` is their mutual information: 0 where the question tells nothing, at most 1. In so many
+    rows chance alone makes about ``bits_by_chance``. ``p_value`` is of Pearson's chi-square test.
+    """
+
+    n: int
+    questions: int
+    bits: float
+    bits_by_chance: float
+    p_value: float
 
 
 def kind_of(rows: pd.DataFrame) -> pd.Series:
@@ -25,6 +45,24 @@ def kind_of(rows: pd.DataFrame) -> pd.Series:
 def interval(k: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95 % Wilson interval of ``k`` of ``n``."""
     return proportion_confint(np.asarray(k), np.asarray(n), method="wilson")
+
+
+def _severities(
+    rows: pd.DataFrame, normal: pd.Series, by: str, verify_only: bool = True
+) -> pd.DataFrame:
+    """Question, template, kind and severity of each row about a single ECG with known severity."""
+    single = rows.loc[rows.question_type.str.startswith("single")]
+    if verify_only:
+        single = single.loc[single.question_type.str.endswith("verify")]
+    table = pd.DataFrame(
+        {
+            "question": single.question if by == "question" else template_key(single),
+            "template_id": single.template_id,
+            "kind": kind_of(single),
+            "normal": single.ecg_id.str[0].map(normal),
+        }
+    ).dropna(subset="normal")
+    return table.assign(normal=table["normal"].astype(bool))
 
 
 def normal_ratio(
@@ -49,20 +87,9 @@ def normal_ratio(
         ``question, template_id, kind, n, ratio, ci_low, ci_high``, Wilson intervals, largest ratio
         first. Rows whose ECG is missing from ``normal`` are left out.
     """
-    single = rows.loc[rows.question_type.str.startswith("single")]
-    if verify_only:
-        single = single.loc[single.question_type.str.endswith("verify")]
-    table = pd.DataFrame(
-        {
-            "question": single.question if by == "question" else template_key(single),
-            "template_id": single.template_id,
-            "kind": kind_of(single),
-            "normal": single.ecg_id.str[0].map(normal),
-        }
-    ).dropna(subset="normal")
+    table = _severities(rows, normal, by, verify_only)
     if table.empty:
         return pd.DataFrame(columns=list(_SCHEMA))
-    table["normal"] = table["normal"].astype(bool)
     grouped = table.groupby(["question", "template_id", "kind"], sort=True)["normal"]
     result = grouped.agg(n="size", k="sum").reset_index()
     result["ratio"] = result.k / result.n
@@ -79,6 +106,40 @@ def normal_ratio_by_kind(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
     result["ratio"] = result.k / result.n
     result["ci_low"], result["ci_high"] = interval(result.k, result.n)
     return result.drop(columns="k")
+
+
+def severity_information(
+    rows: pd.DataFrame, normal: pd.Series, by: str = "template_key"
+) -> Dependence:
+    """What a verify question tells about the severity of the ECG it is asked of.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Question rows; only verify questions about a single ECG count.
+    normal : Series of bool
+        Indexed by ecg_id; rows whose ECG is missing are left out.
+    by : {"template_key", "question"}
+        Whether wordings of one question are one question.
+
+    Returns
+    -------
+    Dependence
+        NaN throughout where no row is left.
+    """
+    asked = _severities(rows, normal, by)
+    n, k = len(asked), asked["question"].nunique()
+    if not n:
+        return Dependence(0, 0, math.nan, math.nan, math.nan)
+    counts = pd.crosstab(asked["question"], asked["normal"]).to_numpy()
+    likelihood, pearson = (
+        chi2_contingency(counts, correction=False, lambda_=name)
+        for name in ("log-likelihood", "pearson")
+    )
+    nats_to_bits = 1 / (2 * n * math.log(2))
+    return Dependence(
+        n, k, likelihood.statistic * nats_to_bits, (k - 1) * nats_to_bits, pearson.pvalue
+    )
 
 
 def yes_rate(rows: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +161,15 @@ def yes_rate(rows: pd.DataFrame) -> pd.DataFrame:
     return result.assign(yes_rate=result.n_yes / result.n)
 
 
-def question_only(train_rows: pd.DataFrame, test_rows: pd.DataFrame) -> pd.DataFrame:
+def severity_of(rows: pd.DataFrame, normal: pd.Series) -> pd.Series:
+    """Normal, abnormal or unknown, for each row; of two ECGs e.g. "normal then abnormal"."""
+    words = {ecg: "normal" if value else "abnormal" for ecg, value in normal.items()}
+    return rows.ecg_id.map(lambda ids: " then ".join(words.get(i, "unknown") for i in ids))
+
+
+def question_only(
+    train_rows: pd.DataFrame, test_rows: pd.DataFrame, normal: pd.Series | None = None
+) -> pd.DataFrame:
     """Accuracy of answering without looking at the ECG.
 
     Two readers of the question are fitted on ``train_rows``. "majority" recognises the template
@@ -109,48 +178,84 @@ def question_only(train_rows: pd.DataFrame, test_rows: pd.DataFrame) -> pd.DataF
     only: a wording it never saw can fool it. Compare ``test_rows`` in train wordings (valid) with
     those in test wordings.
 
+    Parameters
+    ----------
+    train_rows, test_rows : DataFrame
+    normal : Series of bool, optional
+        Indexed by ecg_id. Adds "majority, severity known" and "words, severity known": the same
+        readers, told whether the ECG (each of two) is normal. No model is told; one that sees in
+        an ECG only *that* a patient is ill can do as well as these.
+
     Returns
     -------
     DataFrame
         ``question_type`` (short name), ``method, n, value, ci_low, ci_high``; a row is right where
         the answer set is.
     """
+    taught, truth = _answers(train_rows), _answers(test_rows)
+    types = train_rows.question_type, test_rows.question_type
+    keys = tuple(template_key(r) + " | " + r.question_type for r in (train_rows, test_rows))
+    verify = tuple(t.str.endswith("verify") for t in types)
+    readable = taught[verify[0]].nunique() > 1 and verify[1].any()
+    texts = tuple(r.question[v] for r, v in zip((train_rows, test_rows), verify, strict=True))
 
-    def answers(rows: pd.DataFrame) -> pd.Series:
-        return rows.answer.map(lambda a: "; ".join(sorted(set(a))))
-
-    def most_common(values: pd.Series) -> str:
-        return values.value_counts(sort=False).sort_index().idxmax()
-
-    truth, taught = answers(test_rows), answers(train_rows)
-    by_type = taught.groupby(train_rows.question_type).agg(most_common)
-    key_train, key_test = (
-        template_key(r) + " | " + r.question_type for r in (train_rows, test_rows)
-    )
-    by_question = taught.groupby(key_train).agg(most_common)
-    majority = key_test.map(by_question).fillna(test_rows.question_type.map(by_type))
-    right = {"majority": majority == truth}
-
-    verify_train, verify_test = (
-        r.question_type.str.endswith("verify") for r in (train_rows, test_rows)
-    )
-    if taught[verify_train].nunique() > 1 and verify_test.any():
-        reader = make_pipeline(
-            CountVectorizer(ngram_range=(1, 2), binary=True), LogisticRegression(max_iter=1000)
-        )
-        reader.fit(train_rows.question[verify_train], taught[verify_train])
-        guess = pd.Series(
-            reader.predict(test_rows.question[verify_test]), index=test_rows.index[verify_test]
-        )
-        right["words"] = guess == truth[verify_test]
+    said = {"majority": _majority(taught, [keys, types])}
+    if readable:
+        everybody = tuple(pd.Series("all", index=t.index) for t in texts)
+        said["words"] = _words(taught[verify[0]], texts, everybody)
+    if normal is not None:
+        strata = tuple(severity_of(r, normal) for r in (train_rows, test_rows))
+        finer = tuple(k + " | " + s for k, s in zip(keys, strata, strict=True))
+        said["majority" + KNOWN] = _majority(taught, [finer, keys, types])
+        if readable:
+            told = tuple(s[v] for s, v in zip(strata, verify, strict=True))
+            said["words" + KNOWN] = _words(taught[verify[0]], texts, told)
 
     lines = []
-    for method, hit in right.items():
+    for method, guess in said.items():
+        hit = guess == truth.loc[guess.index]
         for question_type, short in SHORT_NAMES.items():
-            own = hit[test_rows.question_type.loc[hit.index] == question_type]
+            own = hit[types[1].loc[hit.index] == question_type]
             if len(own):
                 low, high = interval(own.sum(), len(own))
                 lines.append((short, method, len(own), own.mean(), low, high))
     return pd.DataFrame(
         lines, columns=["question_type", "method", "n", "value", "ci_low", "ci_high"]
     )
+
+
+def _answers(rows: pd.DataFrame) -> pd.Series:
+    return rows.answer.map(lambda a: "; ".join(sorted(set(a))))
+
+
+def _majority(taught: pd.Series, groups: list[tuple[pd.Series, pd.Series]]) -> pd.Series:
+    """Commonest answer of a test row's group in training; of the next group where never seen."""
+
+    def most_common(values: pd.Series) -> str:
+        return values.value_counts(sort=False).sort_index().idxmax()
+
+    said = pd.Series(np.nan, index=groups[0][1].index, dtype=object)
+    for train, test in groups:
+        silent = said.isna()
+        said[silent] = test[silent].map(taught.groupby(train).agg(most_common))
+    return said
+
+
+def _words(
+    taught: pd.Series, texts: tuple[pd.Series, pd.Series], strata: tuple[pd.Series, pd.Series]
+) -> pd.Series:
+    """Answers of logistic regressions on words, one a stratum; of all rows for an unseen one."""
+    said = pd.Series(np.nan, index=texts[1].index, dtype=object)
+    for stratum in strata[1].unique():
+        own = strata[0] == stratum
+        if not own.any():
+            own = ~own
+        asked = strata[1] == stratum
+        if taught[own].nunique() == 1:
+            said[asked] = taught[own].iloc[0]
+            continue
+        reader = make_pipeline(
+            CountVectorizer(ngram_range=(1, 2), binary=True), LogisticRegression(max_iter=1000)
+        )
+        said[asked] = reader.fit(texts[0][own], taught[own]).predict(texts[1][asked])
+    return said

@@ -1,9 +1,10 @@
-"""De-biased pre-training data: yes and no in pairs (the paper's Table 1, below), and controls.
+"""De-biased pre-training data: yes and no in pairs (the paper's Table 1, below), and alternatives.
 
 Pairing makes P(yes | question) exactly one half. It does not make the share of normal ECGs equal
 across questions: an ECG that says yes to a disease is hardly ever normal. Backdoor adjustment as
-the paper's equation 6 states it is the reweighting of :func:`severity_weights`; the audit shows
-both marginals.
+the paper's equation 6 states it does that and leaves P(yes | question) unequal: by drawing rows
+from the strata of severity (:func:`stratify_verify`) or by weighing them
+(:func:`severity_weights`). :mod:`ecg_lib.questions.audit` shows both marginals of all.
 """
 
 import numpy as np
@@ -83,87 +84,173 @@ def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     return rows.loc[rows.sample_id.isin(set(chosen))].sort_values("sample_id", ignore_index=True)
 
 
-def audit(before: pd.DataFrame, after: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """Every verify question before and after pairing.
+def base_share(rows: pd.DataFrame, normal: pd.Series) -> float:
+    """P(normal) among the distinct ECGs that questions about one ECG ask about; NaN without any.
+
+    Whom one asks at all may depend on severity too: give the share of the cohort where it is known.
+    """
+    single = rows.loc[rows.question_type.str.startswith("single")]
+    return float(pd.Series(single.ecg_id.str[0].unique()).map(normal).astype(float).mean())
+
+
+def positivity(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
+    """Whether each question about one ECG is asked of both strata, without which nothing adjusts.
 
     Parameters
     ----------
-    before, after : DataFrame
-        Rows given to and got from :func:`pair_verify`.
+    rows : DataFrame
     normal : Series of bool
-        Indexed by ecg_id.
+        Indexed by ecg_id; rows whose ECG is missing are left out.
 
     Returns
     -------
     DataFrame
-        ``question_key`` (template question and type), ``question`` (one of its wordings), ``n_yes,
-        n_no`` (before), ``pairs``, and ``yes_rate`` and ``normal_ratio`` before and after. The
-        normal ratio is of single questions only; NaN marks what does not exist.
+        ``question_key`` (template question and type), ``n, n_normal, n_abnormal``, and ``holds``:
+        neither is 0.
     """
-
-    def marginals(rows: pd.DataFrame) -> pd.DataFrame:
-        verify = yes_or_no(rows)
-        first = verify.ecg_id.str[0].map(normal).astype(float)
-        verify = verify.assign(normal=first.where(verify.question_type.str.startswith("single")))
-        groups = verify.groupby("key")
-        return pd.DataFrame(
-            {
-                "question": groups.question.first(),
-                "n": groups.size(),
-                "n_yes": groups.yes.sum(),
-                "normal_ratio": groups.normal.mean(),
-            }
-        )
-
-    old, new = marginals(before), marginals(after).reindex(marginals(before).index)
-    return (
-        pd.DataFrame(
-            {
-                "question": old.question,
-                "n_yes": old.n_yes,
-                "n_no": old.n - old.n_yes,
-                "pairs": new.n_yes.fillna(0).astype(int),
-                "yes_rate_before": old.n_yes / old.n,
-                "yes_rate_after": new.n_yes / new.n,
-                "normal_ratio_before": old.normal_ratio,
-                "normal_ratio_after": new.normal_ratio,
-            }
-        )
-        .rename_axis("question_key")
-        .reset_index()
-    )
+    strata = _strata(rows, normal)
+    groups = strata.groupby("key")["normal"]
+    table = groups.agg(n="size", n_normal="sum").rename_axis("question_key").reset_index()
+    table["n_abnormal"] = table.n - table.n_normal
+    return table.assign(holds=(table.n_normal > 0) & (table.n_abnormal > 0))
 
 
-def severity_weights(rows: pd.DataFrame, normal: pd.Series, base: float | None = None) -> pd.Series:
-    """Weights P(c) / P(c | question) that make severity c independent of the question (equation 6).
+def stratify_verify(
+    rows: pd.DataFrame, normal: pd.Series, seed: int, base: float | None = None
+) -> pd.DataFrame:
+    """Verify rows drawn so that each question is asked of normal ECGs in the base share.
 
-    Under these weights the share of normal ECGs within every single-ECG question equals ``base``.
-    Rows about two ECGs, about an ECG missing from ``normal``, and of questions asked of one stratum
-    only (nothing to weigh: the positivity assumption fails) keep the weight 1.
+    Backdoor adjustment by stratifying on severity: within a stratum rows are drawn whatever they
+    answer, without replacement, and as many as the rarer stratum allows. Shares are exact to one
+    row of a question.
 
     Parameters
     ----------
+    rows : DataFrame
+        Question rows of one split.
+    normal : Series of bool
+        Indexed by ecg_id.
+    seed : int
     base : float, optional
-        P(normal); the share among the distinct single ECGs of ``rows`` by default.
+        P(normal), between 0 and 1; :func:`base_share` of ``rows`` by default.
+
+    Returns
+    -------
+    DataFrame
+        Rows in the row schema, in the order of sample_id; "not sure" is left out as in the pairs.
+        Questions about one ECG asked of one stratum only are lost (see :func:`positivity`), as are
+        rows about an ECG missing from ``normal``. Comparisons stay as they come.
+
+    Raises
+    ------
+    DataError
+        ``base`` is not between 0 and 1.
+    """
+    verify = yes_or_no(rows)
+    rng = np.random.default_rng(seed)
+    kept = set(verify.sample_id[verify.question_type.str.startswith("comparison")])
+    strata = _strata(verify, normal)
+    strata["sample_id"] = verify.sample_id.loc[strata.index]
+    if len(strata):
+        base = _checked(base_share(rows, normal) if base is None else base)
+    for _, group in strata.groupby("key", sort=True):
+        well, ill = (rng.permutation(group.sample_id[group.normal == v]) for v in (True, False))
+        # A hair more, so that 3 / 0.3 gives 10 rows and not 9.
+        total = int(min(len(well) / base, len(ill) / (1 - base)) + 1e-9)
+        # Rounded by lot: always up or always down, questions of one size would miss the base alike.
+        n_well = int(total * base + rng.random())
+        kept |= set(well[:n_well]) | set(ill[: total - n_well])
+    return rows.loc[rows.sample_id.isin(kept)].sort_values("sample_id", ignore_index=True)
+
+
+def severity_weights(
+    rows: pd.DataFrame,
+    normal: pd.Series,
+    base: float | None = None,
+    stabilised: bool = True,
+    truncate: float = 0.0,
+    one_stratum: str = "keep",
+) -> pd.Series:
+    """Weights that make severity c independent of the question x (equation 6).
+
+    Inverse-probability weights are 1 / P(x | c); stabilised by P(x) they are, by Bayes,
+    P(c) / P(c | x). Under either the share of normal ECGs within every single-ECG question equals
+    ``base``. Rows about two ECGs or about an ECG missing from ``normal`` keep the weight 1.
+
+    Parameters
+    ----------
+    rows : DataFrame
+    normal : Series of bool
+        Indexed by ecg_id.
+    base : float, optional
+        P(normal), between 0 and 1; :func:`base_share` of ``rows`` by default.
+    stabilised : bool
+        Each question counts as often as it is asked; otherwise all questions count alike.
+    truncate : float
+        Share of the weights at either end, below one half, that is cut to the nearest one within:
+        less variance for some of the bias back, for the shares are then no longer equal.
+    one_stratum : {"keep", "drop", "refuse"}
+        Questions asked of one stratum only cannot be adjusted (see :func:`positivity`): their rows
+        keep the weight 1, get the weight 0, or are an error.
 
     Returns
     -------
     Series of float
-        Indexed like ``rows``; mean 1 within every question.
+        Indexed like ``rows``. Untruncated, the mean is 1 within every question if ``stabilised``,
+        and over all adjusted rows if not.
+
+    Raises
+    ------
+    DataError
+        ``base``, ``truncate`` or ``one_stratum`` is impossible, or a question is refused.
     """
+    if one_stratum not in ("keep", "drop", "refuse"):
+        raise DataError(f"one_stratum {one_stratum!r}: unknown; use keep, drop or refuse")
+    if not 0 <= truncate < 0.5:
+        raise DataError(f"truncate {truncate}: must lie in [0, 0.5)")
     weights = pd.Series(1.0, index=rows.index, name="weight")
+    strata = _strata(rows, normal)
+    if strata.empty:
+        return weights
+    well = strata.normal
+    share = well.groupby(strata.key).transform("mean")
+    adjustable = (share > 0) & (share < 1)
+    if one_stratum == "refuse" and not adjustable.all():
+        raise DataError(
+            f"severity weights: question {strata.key[~adjustable].iloc[0]!r} is asked of one "
+            f"stratum only ({strata.key[~adjustable].nunique()} such); drop or keep these"
+        )
+    weights.loc[strata.index[~adjustable]] = 0.0 if one_stratum == "drop" else 1.0
+    if not adjustable.any():
+        return weights
+    base = _checked(base_share(rows, normal) if base is None else base)
+    weight = pd.Series(np.where(well, base / share, (1 - base) / (1 - share)), index=well.index)
+    weight = weight[adjustable]
+    if not stabilised:
+        asked = strata.key[adjustable]
+        weight *= len(asked) / asked.nunique() / asked.map(asked.value_counts())
+    if truncate:
+        weight = weight.clip(*np.quantile(weight, [truncate, 1 - truncate]))
+    weights.loc[weight.index] = weight
+    return weights
+
+
+def effective_n(weights: pd.Series) -> float:
+    """How many rows of equal weight would be as good as these (Kish): (sum w)^2 / sum w^2."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if (weights > 0).any() else 0.0
+
+
+def _strata(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
+    """``key`` and ``normal`` of the rows about a single ECG whose severity is known."""
     single = rows.loc[rows.question_type.str.startswith("single")]
     stratum = single.ecg_id.str[0].map(normal).dropna().astype(bool)
     single = single.loc[stratum.index]
-    if single.empty:
-        return weights
-    if base is None:
-        base = float(stratum.groupby(single.ecg_id.str[0]).first().mean())
-    key = template_key(single) + " | " + single.question_type
-    share = stratum.groupby(key).transform("mean")
-    adjustable = (share > 0) & (share < 1)
-    weight = np.where(
-        stratum, base / share.where(adjustable), (1 - base) / (1 - share.where(adjustable))
+    return pd.DataFrame(
+        {"key": template_key(single) + " | " + single.question_type, "normal": stratum}
     )
-    weights.loc[single.index] = np.where(adjustable, weight, 1.0)
-    return weights
+
+
+def _checked(base: float) -> float:
+    if not 0 < base < 1:
+        raise DataError(f"base {base}: the share of normal ECGs must lie between 0 and 1")
+    return base

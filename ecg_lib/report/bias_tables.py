@@ -1,4 +1,4 @@
-"""Cells of the tables about biased questions: Table 1, question-only accuracy, pairs and weights.
+"""Cells of the tables about biased questions: Table 1, question-only accuracy, the audit.
 
 Proportions are in percent, as in every result table.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ecg_lib.questions import bias, debias
+from ecg_lib.questions import bias
 
 KINDS = ("broad", "specific", "noise")
 Cells = list[dict[str, Any]]
@@ -38,73 +38,33 @@ def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> 
             for r in both.itertuples()]  # fmt: skip
 
 
-def question_only_cells(train: pd.DataFrame, tests: Mapping[str, pd.DataFrame]) -> Cells:
-    """Accuracy without the ECG on several tests (name -> rows); tests without rows are left out."""
+def question_only_cells(
+    train: pd.DataFrame, tests: Mapping[str, pd.DataFrame], normal: pd.Series | None = None
+) -> Cells:
+    """Accuracy without the ECG on several tests (name -> rows); tests without rows are left out.
+
+    With ``normal`` (by ecg_id) also that of readers who are told the severity.
+    """
     return [
         {"row": f"{r.method}, {name}", "column": r.question_type,
          **_percent(r.value, r.n, r.ci_low, r.ci_high)}
         for name, rows in tests.items() if len(rows)
-        for r in bias.question_only(train, rows).itertuples()
+        for r in bias.question_only(train, rows, normal).itertuples()
     ]  # fmt: skip
 
 
-def audit_by_kind(before: pd.DataFrame, after: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """Both marginals of verify questions, all questions of a kind together, as proportions.
-
-    Parameters
-    ----------
-    before, after : DataFrame
-        Rows given to and got from :func:`debias.pair_verify`.
-    normal : Series of bool, indexed by ecg_id
-
-    Returns
-    -------
-    DataFrame indexed by kind ("comparison" for two ECGs)
-        ``rows``, ``pairs``; ``yes before``, ``yes paired``; ``normal before``, ``normal paired``,
-        and ``normal weighted``: the rows before, under :func:`debias.severity_weights`. NaN where
-        there are two ECGs or no row.
-    """
-    weights = debias.severity_weights(before, normal)
-    old, new = _verify(before, normal), _verify(after, normal)
-    weighed = old.assign(weight=weights.loc[old.index]).dropna(subset="normal")
-    weighed["product"] = weighed["normal"] * weighed["weight"]
-    sums = weighed.groupby("kind")[["product", "weight"]].sum()
-    groups, paired = old.groupby("kind"), new.groupby("kind")
-    table = pd.DataFrame(
-        {
-            "rows": groups.size(),
-            "pairs": paired["yes"].sum(),
-            "yes before": groups["yes"].mean(),
-            "yes paired": paired["yes"].mean(),
-            "normal before": groups["normal"].mean(),
-            "normal paired": paired["normal"].mean(),
-            "normal weighted": sums["product"] / sums["weight"],
-        }
-    )
-    table["pairs"] = table["pairs"].fillna(0).astype(int)
-    order = [kind for kind in (*KINDS, "other", "comparison") if kind in table.index]
-    return table.loc[order]
-
-
-def audit_cells(table: pd.DataFrame) -> Cells:
-    """Cells of :func:`audit_by_kind`, one decimal; n is the number of rows a share is of."""
-    cells = []
-    for kind, line in table.iterrows():
-        cells.append({"row": kind, "column": "pairs", "value": line["pairs"]})
-        for column in table.columns[2:]:
-            n = 2 * line["pairs"] if column.endswith("paired") else line["rows"]
-            value = round(100 * line[column], 1)
-            cells.append({"row": kind, "column": column, "value": value, "n": n})
-    return cells
-
-
-def _verify(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """Verify rows answered yes or no: kind, yes, and normal (NaN where there are two ECGs)."""
-    verify = debias.yes_or_no(rows)
-    single = verify["question_type"].str.startswith("single")
-    first = verify["ecg_id"].str[0].map(normal).astype(float)
-    kind = bias.kind_of(verify).where(single, "comparison")
-    return pd.DataFrame({"kind": kind, "yes": verify["yes"], "normal": first.where(single)})
+def audit_cells(by_kind: pd.DataFrame) -> Cells:
+    """Cells of :func:`ecg_lib.questions.audit.audit_methods` by kind; n is the number of rows."""
+    return [
+        cell
+        for r in by_kind.itertuples()
+        for cell in (
+            {"row": f"{r.kind}, {r.method}", "column": "yes",
+             **_percent(r.yes_rate, r.n, r.yes_low, r.yes_high)},
+            {"row": f"{r.kind}, {r.method}", "column": "normal",
+             **_percent(r.normal_ratio, r.n, r.normal_low, r.normal_high)},
+        )
+    ]  # fmt: skip
 
 
 def _percent(value: float, n: float, low: float, high: float) -> dict[str, float]:
