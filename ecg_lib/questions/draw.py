@@ -3,8 +3,9 @@
 The confounded law is the paper's structural causal model (Figure 2a) as a sampler. Severity (a
 normal or an abnormal ECG) decides which question is asked: broad questions go mostly to normal
 ECGs, specific ones mostly to abnormal ones. Severity also decides the ECG and with it the answer.
-Between question and answer no arrow is added: given severity, an ECG is drawn and answers
-truthfully.
+Every ECG answers truthfully. Broad questions: given severity, ECGs are drawn whatever they answer.
+Specific ones are also chosen by answer among the ill (`finding_share`), whatever the strength;
+adjusting for severity cannot undo that.
 """
 
 from collections.abc import Sequence

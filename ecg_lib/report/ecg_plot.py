@@ -121,12 +121,12 @@ def _draw(
     across, high = (25.4 * size for size in figure.get_size_inches())
     axes = figure.add_axes((_MARGIN / across, bottom / high, width / across, height / high))
     axes.set(xlim=(0, width), ylim=(0, height), xticks=[], yticks=[])
-    _grid(axes, width, height)
+    paper_grid(axes, width, height)
     axes.set_title(title, fontsize=9, loc="left", pad=4)
     count = len(data["I"])
     if layout == "12x1":
         for row, lead in enumerate(LEADS):
-            _trace(axes, data[lead], 0, fs, height - 15 - 16 * row, lead)
+            draw_trace(axes, data[lead], 0, fs, height - 15 - 16 * row, lead)
         return
     quarter = count // 4
     for row in range(3):
@@ -134,14 +134,15 @@ def _draw(
         _pulse(axes, level)
         for column, names in enumerate(_COLUMNS):
             start, stop = column * quarter, (column + 1) * quarter if column < 3 else count
-            _trace(axes, data[names[row]][start:stop], start, fs, level, names[row], pulse=False)
+            draw_trace(axes, data[names[row]][start:stop], start, fs, level, names[row], pulse=False)
             if column:
                 x = _LEFT + SPEED * start / fs
                 axes.plot([x, x], [level - 5, level + 5], color=_TRACE, lw=0.5)
-    _trace(axes, data["II"], 0, fs, 15.0, "II")
+    draw_trace(axes, data["II"], 0, fs, 15.0, "II")
 
 
-def _grid(axes: Axes, width: float, height: float) -> None:
+def paper_grid(axes: Axes, width: float, height: float) -> None:
+    """Red paper on axes in mm."""
     for step, colour, thick in ((1, _FINE, 0.3), (5, _COARSE, 0.55)):
         x, y = np.arange(0, width + 0.5, step), np.arange(0, height + 0.5, step)
         lines = [[(v, 0), (v, height)] for v in x] + [[(0, v), (width, v)] for v in y]
@@ -150,7 +151,7 @@ def _grid(axes: Axes, width: float, height: float) -> None:
         spine.set(color=_COARSE, linewidth=0.6)
 
 
-def _trace(
+def draw_trace(
     axes: Axes, mv: np.ndarray, start: int, fs: float, level: float, name: str, pulse: bool = True
 ) -> None:
     """One lead: `start` is its first sample's place in the recording, `level` its zero line, mm."""

@@ -110,6 +110,12 @@ class SimulatedCohort:
                 self._record(first + i, p, draft, signals[i]) for i, (p, draft) in enumerate(drafts)
             ]
 
+    def labels_only(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Number and labels of each record, without rendering signals."""
+        for patient in range(self.patients):
+            for k, draft in enumerate(self._patient(patient)):
+                yield int(self.first[patient]) + k, draft.labels
+
     def _patient(self, number: int) -> list[Draft]:
         """Draw a patient's records, signals excepted."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(1, number))
