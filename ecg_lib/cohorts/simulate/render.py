@@ -76,7 +76,7 @@ def draw_atrial(
         return None, None
     entry = table["atrial"][code]
     size = entry["mv"] * np.exp(entry["log_sd"] * rng.standard_normal())
-    hz = rng.uniform(*entry["hz"])
+    hz = visit.atrial_hz if code == "AFLT" else rng.uniform(*entry["hz"])
     time = np.arange(SAMPLES) / FS
     if code == "AFIB":
         knots = np.linspace(0, SAMPLES / FS, 26)

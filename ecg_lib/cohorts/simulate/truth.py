@@ -145,9 +145,11 @@ def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
     out = []
     if (visit.stage == "middle" and (t < -0.12).sum() >= 2) or (named and (t < -0.2).sum() >= 2):
         out.append("INVT")
-    if visit.stage == "early":  # over the posterior wall there is no lead: it shows its mirror image
-        out.append("STE_" if (st > 0.1).sum() >= 2 or "PMI" not in codes else "STD_")
-    if named and (st < -0.1).sum() >= 2:
+    depressed = (st < -0.1).sum() >= 2
+    if visit.stage == "early":
+        out.append("STD_" if "PMI" in codes else "STE_")  # no lead lies over the posterior wall
+        named |= bool({"IPMI", "IPLMI"} & set(codes))
+    if named and depressed:
         out.append("STD_")
     waves_q = len(q_leads(found)) if visit.stage in ("middle", "old") else 0
     if waves_q >= 2:
