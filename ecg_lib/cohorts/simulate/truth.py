@@ -17,6 +17,7 @@ from ecg_lib.signal.leads import LEADS
 
 STEP = 0.002  # s
 _GRID = np.arange(-0.16, 0.24, STEP)
+_TWELVE = twelve_leads(np.eye(8))  # (12, 8)
 EDGE = 0.005  # QRS begins and ends where the vector of eight leads exceeds this share of its peak
 EXTRASYSTOLES = {
     "PAC": "supraventricular extrasystoles",
@@ -64,14 +65,14 @@ def measure(beat: Heartbeat) -> Measures:
     eight = beat.weights[0][:, qrs] @ shape
     length = np.sqrt((eight**2).sum(0))
     inside = np.flatnonzero(length > EDGE * length.max())
-    leads = twelve_leads(eight)
+    leads = _TWELVE @ eight
     rows = np.arange(12)
     peak = leads.argmax(1)
     # the Q wave: lowest point between onset and R peak
     before = np.where(np.arange(leads.shape[1])[None, :] < peak[:, None], leads, 0.0)
     area = leads.sum(1)
     st, t = (wave.slots.index(s) for s in ("st", "t"))
-    flat = twelve_leads(beat.weights[0][:, [st, t]])
+    flat = _TWELVE @ beat.weights[0][:, [st, t]]
     # augmented leads are smaller by sqrt(3) / 2 than the limb leads of the same vector
     axis = np.degrees(np.arctan2(area[5] * 2 / np.sqrt(3), area[0]))
     return Measures(
