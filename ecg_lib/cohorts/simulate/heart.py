@@ -143,12 +143,14 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
     mv[after] = -timing["p_after_share"] * (mv[right] + mv[left])
     p_duration = gap + half[0] + half[1]
 
-    kinds = [(mv, at, sd)] + [_premature(kind, visit, body, mv, at, sd) for kind in KINDS[1:]]
+    drawn = [kind for kind in KINDS[1:] if PREMATURE[kind] in visit.findings]
+    kinds = [(mv, at, sd)] + [_premature(kind, body, mv, at, sd) for kind in drawn]
     mvs, ats, sds = (np.stack(x) for x in zip(*kinds, strict=True))
     weights = _project(mvs, body)
     filtered = np.sqrt(sds**2 + (np.sqrt(np.log(2)) / (2 * np.pi * low_pass)) ** 2)
     weights *= (sds.sum(-1) / filtered.sum(-1))[:, None, :]
-    return Heartbeat(weights, ats, filtered, pr, p_onset, p_duration)
+    place = [1 + drawn.index(kind) if kind in drawn else 0 for kind in KINDS]  # others: unused
+    return Heartbeat(weights[place], ats[place], filtered[place], pr, p_onset, p_duration)
 
 
 def apply_change(
@@ -179,16 +181,14 @@ def _changes(visit: Visit) -> list[tuple[str, float]]:
         found["no_p"] = 1.0
     for premature in ("PVC", "PAC"):
         found.pop(premature, None)
-    ordered = [code for code in waves().changes if code not in OVERALL]
-    return [(code, found[code]) for code in (*ordered, *OVERALL) if code in found]
+    ordered = [code for code in waves().changes if code in found and code not in OVERALL]
+    return [(code, found[code]) for code in (*ordered, *(c for c in OVERALL if c in found))]
 
 
 def _premature(
-    kind: str, visit: Visit, body: Constitution, mv: np.ndarray, at: np.ndarray, sd: np.ndarray
+    kind: str, body: Constitution, mv: np.ndarray, at: np.ndarray, sd: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Waves of a premature beat: another P (S), another QRS (V), or a broad QRS after a P (A)."""
-    if PREMATURE[kind] not in visit.findings:
-        return mv, at, sd  # never used
     mv, at, sd = mv.copy(), at.copy(), sd.copy()
     wave = waves()
     if kind == "S":
@@ -217,9 +217,9 @@ def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
         turned[:, slots] = mv[:, slots] @ rotation(share * body.frontal, tilt).T
     length = np.sqrt((turned**2).sum(-1))
     scale = np.sqrt((body.electrodes**2).sum(-1))
-    potentials = np.einsum("ec,ksc->kes", body.electrodes, turned)
+    potentials = body.electrodes @ turned.transpose(0, 2, 1)
     potentials += body.residue * scale[:, None] * length[:, None, :]
-    weights = np.einsum("le,kes->kls", EIGHT, potentials)
+    weights = EIGHT @ potentials
     weights[:, 2:] *= waves().chest
     return weights
 

@@ -11,7 +11,12 @@ import numpy as np
 from ecg_lib.cohorts.simulate.tables import population, waves
 
 STAGES = ("early", "middle", "old")
-MODIFIES = {"strain": "LVH", "rv_strain": "RVH", "retrograde_p": "SVTAC"}  # row: its finding
+MODIFIES = {  # rows of waves.yaml without a label: the finding they go with, how often
+    "strain": ("LVH", 0.65),
+    "rv_strain": ("RVH", 0.45),
+    "retrograde_p": ("SVTAC", 0.5),
+    "st_up": ("NST_", 0.25),
+}
 
 
 @dataclass
@@ -28,6 +33,7 @@ class Visit:
     stage: str = ""  # of the infarction: early, middle, old
     stage_known: bool = True
     rate: float = 70.0  # per minute
+    atrial_hz: float = 0.0  # of flutter waves, which the beats are conducted from
 
 
 def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
@@ -73,7 +79,7 @@ def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
             stage = min(2, stage + int(rng.random() < 0.85))
         if present:
             visit.modifiers = {
-                m: g for m, g in modifiers.items() if MODIFIES.get(m, present[0]) in present
+                m: g for m, g in modifiers.items() if m == "NDT" or MODIFIES[m][0] in present
             }
         _variants(rng, visit, table)
         visits.append(visit)
@@ -125,9 +131,7 @@ def _agree(table: dict, one: str, other: str) -> bool:
     )
 
 
-def _courses(
-    rng: np.random.Generator, diseases: list[str], number: int
-) -> dict[str, list[bool]]:
+def _courses(rng: np.random.Generator, diseases: list[str], number: int) -> dict[str, list[bool]]:
     """Course of each disease; one that comes and goes follows the disease it joins."""
     table, courses = population()["diseases"], {}
     for code in diseases:
@@ -155,12 +159,9 @@ def _modifiers(
 ) -> dict[str, float]:
     """Changes of a diseased heart that get no label of their own."""
     found: dict[str, float] = {}
-    if "LVH" in diseases and rng.random() < 0.65:
-        found["strain"] = float(rng.uniform(0.3, 1.0))
-    if "RVH" in diseases and rng.random() < 0.45:
-        found["rv_strain"] = float(rng.uniform(0.3, 1.0))
-    if "SVTAC" in diseases and rng.random() < 0.5:
-        found["retrograde_p"] = float(rng.uniform(0.7, 1.0))
+    for row, (code, share) in MODIFIES.items():
+        if code in diseases and rng.random() < share:
+            found[row] = float(rng.uniform(*waves().changes[row].grade))
     table = population()["diseases"]
     named = any(table[c]["group"] in ("repolarisation", "ischaemia", "drug") for c in diseases)
     if not named and rng.random() < unspecific:

@@ -40,15 +40,15 @@ def render(drawn: list[Drawn]) -> np.ndarray:
     kinds = np.concatenate([d.beats.kinds for d in drawn])
     gains = np.concatenate([d.gains for d in drawn]).astype(np.float32)
     weights = np.stack([d.heartbeat.weights for d in drawn]).astype(np.float32)
-    at = np.stack([d.heartbeat.at for d in drawn])
+    at = np.stack([d.heartbeat.at for d in drawn]).astype(np.float32)
     inverse = (1 / np.stack([d.heartbeat.sd for d in drawn])).astype(np.float32)
     for group, slots in waves().group.items():
         low, high = (int(round(edge * FS)) for edge in WINDOWS[group])
         first = np.floor(times * FS).astype(int)
         grid = (np.arange(low, high) / FS)[None, :]
-        local = grid + (first / FS - times)[:, None]  # (E, W) s from R
+        local = (grid + (first / FS - times)[:, None]).astype(np.float32)  # (E, W) s from R
         pick = (record[:, None], kinds[:, None], slots[None, :])
-        away = (local[:, None, :] - at[pick][:, :, None]).astype(np.float32)
+        away = local[:, None, :] - at[pick][:, :, None]
         width = inverse[pick]
         away *= np.where(away < 0, width[:, :, :1], width[:, :, 1:])
         np.multiply(away, away, out=away)
@@ -76,7 +76,7 @@ def draw_atrial(
         return None, None
     entry = table["atrial"][code]
     size = entry["mv"] * np.exp(entry["log_sd"] * rng.standard_normal())
-    hz = rng.uniform(*entry["hz"])
+    hz = visit.atrial_hz if code == "AFLT" else rng.uniform(*entry["hz"])
     time = np.arange(SAMPLES) / FS
     if code == "AFIB":
         knots = np.linspace(0, SAMPLES / FS, 26)

@@ -102,5 +102,5 @@ def _flutter(rng: np.random.Generator, visit: Visit, hz: list[float]) -> Beats:
         _premature(rng, visit, rr, kinds)
     times = np.cumsum(rr) - rr[0] - MARGIN - rr[0] * rng.random()
     keep = (times > -MARGIN) & (times < DURATION + MARGIN)
-    visit.rate = 60.0 / float(rr.mean())
+    visit.rate, visit.atrial_hz = 60.0 / float(rr.mean()), 1 / wave
     return Beats(times[keep], kinds[keep], float(rr.mean()))

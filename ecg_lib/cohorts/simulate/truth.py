@@ -17,6 +17,7 @@ from ecg_lib.signal.leads import LEADS
 
 STEP = 0.002  # s
 _GRID = np.arange(-0.16, 0.24, STEP)
+_TWELVE = twelve_leads(np.eye(8))  # (12, 8)
 EDGE = 0.005  # QRS begins and ends where the vector of eight leads exceeds this share of its peak
 EXTRASYSTOLES = {
     "PAC": "supraventricular extrasystoles",
@@ -64,14 +65,14 @@ def measure(beat: Heartbeat) -> Measures:
     eight = beat.weights[0][:, qrs] @ shape
     length = np.sqrt((eight**2).sum(0))
     inside = np.flatnonzero(length > EDGE * length.max())
-    leads = twelve_leads(eight)
+    leads = _TWELVE @ eight
     rows = np.arange(12)
     peak = leads.argmax(1)
     # the Q wave: lowest point between onset and R peak
     before = np.where(np.arange(leads.shape[1])[None, :] < peak[:, None], leads, 0.0)
     area = leads.sum(1)
     st, t = (wave.slots.index(s) for s in ("st", "t"))
-    flat = twelve_leads(beat.weights[0][:, [st, t]])
+    flat = _TWELVE @ beat.weights[0][:, [st, t]]
     # augmented leads are smaller by sqrt(3) / 2 than the limb leads of the same vector
     axis = np.degrees(np.arctan2(area[5] * 2 / np.sqrt(3), area[0]))
     return Measures(
@@ -145,9 +146,11 @@ def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
     out = []
     if (visit.stage == "middle" and (t < -0.12).sum() >= 2) or (named and (t < -0.2).sum() >= 2):
         out.append("INVT")
-    if visit.stage == "early":  # over the posterior wall there is no lead: it shows its mirror image
-        out.append("STE_" if (st > 0.1).sum() >= 2 or "PMI" not in codes else "STD_")
-    if named and (st < -0.1).sum() >= 2:
+    depressed = (st < -0.1).sum() >= 2
+    if visit.stage == "early":
+        out.append("STD_" if "PMI" in codes else "STE_")  # no lead lies over the posterior wall
+        named |= bool({"IPMI", "IPLMI"} & set(codes))
+    if named and depressed:
         out.append("STD_")
     waves_q = len(q_leads(found)) if visit.stage in ("middle", "old") else 0
     if waves_q >= 2:
