@@ -53,7 +53,7 @@ def test_posterior_infarction_is_seen_upside_down_in_front(code):
 # ---- ischaemia and injury: T and ST point away from the territory
 
 AWAY = {
-    "ISCAN": ("V2 V3 V4", "III aVF"),
+    "ISCAN": ("V2 V3 V4", "III"),
     "ISCAS": ("V1 V2 V3", "V6 I"),
     "ISCAL": ("I aVL V4 V5 V6", "III"),
     "ISCLA": ("I aVL V5 V6", "III aVF V2"),
@@ -64,8 +64,8 @@ UNDER = {
     "INJAS": ("V1 V2 V3", "V6 aVL"),
     "INJAL": ("I aVL V3 V4 V5 V6", "III aVF"),
     "INJLA": ("I aVL V5 V6", "III aVF V1"),
-    "INJIN": ("II III aVF", "aVL V2"),
-    "INJIL": ("II aVF V4 V5 V6", "V1 V2"),
+    "INJIN": ("II III aVF", "aVL"),
+    "INJIL": ("II aVF V4 V5 V6", "V1"),
 }
 
 

@@ -24,7 +24,7 @@ from ecg_lib.cohorts.simulate.truth import attributes, intervals, labels, measur
 from ecg_lib.errors import DataError
 
 SPLITS = ("train", "valid", "test")
-SOKOLOW = 3.6  # mV at least in left ventricular hypertrophy
+SOKOLOW = (2.7, 3.8)  # mV at least in left ventricular hypertrophy of grade 0 and 1 (fitted)
 _BATCH = 24  # patients rendered together; more no longer fits the cache
 
 
@@ -152,9 +152,10 @@ def draw_ecg(
     high, low = noise_room.draw_filter(rng)
     beat = heartbeat(visit, body, beats.rr, low)
     found = measure(beat)
-    if "LVH" in visit.findings and found.sokolow < SOKOLOW:
+    least = SOKOLOW[0] + (SOKOLOW[1] - SOKOLOW[0]) * visit.findings.get("LVH", 0.0)
+    if "LVH" in visit.findings and found.sokolow < least:
         # hypertrophy is read from the voltage: without it nobody would have written it
-        gain = min(SOKOLOW / max(found.sokolow, 1.0) * (1 + 0.25 * rng.random()), 2.2)
+        gain = min(least / max(found.sokolow, 1.0) * (1 + 0.15 * rng.random()), 2.2)
         qrs = waves().group["qrs"]
         beat.weights[:, :2, qrs] *= gain**0.5  # the large heart is near the chest electrodes
         beat.weights[:, 2:, qrs] *= gain
