@@ -134,7 +134,8 @@ def _draw(
         _pulse(axes, level)
         for column, names in enumerate(_COLUMNS):
             start, stop = column * quarter, (column + 1) * quarter if column < 3 else count
-            draw_trace(axes, data[names[row]][start:stop], start, fs, level, names[row], pulse=False)
+            piece = data[names[row]][start:stop]
+            draw_trace(axes, piece, start, fs, level, names[row], pulse=False)
             if column:
                 x = _LEFT + SPEED * start / fs
                 axes.plot([x, x], [level - 5, level + 5], color=_TRACE, lw=0.5)
