@@ -1,4 +1,4 @@
-"""Intervals by NeuroKit2: right on a beat with known edges, silent and empty where there is none."""
+"""Intervals by NeuroKit2: right on a beat with known edges, silent and empty where none is."""
 
 import subprocess
 import sys

@@ -95,8 +95,9 @@ def landmarks(
             peaks = np.asarray(nk.ecg_peaks(clean, sampling_rate=RATE)[1]["ECG_R_Peaks"], dtype=int)
             if len(peaks) < FEWEST[convention]:
                 return {}
-            at = _by_wavelets(nk, parts, clean, peaks)
-            if convention == "clinical":
+            clinical = convention == "clinical"
+            at = _by_wavelets(nk, parts, clean, peaks, finer=clinical)
+            if clinical:
                 # Without a Q wave the wavelets take the end of P for the QRS onset. The prominence
                 # of the R peak does not; the ends of waves it knows only as edges of its windows.
                 _, waves = nk.ecg_delineate(clean, peaks, sampling_rate=RATE, method="prominence")
@@ -115,15 +116,20 @@ def _neurokit() -> tuple[ModuleType, ModuleType]:
 
 
 def _by_wavelets(
-    nk: ModuleType, parts: ModuleType, clean: np.ndarray, peaks: np.ndarray
+    nk: ModuleType, parts: ModuleType, clean: np.ndarray, peaks: np.ndarray, finer: bool
 ) -> dict[str, np.ndarray]:
-    """The landmarks of `nk.ecg_delineate(clean, peaks, 500, method="dwt")`; QRS onset see above."""
+    """The landmarks of `nk.ecg_delineate(clean, peaks, 500, method="dwt")`; QRS onset see above.
+
+    `finer`: bounds of the QRS on the next finer scale of the wavelets. On NeuroKit2's, which changes
+    with the rate, the end of the QRS comes late below 60 per minute.
+    """
     fine = nk.signal_resample(clean, sampling_rate=RATE, desired_sampling_rate=_FINE)
     scales = parts._dwt_compute_multiscales(fine, _SCALES)
     r = peaks * (_FINE // RATE)
     t, p = parts._dwt_delineate_tp_peaks(fine, r, scales, sampling_rate=_FINE)
     # R peaks in the place of Q peaks: how far to look for the onset
-    r_on, r_off = parts._dwt_delineate_qrs_bounds(r, scales, p, t, r, sampling_rate=_FINE)
+    shifted = np.roll(scales, int(finer), axis=0)
+    r_on, r_off = parts._dwt_delineate_qrs_bounds(r, shifted, p, t, r, sampling_rate=_FINE)
     p_on, p_off = parts._dwt_delineate_tp_onsets_offsets(p, r, scales, sampling_rate=_FINE)
     _, t_off = parts._dwt_delineate_tp_onsets_offsets(t, r, scales, sampling_rate=_FINE)
     found = {"P_on": p_on, "P_off": p_off, "R_on": r_on, "R_off": r_off, "T_off": t_off}
