@@ -1,8 +1,8 @@
 """What the simulator says of its ECGs is what NeuroKit2, which knows nothing of it, measures.
 
-NeuroKit2 sees lead II alone, the simulator's truth is of all leads. Among normal hearts, whose QRS
-hardly differ, its QRS duration therefore says little of a single heart (rank correlation about 0.1):
-only the level is held here, and that bundle branch blocks are told from them.
+NeuroKit2 sees lead II alone, the simulator's truth is of all leads. Normal QRS hardly differ, and
+its QRS duration says little of a single normal heart (rank correlation about 0.1): only the level
+is held here, and that bundle branch blocks are told from them.
 """
 
 import numpy as np

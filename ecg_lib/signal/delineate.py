@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Mapping
 from types import ModuleType
 
 import numpy as np
@@ -52,7 +53,11 @@ def measure_intervals(
     dict of feature (names of questions/ranges.csv) to s; QT corrected by Bazett. What cannot be
     delineated is left out: everything ({}) where beats are too few or NeuroKit2 fails.
     """
-    at = landmarks(lead_ii, fs, convention)
+    return intervals_of(landmarks(lead_ii, fs, convention), convention)
+
+
+def intervals_of(at: Mapping[str, np.ndarray], convention: str = "clinical") -> dict[str, float]:
+    """Median intervals (s) from the landmarks of one recording, see `measure_intervals`."""
     if not at:
         return {}
     begin, end = ("Q", "S") if convention == "ecgqa" else ("R_on", "R_off")
@@ -120,8 +125,8 @@ def _by_wavelets(
 ) -> dict[str, np.ndarray]:
     """The landmarks of `nk.ecg_delineate(clean, peaks, 500, method="dwt")`; QRS onset see above.
 
-    `finer`: bounds of the QRS on the next finer scale of the wavelets. On NeuroKit2's, which changes
-    with the rate, the end of the QRS comes late below 60 per minute.
+    `finer`: bounds of the QRS on the next finer scale of the wavelets. On NeuroKit2's, which is
+    coarser below 60 per minute, the end of the QRS comes late.
     """
     fine = nk.signal_resample(clean, sampling_rate=RATE, desired_sampling_rate=_FINE)
     scales = parts._dwt_compute_multiscales(fine, _SCALES)
