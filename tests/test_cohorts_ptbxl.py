@@ -143,6 +143,7 @@ def test_intervals_come_from_the_500_hz_file_where_there_is_a_sound_one(tmp_path
     broken.write_bytes(broken.read_bytes()[:999])
     store = store_of(root, tmp_path)
     assert [found["rr interval"] for found in intervals_of(store)] == [1.25, 1.0, 1.0]
+    assert [known["intervals_hz"] for known in store.attributes] == [500, 100, 100]
     np.testing.assert_allclose(store.mv(0)[0], beats(100, seed=1), atol=0.001)
 
 

@@ -113,8 +113,7 @@ class PtbXl:
         attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
         signal = standardise(recording.signal, recording.names, recording.fs, method=self.method)
         if self.intervals and "II" not in _noted_leads(item):
-            found = self._measure(item, recording)
-            attributes |= {"intervals": found} if found else {}
+            attributes |= self._measure(item, recording)
         age = 90.0 if item["age"] == OVER_89 else float(item["age"])
         return EcgRecord(
             ecg_id=self.item_name(item),
@@ -141,14 +140,17 @@ class PtbXl:
         table[_TEXTS] = table[_TEXTS].fillna("").astype(str)
         return table
 
-    def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, float]:
-        """Intervals (s) of lead II, at 500 Hz where possible."""
+    def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, Any]:
+        """Attributes `intervals` (s, lead II) and the rate they were measured at; {} if not."""
         if item["stem_500"] and item["stem_500"] != item["stem"]:
             with contextlib.suppress(BadRecord):  # damaged: the record's own file will do
                 recording = read_wfdb(self.root / item["stem_500"])
         lead = by_name(recording.signal, recording.names)[LEADS.index("II")]
         found = measure_intervals(first_seconds(lead, recording.fs), recording.fs, "ecgqa")
-        return {feature: round(seconds, 4) for feature, seconds in found.items()}
+        if not found:
+            return {}
+        seconds = {feature: round(value, 4) for feature, value in found.items()}
+        return {"intervals": seconds, "intervals_hz": int(recording.fs)}
 
     def _stems(self) -> dict[int, str]:
         """ecg_id -> path without suffix; a complete pair of files before a lone one."""
