@@ -2,11 +2,11 @@
 
 Two conventions. `clinical` is from onset to end of the waves. `ecgqa` is what the answers of ECG-QA
 mean by the same names, found by holding its real rows against the signals: medians over the beats,
-QRS from the Q peak to the S peak, QT from the Q peak.
+QRS from the Q peak to the S peak, QT from the Q peak, and PR to a QRS onset sought up to the R peak
+(today's NeuroKit2 stops at the Q peak, with which a third of the rows about PR come out wrong).
 
-NeuroKit2's parts are called one by one: `ecg_delineate` spends most of its time on tables of beats,
-and since ECG-QA was made it has come to look for the QRS onset before the Q peak only, no longer up
-to the R peak.
+NeuroKit2's parts are called one by one: `ecg_delineate` takes three times as long, most of it for
+tables of beats, and does not say how far to look for the onset.
 """
 
 from __future__ import annotations
