@@ -1,5 +1,6 @@
 """PTB-XL: whole or partly downloaded, clean or damaged, and its free text."""
 
+import importlib.metadata
 import json
 import re
 
@@ -118,6 +119,48 @@ def test_500_hz_files_stand_in_where_100_hz_ones_are_absent_or_broken(tmp_path):
     np.testing.assert_allclose(store.mv(1)[0, :6], beats(100)[:6], atol=0.02)
 
 
+def intervals_of(store):
+    return [known.get("intervals") for known in store.attributes]
+
+
+def test_intervals_are_measured_unless_lead_ii_is_noted_to_be_disturbed(tmp_path):
+    notes = [{}, {"static_noise": " , I-III,  "}, {"baseline_drift": " , V1,  "}]
+    notes += [{"extra_beats": "VES,alles"}, {"extra_beats": "1ES"}]
+    rows = [ptbxl_row(i, i, **note) for i, note in enumerate(notes, 1)]
+    root = write_ptbxl(tmp_path / "ptbxl", rows)
+    measured = intervals_of(store_of(root, tmp_path))
+    assert [found is not None for found in measured] == [True, False, True, False, True]
+    assert all(found["rr interval"] == 1.0 for found in measured if found)
+    assert intervals_of(store_of(root, tmp_path, intervals=False)) == [None] * 5
+
+
+def test_intervals_come_from_the_500_hz_file_where_there_is_a_sound_one(tmp_path):
+    rows = [ptbxl_row(i, i) for i in (1, 2, 3)]
+    root = write_ptbxl(tmp_path / "ptbxl", rows)
+    for number in (1, 2):  # a slower heart, to tell the files apart: RR 1.25 s
+        write_wfdb(root / f"records500/00000/{number:05d}_hr", beats(625), fs=500)
+    broken = root / "records500/00000/00002_hr.dat"
+    broken.write_bytes(broken.read_bytes()[:999])
+    store = store_of(root, tmp_path)
+    assert [found["rr interval"] for found in intervals_of(store)] == [1.25, 1.0, 1.0]
+    assert [known["intervals_hz"] for known in store.attributes] == [500, 100, 100]
+    np.testing.assert_allclose(store.mv(0)[0], beats(100, seed=1), atol=0.001)
+
+
+def test_intervals_shape_the_version_and_need_neurokit(tmp_path, monkeypatch):
+    root = write_ptbxl(tmp_path / "ptbxl", [ptbxl_row(1, 1)])
+    plain = PtbXl(root, intervals=False).version
+    assert PtbXl(root).version.startswith(plain) and PtbXl(root).version != plain
+
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    with pytest.raises(DataError, match="intervals=False"):
+        PtbXl(root)
+    assert PtbXl(root, intervals=False).version == plain
+
+
 def test_without_ecgqa_the_recommended_folds_are_the_splits(tmp_path):
     rows = [ptbxl_row(i, i, strat_fold=fold) for i, fold in enumerate([1, 8, 9, 10], 1)]
     store = store_of(write_ptbxl(tmp_path / "ptbxl", rows), tmp_path)
@@ -229,6 +272,8 @@ def test_real_records_prepare_and_obey_einthovens_law(real_data, tmp_path):
     store = write_store(tmp_path / "store", FirstFew(real_data, ecgqa_root=ecgqa))
     assert len(store) == 60
     assert (einthoven_residual(store.mv(slice(None))) < 0.01).all()
+    rates = [60 / found["rr interval"] for found in intervals_of(store) if found]
+    assert len(rates) > 30 and 60 < np.median(rates) < 80
     assert store.records.groupby("patient_id").split.nunique().max() == 1
 
 

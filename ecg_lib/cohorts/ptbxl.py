@@ -6,6 +6,8 @@ Wagner et al., Sci Data 2020, 7:154; https://doi.org/10.13026/kfzx-aw45
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib.metadata
 import os
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,12 @@ from ecg_lib.cohorts.folders import locate
 from ecg_lib.cohorts.labels import FINDINGS, label_map, maps_version, translate
 from ecg_lib.cohorts.ptbxl_text import extrasystoles_in, leads_in
 from ecg_lib.cohorts.record import SPLITS, EcgRecord, Rows
-from ecg_lib.cohorts.wfdb_files import read_wfdb
+from ecg_lib.cohorts.wfdb_files import Recording, read_wfdb
 from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.signal.delineate import measure_intervals
+from ecg_lib.signal.leads import LEADS, by_name
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import first_seconds
 
 TABLE = "ptbxl_database.csv"
 NOISE = {
@@ -48,6 +53,9 @@ class PtbXl:
     ecgqa_root : folder with ECG-QA's train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv, or one above
     rate : 100 or 500: which files to prefer where both are at hand; the result is at 100 Hz
     method : resampler, see `signal.resample`
+    intervals : measure `attributes["intervals"]` as ECG-QA did, about 20 ms a record: on lead II of
+        the 500 Hz file where it is at hand, else of the record; not where that lead is noted to be
+        noisy or to have extrasystoles
     """
 
     name = "ptbxl"
@@ -58,6 +66,7 @@ class PtbXl:
         ecgqa_root: str | os.PathLike | None = None,
         rate: int = 100,
         method: str = "fft",
+        intervals: bool = True,
     ):
         if rate not in _FILES:
             raise ValueError(f"PTB-XL comes at 100 and 500 Hz, not {rate}")
@@ -67,13 +76,16 @@ class PtbXl:
         self.method = method
         splits = "ECG-QA splits" if ecgqa_root else "folds"
         self.version = f"1.0.3 layout; {rate} Hz first; {method}; {splits}; maps {maps_version()}"
+        self.intervals = intervals
+        if intervals:
+            self.version += f"; intervals by NeuroKit2 {_neurokit_version()}"
         self.not_at_hand = 0
 
     def index(self) -> Rows:
         """One item a waveform at hand; cheap, reads the table and lists the folders."""
         table = self._table()
         table["split"] = self._splits(table)
-        stems = self._stems(table)
+        stems = self._stems()
         if not stems:
             raise DataError(
                 f"PTB-XL: {self.root / TABLE} lists {len(table):,} ECGs but none of their files is "
@@ -86,6 +98,8 @@ class PtbXl:
         items = pd.concat([listed, unlisted]) if extra else listed
         items = items.sort_values("ecg_id", ignore_index=True)
         items["stem"] = [stems[ecg_id] for ecg_id in items["ecg_id"]]
+        fine, _ = self._stems_at(500)
+        items["stem_500"] = [fine.get(ecg_id, "") for ecg_id in items["ecg_id"]]
         return Rows(items)
 
     def item_name(self, item: dict[str, Any]) -> str:
@@ -97,11 +111,14 @@ class PtbXl:
         recording = read_wfdb(self.root / item["stem"])
         labels, unmapped = _labels(item["scp_codes"])
         attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
+        signal = standardise(recording.signal, recording.names, recording.fs, method=self.method)
+        if self.intervals and "II" not in _noted_leads(item):
+            attributes |= self._measure(item, recording)
         age = 90.0 if item["age"] == OVER_89 else float(item["age"])
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=f"{int(item['patient_id'])}",
-            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            signal=signal,
             recorded_at=item["recording_date"].replace(" ", "T"),
             age=age,
             sex={0: "M", 1: "F"}.get(item["sex"], ""),
@@ -123,24 +140,39 @@ class PtbXl:
         table[_TEXTS] = table[_TEXTS].fillna("").astype(str)
         return table
 
-    def _stems(self, table: pd.DataFrame) -> dict[int, str]:
+    def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, Any]:
+        """Attributes `intervals` (s, lead II) and the rate they were measured at; {} if not."""
+        if item["stem_500"] and item["stem_500"] != item["stem"]:
+            with contextlib.suppress(BadRecord):  # damaged: the record's own file will do
+                recording = read_wfdb(self.root / item["stem_500"])
+        lead = by_name(recording.signal, recording.names)[LEADS.index("II")]
+        found = measure_intervals(first_seconds(lead, recording.fs), recording.fs, "ecgqa")
+        if not found:
+            return {}
+        seconds = {feature: round(value, 4) for feature, value in found.items()}
+        return {"intervals": seconds, "intervals_hz": int(recording.fs)}
+
+    def _stems(self) -> dict[int, str]:
         """ecg_id -> path without suffix; a complete pair of files before a lone one."""
-        stems: dict[int, str] = {}
+        first, second = (self._stems_at(rate) for rate in self.rates)
+        return second[1] | first[1] | second[0] | first[0]
+
+    def _stems_at(self, rate: int) -> tuple[dict[int, str], dict[int, str]]:
+        """The stems of complete pairs of files at one rate, and those of lone files."""
+        folder, suffix, _ = _FILES[rate]
+        present = {
+            path.relative_to(self.root).as_posix()
+            for ending in ("hea", "dat")
+            for path in (self.root / folder).glob(f"*/*{suffix}.{ending}")
+        }
+        pairs: dict[int, str] = {}
         lone: dict[int, str] = {}
-        for rate in self.rates:
-            folder, suffix, _ = _FILES[rate]
-            present = {
-                path.relative_to(self.root).as_posix()
-                for ending in ("hea", "dat")
-                for path in (self.root / folder).glob(f"*/*{suffix}.{ending}")
-            }
-            for stem in sorted({path.rpartition(".")[0] for path in present}):
-                number = stem.rpartition("/")[2].removesuffix(suffix)
-                if not number.isdigit():
-                    continue
+        for stem in sorted({path.rpartition(".")[0] for path in present}):
+            number = stem.rpartition("/")[2].removesuffix(suffix)
+            if number.isdigit():
                 whole = {f"{stem}.hea", f"{stem}.dat"} <= present
-                (stems if whole else lone).setdefault(int(number), stem)
-        return lone | stems
+                (pairs if whole else lone).setdefault(int(number), stem)
+        return pairs, lone
 
     def _splits(self, table: pd.DataFrame) -> pd.Series:
         if self.ecgqa_root is None:
@@ -168,6 +200,20 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
         table = pd.read_csv(path, sep="\t", header=None)
         splits |= dict.fromkeys(table.iloc[:, -1].astype(int), split)
     return splits
+
+
+def _neurokit_version() -> str:
+    try:
+        return importlib.metadata.version("neurokit2")
+    except importlib.metadata.PackageNotFoundError:
+        raise DataError(
+            "PTB-XL: intervals need NeuroKit2: pip install neurokit2, or choose intervals=False"
+        ) from None
+
+
+def _noted_leads(row: dict[str, Any]) -> set[str]:
+    """Leads noted for noise or extrasystoles: ECG-QA knows no intervals where II is one of them."""
+    return {lead for column in (*NOISE.values(), "extra_beats") for lead in leads_in(row[column])}
 
 
 def _labels(scp_codes: str) -> tuple[dict[str, float], list[str]]:
