@@ -37,7 +37,8 @@ def test_fresh_batches_repeat_by_number_and_never_by_content():
         distance = (signal[:, None] - other[0][None]).abs().amax((2, 3))
         assert distance.min() > 0.01
     assert signal.shape == (8, 12, 1000)
-    assert findings.shape == (8, len(transfer_findings())) and set(findings.unique().tolist()) <= {0, 1}
+    assert findings.shape == (8, len(transfer_findings()))
+    assert set(findings.unique().tolist()) <= {0, 1}
 
 
 def test_findings_of_a_batch_are_the_labels_of_its_ecgs():
@@ -51,7 +52,8 @@ def test_findings_of_a_batch_are_the_labels_of_its_ecgs():
 
 
 def test_every_reported_finding_is_drawn_by_the_simulator():
-    labels = {code for step in range(12) for d in FreshEcgs(0, 128).drafts(step) for code in d.labels}
+    drafts = [draft for step in range(12) for draft in FreshEcgs(0, 128).drafts(step)]
+    labels = {code for draft in drafts for code in draft.labels}
     for codes in transfer_findings()["codes"]:
         assert set(codes) & labels, codes
         assert set(codes) <= set(FINDINGS.index)
@@ -102,7 +104,8 @@ def test_contrast_with_only_the_own_text_true_is_plain_clip():
     assert torch.isclose(clip_loss(*vectors, scale, positives=own), plain)
     everything = torch.ones(6, 6, dtype=torch.bool)
     same = torch.ones(6, 4) / 2
-    assert torch.isclose(clip_loss(same, same, scale, positives=everything), torch.tensor(6.0).log())
+    loss = clip_loss(same, same, scale, positives=everything)
+    assert torch.isclose(loss, torch.tensor(6.0).log())
 
 
 def test_residual_stem_gives_the_tokens_of_the_papers():
