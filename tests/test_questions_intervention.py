@@ -131,7 +131,7 @@ def test_wordings_are_those_of_the_test_and_go_with_no_severity(records, rows, t
     counts = rows.groupby(["question_id", "question"]).size().groupby("question_id")
     assert (counts.size() == 3).all() and (counts.max() - counts.min()).max() <= 1
     assert set(template_key(rows)) <= set(template_key(train))
-    in_train = interventional_test(records, 6, templates=[12], wording="train")
+    in_train = interventional_test(records, 14, templates=[12], wording="train")
     assert set(in_train.question) == set(load_templates()[12].wordings.train)
 
 

@@ -81,4 +81,4 @@ def test_findings_of_time_are_measured_as_such(clean, sinus, code, feature):
     change = np.nanmedian(theirs) - measured[feature].median()
     assert len(ill) >= 5
     assert change == pytest.approx(told - truth[feature].median(), abs=0.025)
-    assert abs(change) > 0.03
+    assert abs(change) > 0.025

@@ -20,8 +20,9 @@ class EcgRecord:
     `labels` maps a code of findings.csv to its likelihood in per cent; 0 means "stated without a
     likelihood", as in PTB-XL, and counts as certain. `attributes` may hold `heart_axis`, `noise`
     (kind -> leads), `extrasystoles`, `infarction_stage`, `form_leads` (code -> leads),
-    `intervals` (seconds), `severity` (0..1, simulated only), `unmapped` (the source's own codes
-    that no finding stands for) and whatever else a source knows.
+    `intervals` (seconds; `intervals_hz`: measured at this rate), `severity` (0..1, simulated
+    only), `unmapped` (the source's own codes that no finding stands for) and whatever else a
+    source knows.
     """
 
     ecg_id: str  # "<cohort>/<record>", e.g. "ptbxl/00001"

@@ -73,7 +73,7 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
     offset[group["t"]] *= 1.6
     offset[wave.slots.index("st")] *= 0.2
     share = rng.uniform(*table["residue"])
-    widths = np.exp(0.09 * rng.standard_normal() + 0.06 * rng.standard_normal(n))
+    widths = np.exp(0.11 * rng.standard_normal() + 0.06 * rng.standard_normal(n))
     widths[group["qrs"]] *= table["broader"][health]
     return Constitution(
         electrodes=patient_vectors(rng, table),

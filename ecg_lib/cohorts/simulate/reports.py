@@ -22,7 +22,7 @@ NORMAL_RANGES = {
     "pr interval": (0.12, 0.20),
     "qrs duration": (0.06, 0.11),
     "qt interval": (0.33, 0.43),
-    "qt corrected": (0.33, 0.43 / 0.6**0.5),
+    "qt corrected": (0.33, 0.45),
 }
 
 
