@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -110,21 +110,22 @@ def quantile_table(groups: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFra
 
 
 def compare_normals(
-    simulated: EcgStore, real: EcgStore, n: int = 150, seed: int = 0
+    simulated: np.ndarray, stores: Iterable[EcgStore], n: int = 150, seed: int = 0
 ) -> pd.DataFrame:
     """Quantiles of simulated normals and of PTB-XL's, the latter by calibration and held out.
 
     Parameters
     ----------
+    simulated : array (N, 12, T), mV: normal ECGs; the first n are measured
+    stores : those whose records have PTB-XL's folds are compared with, the others are passed over
     n : ECGs of each group at most; one takes about 20 ms
     """
-    return quantile_table(
-        {
-            (SIMULATED, ""): normals(simulated, n, seed),
-            (REAL, CALIBRATION): normals(real, n, seed, held_out=False),
-            (REAL, HELD_OUT): normals(real, n, seed, held_out=True),
-        }
-    )
+    groups = {(SIMULATED, ""): features_of(simulated[:n])}
+    for store in stores:
+        if store.attributes.map(lambda known: "strat_fold" in known).any():
+            groups[REAL, CALIBRATION] = normals(store, n, seed, held_out=False)
+            groups[REAL, HELD_OUT] = normals(store, n, seed, held_out=True)
+    return quantile_table(groups)
 
 
 def _median_beat(signal: np.ndarray, times: np.ndarray, fs: float) -> np.ndarray | None:
