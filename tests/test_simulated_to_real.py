@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ecg_lib.__main__ import main
 from ecg_lib.cohorts import prepare
 from ecg_lib.cohorts.labels import FINDINGS, transfer_findings
 from ecg_lib.config import compose
@@ -167,3 +168,23 @@ def test_calibration_folds_are_reported_apart(tmp_path):
     blind = parts["PTB folds 7-10"]
     assert {1 + i % 10 for i in blind} == {7, 8, 9, 10}
     assert len(blind) + len(parts["PTB folds 1-6 (calibrated)"]) == len(store)
+
+
+def test_the_command_prints_and_writes_the_table(trained, tmp_path, capsys):
+    prepare.prepare("simulated", None, tmp_path / "store", patients=60, seed=9)
+    out = tmp_path / "table.csv"
+    command = ["evaluate", "transfer", "--reader", str(trained / "reader"), "--cohort",
+               str(tmp_path / "store"), "--out", str(out), "--resamples", "20"]  # fmt: skip
+    assert main(command) == 0
+    assert "atrial" not in capsys.readouterr().err
+    table = pd.read_csv(out)
+    assert set(table["column"]) == {f"simulated, mv, {reading}" for reading in transfer.READINGS}
+    assert set(table["row"]) == {transfer.MEAN, *transfer_findings()["finding"]}
+    known = table.dropna(subset="ci_low")
+    assert len(known) and ((known["ci_low"] <= known["value"] + 1e-9)).all()
+
+
+def test_a_folder_without_a_reader_is_one_line_and_exit_code_two(tmp_path, capsys):
+    assert main(["evaluate", "transfer", "--reader", str(tmp_path), "--cohort", "nowhere"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "findings.json" in told
