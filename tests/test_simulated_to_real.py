@@ -181,7 +181,7 @@ def test_the_command_prints_and_writes_the_table(trained, tmp_path, capsys):
     assert set(table["column"]) == {f"simulated, mv, {reading}" for reading in transfer.READINGS}
     assert set(table["row"]) == {transfer.MEAN, *transfer_findings()["finding"]}
     known = table.dropna(subset="ci_low")
-    assert len(known) and ((known["ci_low"] <= known["value"] + 1e-9)).all()
+    assert len(known) and (known["ci_low"] <= known["value"] + 1e-9).all()
 
 
 def test_a_folder_without_a_reader_is_one_line_and_exit_code_two(tmp_path, capsys):
