@@ -70,7 +70,7 @@ def test_augmentation_keeps_rhythm_and_roughens_amplitude():
     for before, after in zip(*steep, strict=True):
         assert np.corrcoef(before, after)[0, 1] > 0.8
         assert np.corrcoef(before[5:], after[:-5])[0, 1] < 0.5  # nothing is shifted by 50 ms
-    nothing = Augmentation(0.0, (0.0, 1e-9), (50.0, 51.0), 0.0, 0.0, 0.0)
+    nothing = Augmentation(0.0, 0.0, (0.0, 1e-9), (50.0, 51.0), 0.0, 0.0, 0.0)
     kept = augment(ecg, torch.Generator(), nothing)
     assert torch.allclose(kept, ecg - ecg.mean(-1, keepdim=True), atol=1e-4)
 

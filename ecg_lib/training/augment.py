@@ -19,7 +19,8 @@ RATE = 100.0  # Hz
 class Augmentation:
     """Strengths; `Augmentation.none()` changes nothing."""
 
-    gain_log_sd: float = 0.08  # of a record, and again of each lead
+    gain_log_sd: float = 0.25  # of a record
+    lead_gain_log_sd: float = 0.20  # of each of its leads
     high_pass_hz: tuple[float, float] = (0.02, 0.5)
     low_pass_hz: tuple[float, float] = (25.0, 50.0)
     white_mv: float = 0.012  # at most
@@ -42,11 +43,11 @@ def augment(ecg: Tensor, generator: torch.Generator, how: Augmentation) -> Tenso
     passed = hz / (hz**2 + high**2).sqrt() / (1 + (hz / low) ** 4)
     passed = torch.where(low > 48, hz / (hz**2 + high**2).sqrt(), passed)  # (B, 1, bins)
     ecg = torch.fft.irfft(torch.fft.rfft(ecg) * passed, samples)
-    gain = (how.gain_log_sd * (normal(batch, 1, 1) + normal(batch, leads, 1))).exp()
+    gain = how.gain_log_sd * normal(batch, 1, 1) + how.lead_gain_log_sd * normal(batch, leads, 1)
     time = torch.arange(samples) / RATE
     slow = uniform(0.05, 0.4) * time + torch.rand(batch, leads, 1, generator=generator)
     wander = how.wander_mv * torch.rand(batch, leads, 1, generator=generator)
-    ecg = ecg * gain + wander * (2 * math.pi * slow).sin()
+    ecg = ecg * gain.exp() + wander * (2 * math.pi * slow).sin()
     ecg = ecg + uniform(0, how.white_mv) * normal(batch, leads, samples)
     kept = torch.rand(batch, leads, 1, generator=generator) >= how.lead_dropout
     return ecg * kept

@@ -43,7 +43,7 @@ class FreshEcgs:
     def drafts(self, step: int) -> list:
         """The batch's ECGs but for their signals."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(2, step))
-        rng = np.random.default_rng(sequence)
+        rng = np.random.Generator(np.random.SFC64(sequence))
         return [draw_patient(rng, 1)[0] for _ in range(self.batch_size)]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, list[str]]:

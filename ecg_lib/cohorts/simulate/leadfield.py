@@ -8,6 +8,8 @@ the leads as in a real recorder and Einthoven's and Goldberger's identities hold
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -63,11 +65,17 @@ def patient_vectors(rng: np.random.Generator, constitution: dict) -> np.ndarray:
 
 def rotation(frontal_deg: float, tilt_deg: tuple[float, float]) -> np.ndarray:
     """Rotation (3, 3) of the heart: frontal (positive: to the right), x-z, then y-z."""
-    a, b, c = np.deg2rad([frontal_deg, *tilt_deg])
-    frontal = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
-    level = np.array([[np.cos(b), 0, -np.sin(b)], [0, 1, 0], [np.sin(b), 0, np.cos(b)]])
-    side = np.array([[1, 0, 0], [0, np.cos(c), -np.sin(c)], [0, np.sin(c), np.cos(c)]])
-    return side @ level @ frontal
+    (ca, sa), (cb, sb), (cc, sc) = (
+        (math.cos(math.radians(x)), math.sin(math.radians(x))) for x in (frontal_deg, *tilt_deg)
+    )
+    # side @ level @ frontal, written out: three small matrix products cost ten times as much
+    return np.array(
+        [
+            [cb * ca, -cb * sa, -sb],
+            [cc * sa - sc * sb * ca, cc * ca + sc * sb * sa, -sc * cb],
+            [sc * sa + cc * sb * ca, sc * ca - cc * sb * sa, cc * cb],
+        ]
+    )
 
 
 def twelve_leads(eight: np.ndarray) -> np.ndarray:
