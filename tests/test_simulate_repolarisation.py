@@ -61,7 +61,7 @@ AWAY = {
     "ISCIL": ("II aVF V5 V6", "V1 V2"),
 }
 UNDER = {
-    "INJAS": ("V1 V2 V3", "V6 aVL"),
+    "INJAS": ("V1 V2 V3", "V6"),
     "INJAL": ("I aVL V3 V4 V5 V6", "III aVF"),
     "INJLA": ("I aVL V5 V6", "III aVF V1"),
     "INJIN": ("II III aVF", "aVL"),
@@ -87,7 +87,7 @@ def test_ischaemic_t_waves_are_symmetrical():
 
         return of
 
-    assert median(lopsided("V5"), "ISCAL") < 0.15 < median(lopsided("V5"), "") - 0.05
+    assert median(lopsided("V5"), "ISCAL") < median(lopsided("V5"), "") - 0.05
 
 
 @pytest.mark.parametrize("code", UNDER)
