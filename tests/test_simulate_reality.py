@@ -21,7 +21,7 @@ LEAD_II = 1
 @pytest.fixture(scope="module")
 def clean():
     """Noise-free ECGs without premature beats."""
-    every = (r for batch in SimulatedCohort(330, seed=11, noise=0).batches() for r in batch)
+    every = (r for batch in SimulatedCohort(900, seed=11, noise=0).batches() for r in batch)
     return [r for r in every if not r.attributes["extrasystoles"]]
 
 

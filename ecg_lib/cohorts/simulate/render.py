@@ -17,7 +17,7 @@ from ecg_lib.cohorts.simulate.patients import Visit
 from ecg_lib.cohorts.simulate.rhythm import Beats
 from ecg_lib.cohorts.simulate.tables import population, waves
 
-WINDOWS = {"p": (-0.48, 0.16), "qrs": (-0.16, 0.22), "t": (-0.06, 0.80)}  # s around R
+WINDOWS = {"p": (-0.46, 0.12), "qrs": (-0.16, 0.22), "t": (-0.06, 0.80)}  # s around R
 _PAD = 250  # samples of room before and after the recording
 
 
