@@ -62,7 +62,9 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
                    marker=_LOOKS.get(k, (style.PURPLE, "^"))[1], ms=4,
                    label=f"{_WORDS.get(k[0], k[0])}, {_WORDS.get(k[1], k[1])}") for k in looks
         ])  # fmt: skip
-        text = ("Dots right of the dashed line (chance) rank recorded ECGs by what was learnt from "
-                "simulated ones; bars: 95 % intervals over patients.")  # fmt: skip
+        text = (
+            "Right of the dashed line (chance) ECGs are ranked by what was learnt from simulated\n"
+            "ones; bars: 95 % intervals over patients. Only recorded cohorts are evidence."
+        )
         style.caption(fig, text, label)
     return fig

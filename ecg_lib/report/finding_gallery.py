@@ -38,16 +38,18 @@ def finding_gallery(
     Parameters
     ----------
     simulated, recorded : code -> ECG (12, T) in mV at 100 Hz, leads in the order of `LEADS`; a code
-        without a recorded example gets a note in its place
+        without a recorded example gets a note in its place; without any there is no right column
     """
     width = float(np.ceil((_LEFT + SPEED * SECONDS + 2.5) / 5) * 5)
-    height = 5 * np.ceil(3 * _STEP / 5)
-    page = (2 * width + 18.0, len(simulated) * (height + _GAP) + 10.0)
+    height = 5 * np.ceil((3 * _STEP + 8) / 5)
+    kinds = ("simulated", "recorded") if any(r is not None for r in recorded.values()) else (
+        "simulated",)  # fmt: skip
+    page = (len(kinds) * (width + 6.0) + 6.0, len(simulated) * (height + _GAP) + 10.0)
     figure = Figure(figsize=(page[0] / 25.4, page[1] / 25.4), dpi=110, facecolor="white")
     for row, (code, ecg) in enumerate(simulated.items()):
         bottom = page[1] - (row + 1) * (height + _GAP)
-        real = recorded.get(code)
-        for column, (kind, signal) in enumerate((("simulated", ecg), ("recorded", real))):
+        for column, kind in enumerate(kinds):
+            signal = ecg if kind == "simulated" else recorded.get(code)
             left = 6.0 + column * (width + 6.0)
             axes = figure.add_axes((left / page[0], bottom / page[1], width / page[0],
                                     height / page[1]))  # fmt: skip
