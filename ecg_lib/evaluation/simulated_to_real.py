@@ -10,12 +10,12 @@ import torch
 
 from ecg_lib.cohorts.labels import transfer_findings
 from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.evaluation.distributions import CALIBRATION_FOLDS
 from ecg_lib.evaluation.statistics import Estimate, auc_over_seeds
 from ecg_lib.features import encoder_input
 from ecg_lib.models.reader import EcgReader
 
 READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
-CALIBRATED = (1, 2, 3, 4, 5, 6)  # PTB-XL folds whose percentiles the simulator was fitted to
 MEAN = "mean of 14"
 _BATCH = 128
 
@@ -35,7 +35,7 @@ def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
     folds = store.records["attributes"].map(lambda a: a.get("strat_fold"))
     if folds.isna().all():
         return {title: np.arange(len(store))}
-    calibrated = folds.isin(CALIBRATED).to_numpy()
+    calibrated = folds.isin(CALIBRATION_FOLDS).to_numpy()
     return {f"{title} folds 7-10": np.flatnonzero(~calibrated & folds.notna().to_numpy()),
             f"{title} folds 1-6 (calibrated)": np.flatnonzero(calibrated)}
 
