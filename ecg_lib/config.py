@@ -155,6 +155,8 @@ class Evaluation:
     max_rows: int | None = None  # stratified by question type; null = all
     resamples: int = 1000  # bootstrap
     min_positives: int = 10  # fewer: n/a
+    examples: int = 1500  # simulated patients among whom a plain example of each finding is sought
+    normals: int = 120  # normal ECGs a group whose waves are measured
     zero_shot_prompt: str = "Does this ECG reveal any signs of {label}?"
 
 

@@ -24,7 +24,7 @@ from ecg_lib.training.contrastive import a_piece, build_clip, true_of
 from ecg_lib.training.trainer import fit
 
 WHOLE = 0.25  # share of texts that are a whole report instead of one of its statements
-_TOKEN_REPORTS = 3000  # reports the tokenizer is trained on
+_TOKEN_REPORTS = 3000  # reports the tokenizer is trained on, or as many as there are ECGs
 
 
 class FreshEcgs:
@@ -78,7 +78,8 @@ def train_reader(config: Config, seed: int, folder: Path, normalisation: str) ->
     set_seed(seed)
     settings = config.simulated
     ecgs = FreshEcgs(seed, settings.batch_size)
-    drafts = (draft for step in range(1, 1 + -(-_TOKEN_REPORTS // settings.batch_size))
+    batches = -(-min(_TOKEN_REPORTS, settings.ecgs) // settings.batch_size)
+    drafts = (draft for step in range(1, 1 + batches)
               for draft in FreshEcgs(seed + 1, settings.batch_size).drafts(step))
     clip, tokenizer = build_clip(config, [draft.report for draft in drafts], normalisation)
     reader = EcgReader(clip, tokenizer, list(transfer_findings()["finding"]))
