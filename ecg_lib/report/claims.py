@@ -19,7 +19,16 @@ from ecg_lib.report.claim_list import CLAIMS, Claim, Setting, Tables, rule_of
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import PAPER_LABEL
 from ecg_lib.report.tables import format_cell
-from ecg_lib.report.verdicts import FAILS, HOLDS, MARGIN, MIN_N, UNTESTABLE, Number, Verdict
+from ecg_lib.report.verdicts import (
+    FAILS,
+    HOLDS,
+    MARGIN,
+    MIN_N,
+    UNTESTABLE,
+    Number,
+    Verdict,
+    above_zero,
+)
 
 _MOST = 7  # numbers of a claim that its Markdown line shows; the CSV has all
 COLUMNS = ("claim", "statement", "place", "verdict", "why", "source", "measure", "value", "n",
@@ -44,6 +53,8 @@ def judge(claim: Claim, tables: Tables, setting: Setting) -> Judged:
         verdict = Verdict(UNTESTABLE, claim.otherwise)
     elif not ours:
         verdict = Verdict(UNTESTABLE, "this profile has no such number")
+    elif claim.provided and above_zero(claim.provided(tables)).verdict != HOLDS:
+        verdict = Verdict(UNTESTABLE, claim.otherwise)
     else:
         verdict = rule_of(claim, paper)(ours)
     return Judged(claim, verdict, ours, paper)
@@ -110,7 +121,7 @@ def _told(numbers: Sequence[Number]) -> str:
 
 def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
     counts = summary["verdict"].value_counts()
-    tally = ", ".join(f"{counts.get(v, 0)} {v}" for v in (HOLDS, FAILS, UNTESTABLE))
+    tally = ", ".join(f"{v}: {counts.get(v, 0)}" for v in (HOLDS, FAILS, UNTESTABLE))
     head = ["claim", "where", "verdict", f"ours ({label})", f"paper ({PAPER_LABEL})", "why"]
     rows = [[c.claim, c.place, f"**{c.verdict}**", c.ours, c.paper, c.why]
             for c in summary.itertuples()]
@@ -118,7 +129,7 @@ def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
     table.insert(1, "|" + ":--|" * len(head))
     return "\n\n".join([
         "# The paper's claims, judged by our own numbers",
-        f"{len(summary)} claims: {tally}.",
+        f"{len(summary)} claims. {tally[0].upper()}{tally[1:]}.",
         "\n".join(table),
         "Values are percent or percentage points; in brackets: 95 % interval; n: what a value was "
         "computed from. Differences of answerers are paired by question, whole patients drawn.",

@@ -72,12 +72,16 @@ def below_zero(numbers: Sequence[Number]) -> Verdict:
 
 
 def most_above_zero(numbers: Sequence[Number]) -> Verdict:
-    """Holds only if more than half of the intervals that can be judged lie above zero."""
+    """Holds only if more than half of the intervals that can be judged lie above zero.
+
+    Most must be such: where half of the numbers or more cannot be judged, nothing is said.
+    """
     usable = [n for n in numbers if n.usable]
-    if not usable:
-        return Verdict(UNTESTABLE, _TOO_FEW)
+    if 2 * len(usable) <= len(numbers):
+        told = f"only {len(usable)} of {len(numbers)} numbers come from enough questions"
+        return Verdict(UNTESTABLE, told)
     above, below = sum(n.low > 0 for n in usable), sum(n.high < 0 for n in usable)
-    why = f"of {len(usable)} intervals {above} lie above zero and {below} below"
+    why = f"intervals above zero: {above} of {len(usable)}; below: {below}"
     return Verdict(HOLDS if 2 * above > len(usable) else FAILS, why)
 
 
