@@ -85,6 +85,7 @@ def test_the_difference_of_independent_numbers_has_the_wider_interval():
 
 # -- the claims themselves, on made-up tables ------------------------------------------------
 
+
 def cell(row, column, value, half=1.0, n=200):
     return {"row": row, "column": column, "value": value, "n": n, "ci_low": value - half,
             "ci_high": value + half}  # fmt: skip
@@ -97,31 +98,66 @@ def write(folder, table, *cells):
 def paper_like(folder, sign=1):
     """Tables in which every claim is clearly so (sign 1), or clearly not so (-1)."""
     s = sign
-    write(folder, "table1_bias", cell("all broad questions", "broad", 50 + 30 * s),
-          cell("all specific questions", "specific", 50 - 25 * s))
-    write(folder, "question_only",
-          cell("words, severity known, valid", "S-Verify", 60 + 10 * s),
-          cell("words, severity known, dev", "S-Verify", 60 - 10 * s))
+    write(
+        folder,
+        "table1_bias",
+        cell("all broad questions", "broad", 50 + 30 * s),
+        cell("all specific questions", "specific", 50 - 25 * s),
+    )
+    write(
+        folder,
+        "question_only",
+        cell("words, severity known, valid", "S-Verify", 60 + 10 * s),
+        cell("words, severity known, dev", "S-Verify", 60 - 10 * s),
+    )
     gap = 0 if s > 0 else 40
-    write(folder, "debias_audit", cell("broad, pairs", "normal", 50 + gap),
-          cell("specific, pairs", "normal", 50))
+    write(
+        folder,
+        "debias_audit",
+        cell("broad, pairs", "normal", 50 + gap),
+        cell("specific, pairs", "normal", 50),
+    )
     others = (claim_list.FUSION, claim_list.TAGGER, claim_list.MAJORITY, claim_list.BLIND)
-    write(folder, QA, *(cell(f"{MODEL} - {other}", column, 8 * s)
-                        for other in others for column in (*QUESTION_TYPES, "all")))
+    write(
+        folder,
+        QA,
+        *(
+            cell(f"{MODEL} - {other}", column, 8 * s)
+            for other in others
+            for column in (*QUESTION_TYPES, "all")
+        ),
+    )
     published = paper_table("table3").query("row == @MODEL")
-    write(folder, "table3_ecgqa", *(cell(MODEL, c, v - (0.2 if s > 0 else 20))
-                                    for c, v in published[["column", "value"]].to_numpy()))
+    write(
+        folder,
+        "table3_ecgqa",
+        *(
+            cell(MODEL, c, v - (0.2 if s > 0 else 20))
+            for c, v in published[["column", "value"]].to_numpy()
+        ),
+    )
     drop, plain = 10.0, (1.0 if s > 0 else 30.0)
     a, b, c = claim_list.DEBIASED, claim_list.PLAIN, claim_list.CONTROL
-    write(folder, RET, cell(f"{a}, drop", "average", drop),
-          cell(f"{a}, matched drop", "average", 3 * s), cell(f"{b}, drop", "average", plain),
-          cell(f"{a} - {b}, original ECG", "average", 5 * s),
-          cell(f"{a} - {c}, original ECG", "average", 4 * s),
-          cell(f"{a} - {b}, drop", "average", drop - plain),
-          cell(f"{a} - {b}, random ECG", "average", -5 * s))
-    write(folder, "table4_zero_shot",
-          *(cell(f"{method}, Elsewhere", label, 50 + s * (30 if method == MODEL else 20), n=12)
-            for method in (MODEL, "CLIP") for label in LABELS))
+    write(
+        folder,
+        RET,
+        cell(f"{a}, drop", "average", drop),
+        cell(f"{a}, matched drop", "average", 3 * s),
+        cell(f"{b}, drop", "average", plain),
+        cell(f"{a} - {b}, original ECG", "average", 5 * s),
+        cell(f"{a} - {c}, original ECG", "average", 4 * s),
+        cell(f"{a} - {b}, drop", "average", drop - plain),
+        cell(f"{a} - {b}, random ECG", "average", -5 * s),
+    )
+    write(
+        folder,
+        "table4_zero_shot",
+        *(
+            cell(f"{method}, Elsewhere", label, 50 + s * (30 if method == MODEL else 20), n=12)
+            for method in (MODEL, "CLIP")
+            for label in LABELS
+        ),
+    )
 
 
 @pytest.fixture(params=[1, -1], ids=["as claimed", "the opposite"])
@@ -142,8 +178,9 @@ def test_every_claim_but_one_holds_or_fails_with_its_numbers(made_up):
                                      Setting(unseen=False)])  # fmt: skip
 def test_what_a_setting_cannot_test_is_not_judged_whatever_the_numbers(made_up, setting):
     _, folder = made_up
-    keys = {c.key for c in CLAIMS
-            if judge(c, Tables(folder), setting).verdict.verdict == UNTESTABLE}
+    keys = {
+        c.key for c in CLAIMS if judge(c, Tables(folder), setting).verdict.verdict == UNTESTABLE
+    }
     wanted = {"built": "confounding", "llama": "published level", "unseen": "zero-shot"}
     changed = [f for f in wanted if getattr(setting, f) != getattr(Setting(), f)]
     assert keys == {wanted[f] for f in changed}
@@ -155,8 +192,9 @@ def test_without_tables_nothing_is_testable(tmp_path):
 
 
 def test_an_arm_that_is_blind_says_nothing_where_no_arm_sees(tmp_path):
-    blind = [cell(f"{arm}, drop", "average", 0.0)
-             for arm in (claim_list.DEBIASED, claim_list.PLAIN)]
+    blind = [
+        cell(f"{arm}, drop", "average", 0.0) for arm in (claim_list.DEBIASED, claim_list.PLAIN)
+    ]
     write(tmp_path, RET, *blind)
     judged = judge(BY_KEY["blind without"], Tables(tmp_path), Setting())
     assert judged.verdict.verdict == UNTESTABLE and "no arm" in judged.verdict.why

@@ -47,6 +47,7 @@ def questions(cohort):
 
 # -- question only ---------------------------------------------------------------------------
 
+
 def asked(question, answer, n, template_id=1, question_type="single-verify"):
     return [{"template_id": template_id, "question_id": template_id, "attribute": None,
              "attribute_type": "scp_code", "question_type": question_type, "question": question,
@@ -54,8 +55,11 @@ def asked(question, answer, n, template_id=1, question_type="single-verify"):
 
 
 def test_words_give_the_answer_that_training_gave_to_them_whatever_the_ecg():
-    train = pd.DataFrame(asked("Is there lvh?", "yes", 30) + asked("Is there noise?", "no", 30)
-                         + asked("Is there lvh?", "no", 5))
+    train = pd.DataFrame(
+        asked("Is there lvh?", "yes", 30)
+        + asked("Is there noise?", "no", 30)
+        + asked("Is there lvh?", "no", 5)
+    )
     rows = pd.DataFrame(asked("Do you see lvh?", "no", 2) + asked("Do you see noise?", "no", 1))
     assert question_only_answers(train, rows).tolist() == ["yes", "yes", "no"]
 
@@ -77,6 +81,7 @@ def test_zero_tokens_have_the_shape_of_tokens_and_say_nothing(cohort):
 
 
 # -- tags in words ---------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def tagged(cohort, tmp_path_factory):
@@ -175,8 +180,9 @@ def test_the_loss_asks_only_about_answers_that_a_question_admits(cohort, questio
 def test_it_learns_to_read_the_ecg_and_a_saved_model_answers_alike(cohort, questions, tmp_path):
     lead_free = questions["train"][questions["train"]["template_id"] == 12]  # "is it normal?"
     train = pd.concat([lead_free] * 8, ignore_index=True)
-    settings = Fusion(width=32, depth=1, heads=2, dropout=0.0, epochs=6, batch_size=32,
-                      learning_rate=5e-3)
+    settings = Fusion(
+        width=32, depth=1, heads=2, dropout=0.0, epochs=6, batch_size=32, learning_rate=5e-3
+    )
     train_fusion(train, cohort[1], WORDS, settings, tmp_path / "f", seed=0)
     model = FusionClassifier.from_pretrained(tmp_path / "f")
     test = questions["test"][questions["test"]["template_id"] == 12]

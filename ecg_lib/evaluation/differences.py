@@ -46,8 +46,10 @@ def difference_table(
         The three differ in length.
     """
     if not len(a) == len(b) == len(rows):
-        raise DataError(f"differences: {len(a)} and {len(b)} answers to {len(rows)} questions; "
-                        "compare answers to the same rows")
+        raise DataError(
+            f"differences: {len(a)} and {len(b)} answers to {len(rows)} questions; "
+            "compare answers to the same rows"
+        )
     difference = np.asarray(a, float) - np.asarray(b, float)
     short = rows["question_type"].map(SHORT_NAMES).to_numpy()
     patients = np.arange(len(rows)) if groups is None else np.asarray(groups)

@@ -57,8 +57,10 @@ def decode(probabilities: NDArray, rows: pd.DataFrame) -> pd.Series:
     """
     names = np.array(all_answers())
     if probabilities.shape != (len(rows), len(names)):
-        raise DataError(f"closed answers: probabilities are {probabilities.shape}, not "
-                        f"{(len(rows), len(names))}; give one row a question, one column an answer")
+        raise DataError(
+            f"closed answers: probabilities are {probabilities.shape}, not "
+            f"{(len(rows), len(names))}; give one row a question, one column an answer"
+        )
     open_to = np.where(admitted_matrix(rows), probabilities, -1.0)
     said = []
     for scores, kind in zip(open_to, rows["question_type"], strict=True):

@@ -36,6 +36,19 @@ COLUMNS = ("claim", "statement", "place", "verdict", "why", "source", "measure",
            "seeds", "profile", "params_hash", "data_hash", "code_hash")  # fmt: skip
 
 
+_NOTES = (
+    "Values are percent or percentage points; in brackets: 95 % interval; n: what a value was "
+    "computed from. Differences of answerers are paired by question, whole patients drawn.",
+    f"**{HOLDS}**: the interval excludes zero in the claimed direction (of several: all, or more "
+    "than half where the claim says 'most'); where little difference is claimed: it lies within "
+    f"{MARGIN:.0f} points of zero. **{FAILS}**: our numbers do not show it; 'why' tells whether "
+    f"they show the opposite. **{UNTESTABLE}**: a number is missing, comes from fewer than {MIN_N} "
+    "questions, or could only show what was put in. 'ours' in the second column: the paper does "
+    "not test this, but its claims need it.",
+    "Intervals know that questions vary. They do not know that trainings do: one training an arm.",
+)
+
+
 @dataclass(frozen=True)
 class Judged:
     """A claim with its verdict and the numbers it rests on."""
@@ -88,8 +101,10 @@ def write_claims(
     tables = Tables(folder, published, setting.seen)
     judged = [judge(claim, tables, setting) for claim in CLAIMS]
     lines = provenance.stamp(pd.DataFrame(line for one in judged for line in _lines(one)))
-    _write(folder / "claims.csv", lines[list(COLUMNS)].to_csv(
-        index=False, lineterminator="\n", float_format="%.6g"))
+    _write(
+        folder / "claims.csv",
+        lines[list(COLUMNS)].to_csv(index=False, lineterminator="\n", float_format="%.6g"),
+    )
     summary = pd.DataFrame(map(_summary, judged))
     _write(folder / "claims.md", _markdown(summary, label, provenance))
     return summary
@@ -97,19 +112,40 @@ def write_claims(
 
 def _lines(one: Judged) -> list[dict[str, object]]:
     """One line a number; a claim without any has a line of its own."""
-    head = {"claim": one.claim.key, "statement": one.claim.statement, "place": one.claim.place,
-            "verdict": one.verdict.verdict, "why": one.verdict.why}
+    head = {
+        "claim": one.claim.key,
+        "statement": one.claim.statement,
+        "place": one.claim.place,
+        "verdict": one.verdict.verdict,
+        "why": one.verdict.why,
+    }
     numbers = [("ours", n) for n in one.ours] + [("paper", n) for n in one.paper]
-    return [{**head, "source": source, "measure": n.name, "value": n.value, "n": n.n,
-             "ci_low": n.low, "ci_high": n.high, "table": n.table, "row": n.row,
-             "column": n.column}
-            for source, n in numbers] or [head]
+    return [
+        {
+            **head,
+            "source": source,
+            "measure": n.name,
+            "value": n.value,
+            "n": n.n,
+            "ci_low": n.low,
+            "ci_high": n.high,
+            "table": n.table,
+            "row": n.row,
+            "column": n.column,
+        }
+        for source, n in numbers
+    ] or [head]
 
 
 def _summary(one: Judged) -> dict[str, str]:
-    return {"claim": one.claim.statement, "place": one.claim.place,
-            "verdict": one.verdict.verdict, "ours": _told(one.ours), "paper": _told(one.paper),
-            "why": one.verdict.why}
+    return {
+        "claim": one.claim.statement,
+        "place": one.claim.place,
+        "verdict": one.verdict.verdict,
+        "ours": _told(one.ours),
+        "paper": _told(one.paper),
+        "why": one.verdict.why,
+    }
 
 
 def _told(numbers: Sequence[Number]) -> str:
@@ -121,30 +157,28 @@ def _told(numbers: Sequence[Number]) -> str:
 
 def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
     counts = summary["verdict"].value_counts()
+    stamps = ("seeds", "profile", "params_hash", "data_hash", "code_hash")
+    told = [f"{name.replace('_', ' ')} `{getattr(provenance, name)}`" for name in stamps]
+    produced = ", ".join(told)
     tally = ", ".join(f"{v}: {counts.get(v, 0)}" for v in (HOLDS, FAILS, UNTESTABLE))
     head = ["claim", "where", "verdict", f"ours ({label})", f"paper ({PAPER_LABEL})", "why"]
-    rows = [[c.claim, c.place, f"**{c.verdict}**", c.ours, c.paper, c.why]
-            for c in summary.itertuples()]
+    rows = [
+        [c.claim, c.place, f"**{c.verdict}**", c.ours, c.paper, c.why] for c in summary.itertuples()
+    ]
     table = ["| " + " | ".join(t.replace("|", "\\|") for t in row) + " |" for row in [head, *rows]]
     table.insert(1, "|" + ":--|" * len(head))
-    return "\n\n".join([
-        "# The paper's claims, judged by our own numbers",
-        f"{len(summary)} claims. {tally[0].upper()}{tally[1:]}.",
-        "\n".join(table),
-        "Values are percent or percentage points; in brackets: 95 % interval; n: what a value was "
-        "computed from. Differences of answerers are paired by question, whole patients drawn.",
-        f"**{HOLDS}**: the interval excludes zero in the claimed direction (of several: all, or "
-        f"more than half where the claim says 'most'); where little difference is claimed: it "
-        f"lies within {MARGIN:.0f} points of zero. **{FAILS}**: our numbers do not show it; 'why' "
-        f"tells whether they show the opposite. **{UNTESTABLE}**: a number is missing, comes from "
-        f"fewer than {MIN_N} questions, or could only show what was put in. 'ours' in the second "
-        "column: the paper does not test this, but its claims need it.",
-        "Intervals know that questions vary. They do not know that trainings do: one training an "
-        "arm.",
-        f"Produced with seeds `{provenance.seeds}`, profile `{provenance.profile}`, params hash "
-        f"`{provenance.params_hash}`, data hash `{provenance.data_hash}`, code hash "
-        f"`{provenance.code_hash}`.",
-    ]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "# The paper's claims, judged by our own numbers",
+                f"{len(summary)} claims. {tally[0].upper()}{tally[1:]}.",
+                "\n".join(table),
+                *_NOTES,
+                f"Produced with {produced}.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _write(path: Path, text: str) -> None:

@@ -57,8 +57,17 @@ def minus(a: Number, b: Number, name: str = "") -> Number:
     up = math.hypot(a.high - a.value, b.value - b.low)
     table, row = a.table, f"{a.row} - {b.row}" if a.row != b.row else a.row
     column = f"{a.column} - {b.column}" if a.column != b.column else a.column
-    return Number(name or f"{a.name} - {b.name}", value, value - down, value + up,
-                  min(a.n, b.n), table, row, column, min(a.least, b.least))
+    return Number(
+        name or f"{a.name} - {b.name}",
+        value,
+        value - down,
+        value + up,
+        min(a.n, b.n),
+        table,
+        row,
+        column,
+        min(a.least, b.least),
+    )
 
 
 def above_zero(numbers: Sequence[Number]) -> Verdict:
