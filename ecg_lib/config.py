@@ -149,6 +149,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Fusion:
+    """The multi-label classifier beside which Table 3 sets the ECG-LLM."""
+
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    dropout: float = 0.1
+    epochs: float = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+
+
+@dataclass(frozen=True)
 class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
@@ -177,6 +192,7 @@ class Config:
     lora: Lora = field(default_factory=Lora)
     stage1: Stage = field(default_factory=Stage)
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
+    fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def as_dict(self) -> dict[str, Any]:

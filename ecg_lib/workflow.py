@@ -55,6 +55,8 @@ SECTIONS = MappingProxyType({  # parameters that results of a step depend on
     "questions": (*_DATA, "questions", "evaluation"),
     "evaluation": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
                    "stage1", "stage2", "evaluation"),
+    "comparison": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
+                   "stage1", "stage2", "fusion", "evaluation"),
 })
 ARMS = ("de-biased", "control", "none")  # stage 1 on pairs; on unpaired rows; no stage 1
 
@@ -321,8 +323,8 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
     key = fingerprint(
         params=[config.seed, asdict(settings), asdict(config.lora)],
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
-        tokens=(tokens.folder / "encoded.json").read_text(), llm=_version(llm),
-        stage1=_version(first) if goes_on else "",
+        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
+        stage1=version_of(first) if goes_on else "",
         code=code_version("models", "training/finetune.py", "training/trainer.py"))
 
     def train(folder: Path) -> None:
@@ -339,7 +341,8 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
     return train_or_load(stage_folder(config, stage, arm), key, train)
 
 
-def _version(folder: Path | str) -> str:
+def version_of(folder: Path | str) -> str:
+    """The fingerprint of what was trained into a folder; the name itself where there is none."""
     marker = Path(folder) / "fingerprint.json"
     return marker.read_text() if marker.is_file() else str(folder)
 

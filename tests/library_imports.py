@@ -4,21 +4,25 @@ import ast
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
-WORKFLOW = REPO / "ecg_lib" / "workflow.py"  # knows every room: followed function by function
+# These know every room: they are followed function by function.
+WORKFLOWS = {REPO / "ecg_lib" / name for name in ("workflow.py", "rivals.py")}
 
 
 def files_used(source: str) -> set[Path]:
     """Files that the source imports, what those import, and so on.
 
-    Of the workflow only the functions that the source calls count, and what these use.
+    Of the workflows only the functions that the source calls count, and what these use.
     """
     tree = ast.parse(source)
     used, new = set(), _files(_bound(tree))
-    if WORKFLOW in new:
-        mentioned = {n.id for n in _workflow_nodes(tree) if isinstance(n, ast.Name)}
-        bound = _bound(ast.parse(WORKFLOW.read_text()))
-        new |= _files({name: bound[name] for name in mentioned & set(bound)})
-        used.add(WORKFLOW)  # its own imports are followed above
+    if WORKFLOWS & new:
+        for file, nodes in _workflow_nodes(tree).items():
+            mentioned = {n.id for n in nodes if isinstance(n, ast.Name)}
+            bound = _bound(ast.parse(file.read_text()))
+            new |= _files({name: bound[name] for name in mentioned & set(bound)})
+            if nodes:
+                used.add(file)
+    new -= WORKFLOWS  # their own imports are followed above
     while new := new - used:
         used |= new
         new = {f for file in new for f in _files(_bound(ast.parse(file.read_text())))}
@@ -28,7 +32,9 @@ def files_used(source: str) -> set[Path]:
 def sections_used(source: str) -> set[str]:
     """Fields of `config` that the source reads, itself or through functions of the workflow."""
     tree = ast.parse(source)
-    nodes = [*ast.walk(tree), *(_workflow_nodes(tree) if WORKFLOW in _files(_bound(tree)) else ())]
+    nodes = list(ast.walk(tree))
+    if WORKFLOWS & _files(_bound(tree)):
+        nodes += [node for part in _workflow_nodes(tree).values() for node in part]
     return {
         node.attr
         for node in nodes
@@ -36,17 +42,22 @@ def sections_used(source: str) -> set[str]:
     }
 
 
-def _workflow_nodes(tree: ast.AST) -> list[ast.AST]:
-    """Syntax nodes of the workflow's functions that a tree calls, and of those they call."""
-    body = ast.parse(WORKFLOW.read_text()).body
-    defined = {node.name: node for node in body if hasattr(node, "name")}
+def _workflow_nodes(tree: ast.AST) -> dict[Path, list[ast.AST]]:
+    """By workflow: syntax nodes of the functions that a tree calls, and of those they call."""
+    defined = {
+        node.name: (file, node)
+        for file in sorted(WORKFLOWS)
+        for node in ast.parse(file.read_text()).body
+        if hasattr(node, "name")
+    }
     called = {n.attr if isinstance(n, ast.Attribute) else n.id
               for n in ast.walk(tree) if isinstance(n, ast.Attribute | ast.Name)}
-    reached, nodes = set(), []
+    reached, nodes = set(), {file: [] for file in WORKFLOWS}
     while new := (called & set(defined)) - reached:
         reached |= new
-        nodes += [node for name in new for node in ast.walk(defined[name])]
-        called = {node.id for node in nodes if isinstance(node, ast.Name)}
+        for file, node in map(defined.get, new):
+            nodes[file] += ast.walk(node)
+        called = {n.id for part in nodes.values() for n in part if isinstance(n, ast.Name)}
     return nodes
 
 

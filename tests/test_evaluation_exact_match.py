@@ -11,9 +11,14 @@ from ecg_lib.evaluation.exact_match import (
     HEADLINE,
     RULES,
     by_question_type,
+    by_rule,
+    closed_vocabulary_set,
     is_correct,
+    normalised_set,
+    normalised_string,
     parse_prediction,
     score,
+    strict_string,
 )
 from ecg_lib.questions.schema import SHORT_NAMES
 
@@ -192,3 +197,50 @@ def test_accuracy_is_told_for_all_seven_types_with_its_n():
     assert table.loc["S-Verify", ["value", "n"]].tolist() == [75.0, 4]
     assert table.loc["S-Verify", "ci_low"] < 75 < table.loc["S-Verify", "ci_high"]
     assert np.isnan(table.loc["CC-Query", "value"]) and table.loc["CC-Query", "n"] == 0
+
+
+# -- known pitfalls of ECG-QA's answers, by the public functions of the rules -----------------
+
+REGULAR = "normal sinus rhythm"
+STAGES = [f"{stage} stage of myocardial infarction" for stage in ("early", "middle", "old")]
+GOLDEN = [  # said, gold, classes, (strict string, normalised string, normalised set, closed set)
+    ("late stage of myocardial infarction", ["old stage of myocardial infarction"], STAGES,
+     (False, False, False, True)),  # v1.0.0 said "late" where later releases say "old"
+    ("early stage of myocardial infarction", ["old stage of myocardial infarction"], STAGES,
+     (False, False, False, False)),
+    ("none", ["none"], LEADS, (True, True, True, True)),
+    ("none", ["lead I"], LEADS, (False, False, False, False)),
+    ("lead I", ["none"], LEADS, (False, False, False, False)),
+    ("lead V5; lead I", ["lead I", "lead V5"], LEADS, (False, False, True, True)),
+    (BIGEMINAL, [BIGEMINAL], (), (True, True, True, True)),  # commas, parentheses: one label
+    (BIGEMINAL.upper(), [BIGEMINAL], (), (False, True, True, True)),
+    (f"{REGULAR}; {BIGEMINAL}", [BIGEMINAL, REGULAR], (BIGEMINAL, REGULAR),
+     (False, False, True, True)),
+    (f"{REGULAR}, {BIGEMINAL}", [BIGEMINAL, REGULAR], (BIGEMINAL, REGULAR),
+     (False, False, True, True)),
+    ("below the normal range of pr interval", ["below the normal range"],
+     ("below the normal range", "above the normal range"), (False, False, False, True)),
+    ("Yes", ["yes"], ("yes", "no", "not sure"), (False, True, True, True)),
+    (" yes", ["yes"], ("yes", "no", "not sure"), (False, True, True, True)),
+    ("not sure", ["not sure"], ("yes", "no", "not sure"), (True, True, True, True)),
+    ("no", ["not sure"], ("yes", "no", "not sure"), (False, False, False, False)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "gold", "classes", "verdict"), GOLDEN)
+def test_golden_cases_by_the_rules_own_functions(said, gold, classes, verdict):
+    own = (
+        strict_string(said, gold),
+        normalised_string(said, gold),
+        normalised_set(said, gold, classes),
+        closed_vocabulary_set(said, gold, classes),
+    )
+    assert own == verdict == verdicts(said, gold, classes)
+
+
+def test_all_types_together_are_told_by_every_rule():
+    rows = pd.DataFrame([question(["lead I", "lead II"], template_id=19)] * 4)
+    said = pd.Series(["lead I; lead II", "Lead I; lead II", "lead II; lead I", "lead I"])
+    table = by_rule(score(said, rows)).set_index("column")
+    assert table["value"].to_dict() == dict(zip(RULES, [25.0, 50.0, 75.0, 75.0], strict=True))
+    assert (table["n"] == 4).all() and (table["ci_low"] < table["value"]).all()

@@ -16,14 +16,16 @@ labels contain commas: see :func:`parse_prediction`.
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.statistics import wilson
+from ecg_lib.questions.closed import ecgqa_classes
 from ecg_lib.questions.schema import SHORT_NAMES
-from ecg_lib.questions.vocabulary import JOINER, NONE, classes_for, normalise, parse_answer
+from ecg_lib.questions.vocabulary import JOINER, NONE, normalise, parse_answer
 
 HEADLINE = "normalised set"
 RULES = ("strict string", "normalised string", HEADLINE, "closed-vocabulary set")
@@ -51,18 +53,45 @@ def nearest_classes(text: str, classes: Iterable[str], cutoff: float = 0.6) -> f
     return _nearest(text, _vocabulary(classes), cutoff)
 
 
+def strict_string(prediction: str, gold: Sequence[str]) -> bool:
+    """Whether a prediction is to the letter the gold labels, joined by "; " in the row's order."""
+    return bool(normalise(prediction)) and prediction == JOINER.join(gold)
+
+
+def normalised_string(prediction: str, gold: Sequence[str]) -> bool:
+    """The same after NFKC, lower case, single spaces and without closing punctuation."""
+    text = normalise(prediction)
+    return bool(text) and text == normalise(JOINER.join(gold))
+
+
+def normalised_set(prediction: str, gold: Sequence[str], classes: Iterable[str] = ()) -> bool:
+    """Whether the prediction names the gold set, in any order; the rule of our headlines.
+
+    Labels are separated by ";", and by commas or "and" where nothing but `classes` and gold labels
+    stand between them. No other word is forgiven.
+    """
+    wanted = frozenset(normalise(label) for label in gold)
+    return bool(normalise(prediction)) and _parse(prediction, _vocabulary(classes, gold)) == wanted
+
+
+def closed_vocabulary_set(
+    prediction: str, gold: Sequence[str], classes: Iterable[str] = ()
+) -> bool:
+    """Set equality after :func:`nearest_classes`, as classifiers of ECG-QA are scored.
+
+    "none" is the empty set on both sides, but an empty prediction is wrong.
+    """
+    wanted = frozenset(normalise(label) for label in gold) - {NONE}
+    return (
+        bool(normalise(prediction)) and _nearest(prediction, _vocabulary(classes, gold)) == wanted
+    )
+
+
 def is_correct(
     prediction: str, gold: Sequence[str], rule: str, classes: Iterable[str] = ()
 ) -> bool:
     """Whether one prediction matches one gold answer set under one of ``RULES``."""
     return _is_correct(prediction, tuple(gold), rule, _vocabulary(classes, gold))
-
-
-def ecgqa_classes(row: Any) -> tuple[str, ...]:
-    """Classes that a question row admits under ECG-QA's own lists; rows from Parquet are fine."""
-    attribute = getattr(row, "attribute", None)
-    options = list(attribute) if isinstance(attribute, Iterable) else None
-    return classes_for(row.template_id, row.question_type, options)
 
 
 def score(
@@ -112,6 +141,20 @@ def by_question_type(scored: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame
     return accuracy_by(scored[rule], short, list(SHORT_NAMES.values()))
 
 
+def by_rule(scored: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy in percent of all rows together under every rule, with 95 % Wilson intervals.
+
+    Returns
+    -------
+    DataFrame
+        column (rule), value, n, ci_low, ci_high.
+    """
+    cells = [
+        {"column": rule, **wilson(int(scored[rule].sum()), len(scored)).percent()} for rule in RULES
+    ]
+    return pd.DataFrame(cells)
+
+
 def accuracy_by(correct: pd.Series, group: pd.Series, order: Sequence[str]) -> pd.DataFrame:
     """Accuracy in percent of each group, in the given order, with 95 % Wilson intervals."""
     counts = correct.groupby(group).agg(["sum", "size"]).reindex(order, fill_value=0)
@@ -149,15 +192,16 @@ def _nearest(text: str, vocabulary: tuple[str, ...], cutoff: float = 0.6) -> fro
 
 @lru_cache(maxsize=65536)
 def _is_correct(text: str, gold: tuple[str, ...], rule: str, vocabulary: tuple[str, ...]) -> bool:
-    if not normalise(text):
-        return False
-    if rule == "strict string":
-        return text == JOINER.join(gold)
-    if rule == "normalised string":
-        return normalise(text) == normalise(JOINER.join(gold))
-    wanted = frozenset(normalise(label) for label in gold)
-    if rule == HEADLINE:
-        return _parse(text, vocabulary) == wanted
-    if rule == "closed-vocabulary set":
-        return _nearest(text, vocabulary) == wanted - {NONE}
-    raise DataError(f"exact match: unknown rule {rule!r}; use one of {', '.join(RULES)}")
+    if rule not in _MATCH:
+        raise DataError(f"exact match: unknown rule {rule!r}; use one of {', '.join(RULES)}")
+    return _MATCH[rule](text, gold, vocabulary)
+
+
+_MATCH: MappingProxyType[str, Callable[..., bool]] = MappingProxyType(
+    {
+        "strict string": lambda text, gold, _: strict_string(text, gold),
+        "normalised string": lambda text, gold, _: normalised_string(text, gold),
+        HEADLINE: normalised_set,
+        "closed-vocabulary set": closed_vocabulary_set,
+    }
+)

@@ -167,6 +167,11 @@ def severity_of(rows: pd.DataFrame, normal: pd.Series) -> pd.Series:
     return rows.ecg_id.map(lambda ids: " then ".join(words.get(i, "unknown") for i in ids))
 
 
+def word_counter() -> CountVectorizer:
+    """The features of every reader of question text here: which words and word pairs occur."""
+    return CountVectorizer(ngram_range=(1, 2), binary=True)
+
+
 def question_only(
     train_rows: pd.DataFrame, test_rows: pd.DataFrame, normal: pd.Series | None = None
 ) -> pd.DataFrame:
@@ -254,8 +259,6 @@ def _words(
         if taught[own].nunique() == 1:
             said[asked] = taught[own].iloc[0]
             continue
-        reader = make_pipeline(
-            CountVectorizer(ngram_range=(1, 2), binary=True), LogisticRegression(max_iter=1000)
-        )
+        reader = make_pipeline(word_counter(), LogisticRegression(max_iter=1000))
         said[asked] = reader.fit(texts[0][own], taught[own]).predict(texts[1][asked])
     return said

@@ -49,13 +49,19 @@ def prepare_rows(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
                                               strict=True)]
 
 
+def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
+    """The rows that a stage trains on: all, or `max_rows` of them."""
+    if stage.max_rows and len(rows) > stage.max_rows:
+        return rows.sample(stage.max_rows, random_state=seed)
+    return rows
+
+
 def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
                 stage: Stage, folder: Path, seed: int, valid: pd.DataFrame | None = None,
                 gradient_checkpointing: bool = False) -> None:
     """Train on question rows and save the model and `curve.csv` below `folder`."""
     set_seed(seed)
-    if stage.max_rows and len(rows) > stage.max_rows:
-        rows = rows.sample(stage.max_rows, random_state=seed)
+    rows = rows_seen(rows, stage, seed)
     history = fit(
         model, prepare_rows(rows, processor), QuestionCollator(processor, tokens), folder,
         valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,

@@ -1,0 +1,80 @@
+"""Question answering as classification: answers as classes of ECG-QA's closed list, and back.
+
+What the traditional methods of Table 3 do: every question is a multi-label decision over the 104
+answers, of which a question admits only its template's own (or its two options).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecg_lib.errors import DataError
+from ecg_lib.questions.vocabulary import NONE, all_answers, answer_text, classes_for
+
+LIMIT = 0.5  # probability from which an answer is given
+
+
+def ecgqa_classes(row: Any) -> tuple[str, ...]:
+    """Classes that a question row admits under ECG-QA's own lists; rows from Parquet are fine."""
+    attribute = getattr(row, "attribute", None)
+    options = list(attribute) if isinstance(attribute, Iterable) else None
+    return classes_for(row.template_id, row.question_type, options)
+
+
+def answer_matrix(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """(n, 104): which answers of the closed list each row's answer set holds.
+
+    An answer outside the list has no column: a classifier cannot give it.
+    """
+    return _matrix(rows["answer"])
+
+
+def admitted_matrix(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """(n, 104): which answers each question admits."""
+    return _matrix([ecgqa_classes(row) for row in rows.itertuples(index=False)])
+
+
+def decode(probabilities: NDArray, rows: pd.DataFrame) -> pd.Series:
+    """Answers as text from the probability of each answer of the closed list.
+
+    Of the answers that a question admits, those at `LIMIT` or above; if there is none, the
+    likeliest. Yes, no and not sure exclude each other: the likeliest. "none" beside others is
+    dropped.
+
+    Parameters
+    ----------
+    probabilities : (n, 104)
+    rows : DataFrame
+        The n question rows.
+
+    Raises
+    ------
+    DataError
+        The shapes differ.
+    """
+    names = np.array(all_answers())
+    if probabilities.shape != (len(rows), len(names)):
+        raise DataError(
+            f"closed answers: probabilities are {probabilities.shape}, not "
+            f"{(len(rows), len(names))}; give one row a question, one column an answer"
+        )
+    open_to = np.where(admitted_matrix(rows), probabilities, -1.0)
+    said = []
+    for scores, kind in zip(open_to, rows["question_type"], strict=True):
+        chosen = names[scores >= LIMIT] if not kind.endswith("verify") else names[:0]
+        if not len(chosen):
+            chosen = names[[scores.argmax()]]
+        said.append(answer_text(set(chosen) - {NONE} or {NONE}))
+    return pd.Series(said, index=rows.index, name="prediction", dtype=object)
+
+
+def _matrix(answers: Iterable[Iterable[str]]) -> NDArray[np.bool_]:
+    column = {answer: i for i, answer in enumerate(all_answers())}
+    sets = [[column[a] for a in answer if a in column] for answer in answers]
+    matrix = np.zeros((len(sets), len(column)), dtype=bool)
+    for row, found in zip(matrix, sets, strict=True):
+        row[found] = True
+    return matrix

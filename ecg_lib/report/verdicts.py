@@ -1,0 +1,132 @@
+"""When a claim holds: explicit rules on numbers with intervals, the same for every profile.
+
+A claim is not refuted by a wide interval, but neither is it shown: "does not hold" means that our
+numbers do not show it, and the reason says whether they show the opposite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+HOLDS, FAILS, UNTESTABLE = "holds", "does not hold", "not testable here"
+MIN_N = 30  # fewer questions: no interval of theirs is to be trusted
+MARGIN = 5.0  # percentage points that count as no difference
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value with its 95 % interval, in percent or percentage points, and where it stands."""
+
+    name: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    n: float = math.nan
+    table: str = ""
+    row: str = ""
+    column: str = ""
+    least: int = MIN_N  # questions, or whatever n counts, from which the interval is trusted
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has a value, an interval and enough questions behind it."""
+        known = not any(map(math.isnan, (self.value, self.low, self.high)))
+        return known and not self.n < self.least
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of the three verdicts, and one sentence why."""
+
+    verdict: str
+    why: str
+
+
+Rule = Callable[[Sequence[Number]], Verdict]
+
+
+def minus(a: Number, b: Number, name: str = "") -> Number:
+    """a - b of two numbers measured independently, interval by the method of variance recovery.
+
+    For numbers that share their ECGs it is wider than need be, never narrower where these agree.
+    """
+    value = a.value - b.value
+    down = math.hypot(a.value - a.low, b.high - b.value)
+    up = math.hypot(a.high - a.value, b.value - b.low)
+    table, row = a.table, f"{a.row} - {b.row}" if a.row != b.row else a.row
+    column = f"{a.column} - {b.column}" if a.column != b.column else a.column
+    return Number(
+        name or f"{a.name} - {b.name}",
+        value,
+        value - down,
+        value + up,
+        min(a.n, b.n),
+        table,
+        row,
+        column,
+        min(a.least, b.least),
+    )
+
+
+def above_zero(numbers: Sequence[Number]) -> Verdict:
+    """Holds only if every interval lies above zero."""
+    return _all(numbers, "above", 1)
+
+
+def below_zero(numbers: Sequence[Number]) -> Verdict:
+    """Holds only if every interval lies below zero."""
+    return _all(numbers, "below", -1)
+
+
+def most_above_zero(numbers: Sequence[Number]) -> Verdict:
+    """Holds only if more than half of the intervals that can be judged lie above zero.
+
+    Most must be such: where half of the numbers or more cannot be judged, nothing is said.
+    """
+    usable = [n for n in numbers if n.usable]
+    if 2 * len(usable) <= len(numbers):
+        told = f"only {len(usable)} of {len(numbers)} numbers come from enough questions"
+        return Verdict(UNTESTABLE, told)
+    above, below = sum(n.low > 0 for n in usable), sum(n.high < 0 for n in usable)
+    why = f"intervals above zero: {above} of {len(usable)}; below: {below}"
+    return Verdict(HOLDS if 2 * above > len(usable) else FAILS, why)
+
+
+def near_zero(numbers: Sequence[Number]) -> Verdict:
+    """Holds only if every interval lies within `MARGIN` points of zero."""
+    if not numbers or not all(n.usable for n in numbers):
+        return Verdict(UNTESTABLE, _TOO_FEW)
+    if all(-MARGIN < n.low and n.high < MARGIN for n in numbers):
+        return Verdict(HOLDS, f"the interval lies within {MARGIN:.0f} points of zero")
+    if any(n.low > MARGIN or n.high < -MARGIN for n in numbers):
+        return Verdict(FAILS, f"the interval lies more than {MARGIN:.0f} points from zero")
+    return Verdict(FAILS, f"the interval does not lie within {MARGIN:.0f} points of zero")
+
+
+def contains(numbers: Sequence[Number], published: Sequence[Number]) -> Verdict:
+    """Holds only if every published value lies in our interval of the same column."""
+    values = {p.column: p.value for p in published}
+    pairs = [(n, values[n.column]) for n in numbers if n.usable and n.column in values]
+    if not pairs:
+        return Verdict(UNTESTABLE, _TOO_FEW)
+    inside = sum(n.low <= value <= n.high for n, value in pairs)
+    why = f"{inside} of the {len(pairs)} published values lie in our intervals"
+    return Verdict(HOLDS if inside == len(pairs) else FAILS, why)
+
+
+_TOO_FEW = "no number with an interval from enough questions"
+
+
+def _all(numbers: Sequence[Number], side: str, sign: int) -> Verdict:
+    """Every interval on one side of zero."""
+    if not numbers or not all(n.usable for n in numbers):
+        return Verdict(UNTESTABLE, _TOO_FEW)
+    wanted = [n.low > 0 if sign > 0 else n.high < 0 for n in numbers]
+    other = [n.high < 0 if sign > 0 else n.low > 0 for n in numbers]
+    if all(wanted):
+        return Verdict(HOLDS, f"the interval lies {side} zero")
+    if any(other):
+        return Verdict(FAILS, "the interval lies on the other side of zero: the opposite is seen")
+    return Verdict(FAILS, "the interval includes zero: no difference is shown")
