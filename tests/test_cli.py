@@ -178,7 +178,8 @@ def test_bad_input_to_prepare_is_one_line_and_exit_code_two(capsys, tmp_path):
 def test_help_names_every_verb_and_option(capsys):
     for arguments, words in (([], ("prepare", "ask", "exit codes")),
                              (["ask"], ("--second", "--model", "--json", "not for diagnosis")),
-                             (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018"))):
+                             (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018")),
+                             (["plan"], ("PROFILE", "--gpu", "--mfu", "--json", "A100-40"))):
         with pytest.raises(SystemExit) as ended:
             main([*arguments, "--help"])
         text = capsys.readouterr().out
