@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from ecg_lib.cohorts.labels import zero_shot_near, zero_shot_targets
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.evaluation.answering import score_yes
 from ecg_lib.evaluation.statistics import auc_with_ci
@@ -35,6 +36,20 @@ LABEL_TEXT = MappingProxyType({  # the nine labels of Table 4 in words
 def label_text(targets: pd.DataFrame) -> dict[str, str]:
     """The labels that a cohort can carry, in words; those blank in Table 4 are left out."""
     return {label: text for label, text in LABEL_TEXT.items() if targets[label].notna().any()}
+
+
+def count_cells(records: pd.DataFrame, title: str) -> list[dict]:
+    """ECGs that carry each label (row `title`), and those with what is near it (", near").
+
+    Labels that the data set cannot carry have no cell; n counts the ECGs that could.
+    """
+    cells = []
+    for row, table in ((title, zero_shot_targets(records)),
+                       (f"{title}, near", zero_shot_near(records))):
+        for label in table.columns[table.notna().any()]:
+            known = table[label].dropna()
+            cells.append({"row": row, "column": label, "value": int(known.sum()), "n": len(known)})
+    return cells
 
 
 def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg_ids: list[str],
