@@ -39,10 +39,6 @@ _BASIS = np.concatenate(
     ],
     axis=1,
 ).astype(np.float32)  # (1000, 31)
-# wander has few components: summing them is cheaper than a transform
-_WANDER_WAVES = np.fft.irfft(
-    np.concatenate([part * np.diag(_WANDER)[:_LOW_COUNT] for part in (1, 1j)]), SAMPLES, axis=-1
-).astype(np.float32)  # (2 _LOW_COUNT, 1000)
 
 
 def electrode_noise(
@@ -57,9 +53,15 @@ def electrode_noise(
         return np.zeros((9, SAMPLES), dtype=np.float32), {}
     muscle = _level(rng, table["muscle"], factor)
     wander = _level(rng, table["wander"], factor)
-    noise = np.fft.irfft(_spectrum(rng, 9) * _MUSCLE, SAMPLES, axis=-1)
-    noise *= muscle
-    noise += (wander * rng.standard_normal((9, 2 * _LOW_COUNT), dtype=np.float32)) @ _WANDER_WAVES
+    noise = np.fft.irfft(_spectrum(rng, 9) * (muscle * _MUSCLE), SAMPLES, axis=-1)
+    low = _spectrum(rng, 9, _LOW_COUNT) * (wander * _WANDER[:_LOW_COUNT])
+    noise += low.real @ _BASIS[:, :_LOW_COUNT].T * np.float32(2 / SAMPLES)
+    noise -= (
+        low.imag[:, 1:]
+        @ _BASIS[:, _LOW_BINS : _LOW_BINS + _LOW_COUNT - 1].T
+        * np.float32(2 / SAMPLES)
+    )
+    noise = noise.astype(np.float32, copy=False)
     truth: dict[str, list[str]] = {}
     chances = rng.random(len(KINDS))
     for kind, chance in zip(KINDS, chances, strict=True):
@@ -146,9 +148,9 @@ def _level(rng: np.random.Generator, entry: dict, factor: float) -> np.ndarray:
     return level.astype(np.float32)
 
 
-def _spectrum(rng: np.random.Generator, rows: int) -> np.ndarray:
-    """White complex noise of unit variance a part, complex64 (rows, 501)."""
-    draws = rng.standard_normal((rows, 2 * len(_HZ)), dtype=np.float32)
+def _spectrum(rng: np.random.Generator, rows: int, bins: int = len(_HZ)) -> np.ndarray:
+    """White complex noise of unit variance a part, complex64 (rows, bins)."""
+    draws = rng.standard_normal((rows, 2 * bins), dtype=np.float32)
     return draws.view(np.complex64)
 
 

@@ -41,22 +41,21 @@ def render(drawn: list[Drawn]) -> np.ndarray:
     gains = np.concatenate([d.gains for d in drawn]).astype(np.float32)
     weights = np.stack([d.heartbeat.weights for d in drawn]).astype(np.float32)
     at = np.stack([d.heartbeat.at for d in drawn]).astype(np.float32)
-    # sqrt(1/2) / sd: the square of a distance times it is the Gaussian's exponent
-    inverse = (np.sqrt(0.5) / np.stack([d.heartbeat.sd for d in drawn])).astype(np.float32)
-    leads = weights[record, kinds] * gains[:, None, None]  # (E, 8, S)
-    first = np.floor(times * FS).astype(int)
-    late = (first / FS - times)[:, None]
+    inverse = (1 / np.stack([d.heartbeat.sd for d in drawn])).astype(np.float32)
     for group, slots in waves().group.items():
         low, high = (int(round(edge * FS)) for edge in WINDOWS[group])
-        local = (np.arange(low, high) / FS + late).astype(np.float32)  # (E, W) s from R
+        first = np.floor(times * FS).astype(int)
+        grid = (np.arange(low, high) / FS)[None, :]
+        local = (grid + (first / FS - times)[:, None]).astype(np.float32)  # (E, W) s from R
         pick = (record[:, None], kinds[:, None], slots[None, :])
         away = local[:, None, :] - at[pick][:, :, None]
         width = inverse[pick]
         away *= np.where(away < 0, width[:, :, :1], width[:, :, 1:])
         np.multiply(away, away, out=away)
-        np.negative(away, out=away)
+        away *= np.float32(-0.5)
         np.exp(away, out=away)
-        shape = np.matmul(leads[:, :, slots], away)  # (E, 8, W)
+        lead = weights[record, kinds][:, :, slots] * gains[:, None, None]
+        shape = np.matmul(lead, away)  # (E, 8, W)
         start = first + low + _PAD
         for e, (r, begin) in enumerate(zip(record.tolist(), start.tolist(), strict=True)):
             out[r, :, begin : begin + high - low] += shape[e]
