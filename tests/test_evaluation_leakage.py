@@ -12,9 +12,9 @@ from ecg_lib.questions.ecgqa import read_ecg_ids
 @pytest.fixture
 def records():
     """400 ECGs of 200 patients in ten folds, every second with atrial fibrillation."""
-    rows = [{"ecg_id": f"ptbxl/{i:05d}", "patient_id": str(i // 2), "labels": {"AFIB": 100 * (i % 2)}
-             if i % 2 else {"SR": 0}, "attributes": {"strat_fold": 1 + i // 40}}
-            for i in range(400)]
+    rows = [{"ecg_id": f"ptbxl/{i:05d}", "patient_id": str(i // 2),
+             "labels": {"AFIB": 100} if i % 2 else {"SR": 0},
+             "attributes": {"strat_fold": 1 + i // 40}} for i in range(400)]
     return pd.DataFrame(rows)
 
 
@@ -22,8 +22,9 @@ def records():
 def asked(records):
     """ECG-QA trains on six of ten patients, tests on two, and leaves two out."""
     split = {**dict.fromkeys(range(6), "train"), 6: "test", 7: "test"}
-    return {ecg_id: split[int(patient) % 10] for ecg_id, patient
-            in zip(records["ecg_id"], records["patient_id"], strict=True) if int(patient) % 10 in split}
+    last = records["patient_id"].astype(int) % 10
+    return {e: split[digit] for e, digit in zip(records["ecg_id"], last, strict=True)
+            if digit in split}
 
 
 def test_the_parts_are_those_of_folds_and_of_ecgqas_lists(records, asked):
