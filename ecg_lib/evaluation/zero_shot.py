@@ -15,7 +15,7 @@ from ecg_lib.cohorts.labels import zero_shot_near, zero_shot_targets
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.evaluation.answering import score_yes
 from ecg_lib.evaluation.statistics import auc_with_ci
-from ecg_lib.features import EcgTokens
+from ecg_lib.features import EcgTokens, encode
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
@@ -61,16 +61,30 @@ def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg
     return pd.DataFrame(p_yes.reshape(len(ecg_ids), len(names)), ecg_ids, list(names))
 
 
-@torch.no_grad()
 def clip_scores(clip: EcgClip, tokenizer, tokens: EcgTokens, ecg_ids: list[str],
                 names: Mapping[str, str], prompt: str = "{label}") -> pd.DataFrame:
     """Cosine of each ECG to each label's text, (ECGs, labels)."""
     cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
+    return pd.DataFrame(_cosines(clip, tokenizer, cls, names, prompt), ecg_ids, list(names))
+
+
+def store_scores(clip: EcgClip, tokenizer, store: EcgStore, names: Mapping[str, str],
+                 prompt: str = "{label}", batch_size: int = 128) -> pd.DataFrame:
+    """`clip_scores` of a whole store whose tokens are not kept."""
+    each = [_cosines(clip, tokenizer, encode(store.mv(slice(at, at + batch_size)),
+                                             clip.ecg_encoder)[1], names, prompt)
+            for at in range(0, len(store), batch_size)]
+    return pd.DataFrame(np.concatenate(each), store.records["ecg_id"], list(names))
+
+
+@torch.no_grad()
+def _cosines(clip: EcgClip, tokenizer, cls: torch.Tensor, names: Mapping[str, str],
+             prompt: str) -> np.ndarray:
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
     text = tokenizer([prompt.format(label=n) for n in names.values()], padding=True,
                      return_tensors="pt")
     words = clip.embed_text(text["input_ids"], text["attention_mask"])  # (labels, E)
-    return pd.DataFrame((ecg @ words.T).numpy(), ecg_ids, list(names))
+    return (ecg @ words.T).numpy()
 
 
 def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed: int,
