@@ -1,6 +1,6 @@
 """Contrast across processes: every ECG meets the texts of all of them.
 
-Each process computes the loss of the whole batch from gathered embeddings. `all_gather` sums their
+Each process computes the loss of the whole batch from gathered embeddings. `gathered` sums their
 gradients, and DistributedDataParallel then averages over processes: together that is the gradient
 of one process with the whole batch. What batch normalisation measures is still each process's own,
 unless it is converted to SyncBatchNorm.
@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_gather
 
 from ecg_lib.models.clip import MAX_SCALE, ClipOutput, EcgClip, clip_loss
 
@@ -41,12 +40,30 @@ def wait() -> None:
         distributed.barrier()
 
 
+class _Gather(torch.autograd.Function):
+    """all_gather with gradients, which torch.distributed alone does not have."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        first = distributed.get_rank() * len(rows)
+        ctx.mine = slice(first, first + len(rows))
+        parts = [torch.empty_like(rows) for _ in range(processes())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)  # the losses of all processes depend on these rows
+        return total[ctx.mine]
+
+
 def gathered(rows: Tensor) -> Tensor:
     """(B, ...) of each process -> (processes * B, ...), in the order of ranks, with gradients.
 
     Every process must bring as many rows.
     """
-    return torch.cat(all_gather(rows)) if processes() > 1 else rows
+    return _Gather.apply(rows) if processes() > 1 else rows
 
 
 def gathered_lists(*lists: Sequence[Any]) -> list[list[Any]]:
