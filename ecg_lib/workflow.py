@@ -36,7 +36,7 @@ from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.models.reader import EcgReader
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
-from ecg_lib.questions.ecgqa import keep_known, read_ecgqa
+from ecg_lib.questions.ecgqa import keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import empty_rows, read_split, write_split
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.texts import load_general_text, load_glossary
@@ -188,6 +188,14 @@ def _ecgqa_rows(root: Path, split: str, store: EcgStore) -> pd.DataFrame | None:
             raise
         return None  # a partial copy of ECG-QA may lack valid or test
     return keep_known(rows, set(store.records["ecg_id"]))[0]
+
+
+def ecgqa_splits(config: Config) -> dict[str, str]:
+    """ECGs that ECG-QA lists -> its split; empty where a profile does without ECG-QA."""
+    if not config.questions.ecgqa:
+        return {}
+    root = prepare.find_cohort(config.data.root, "ecgqa")
+    return {e: s for s in ("train", "valid", "test") for e in read_ecg_ids(root, "ptbxl", s)}
 
 
 def _join(built: pd.DataFrame | None, real: pd.DataFrame | None) -> pd.DataFrame:

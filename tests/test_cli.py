@@ -179,6 +179,8 @@ def test_help_names_every_verb_and_option(capsys):
     for arguments, words in (([], ("prepare", "ask", "exit codes")),
                              (["ask"], ("--second", "--model", "--json", "not for diagnosis")),
                              (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018")),
+                             (["evaluate"], ("transfer", "zero-shot", "linear-probe")),
+                             (["evaluate", "linear-probe"], ("--share", "--seeds", "--baseline")),
                              (["plan"], ("PROFILE", "--gpu", "--mfu", "--json", "A100-40"))):
         with pytest.raises(SystemExit) as ended:
             main([*arguments, "--help"])

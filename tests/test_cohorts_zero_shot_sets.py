@@ -6,15 +6,19 @@ import pytest
 from ecg_folders import beats, write_wfdb
 from scipy.io import savemat
 
+from ecg_lib.cohorts import labels
 from ecg_lib.cohorts.challenge import Challenge
 from ecg_lib.cohorts.cpsc2018 import Cpsc2018
 from ecg_lib.cohorts.labels import (
+    DATASETS,
     FINDINGS,
     code_of,
     label_map,
     name_of,
     translate,
     zero_shot_labels,
+    zero_shot_near,
+    zero_shot_table,
     zero_shot_targets,
 )
 from ecg_lib.cohorts.ludb import Ludb
@@ -89,6 +93,48 @@ def test_zero_shot_labels_and_their_blanks_are_those_of_the_papers_table():
         records = pd.DataFrame({"ecg_id": [ecg_id], "labels": [{"SR": 100.0}]})
         blank = zero_shot_targets(records).isna().iloc[0]
         assert list(blank) == list(paper.loc[cohort].isna()), cohort
+
+
+def test_every_label_of_every_data_set_has_codes_and_a_source_or_is_blank():
+    table, sets = zero_shot_table(), {"PTB-XL", "LUDB", "Shaoxing", "CPSC"}
+    assert set(table["dataset"]) == sets == set(DATASETS.values())
+    assert not (table["source"].str.strip() == "").any()
+    assert not table.duplicated(["label", "dataset", "system", "their_code"]).any()
+    for label in zero_shot_labels():
+        for dataset in sets:
+            roles = set(table[(table.label == label) & (table.dataset == dataset)]["role"])
+            assert roles == {"blank"} or ("counts" in roles and "blank" not in roles)
+
+
+def test_zero_shot_codes_mean_what_the_label_maps_say():
+    for row in zero_shot_table().itertuples():
+        if row.system == "scp":
+            assert row.their_code == row.code
+        elif row.system in ("snomed", "cpsc", "ludb"):
+            assert (row.code, "") in label_map(row.system)[row.their_code.lower()], row
+        else:
+            assert row.system == "acronym" or row.role == "blank"
+
+
+def test_incomplete_blocks_are_told_apart_from_the_label():
+    labels = [{"ILBBB": 100.0}, {"CLBBB": 100.0}, {"ILBBB": 100.0, "CLBBB": 100.0},
+              {"IRBBB": 35.0}, {"LAFB": 100.0}]
+    records = pd.DataFrame({"ecg_id": [f"ptbxl/{i}" for i in range(5)], "labels": labels})
+    assert list(zero_shot_targets(records)["LBBB"]) == [False, True, True, False, False]
+    assert list(zero_shot_near(records)["LBBB"]) == [True, False, False, False, False]
+    assert not zero_shot_near(records)["RBBB"].any()
+    cpsc = records.assign(ecg_id=[f"cpsc_2018/A{i}" for i in range(5)])
+    assert zero_shot_near(cpsc)["LVH"].isna().all()
+
+
+def test_a_damaged_zero_shot_table_names_the_line(tmp_path, monkeypatch):
+    text = (labels._TABLES / "zero_shot_labels.csv").read_text()
+    monkeypatch.setattr(labels, "_TABLES", tmp_path)
+    for wrong, message in ((text.replace("AFIB,AFIB,counts", "AFIB,AFIB,yes", 1), "AF, PTB-XL"),
+                           (text.replace("AFIB,AFIB,counts", "AFIB,XYZ,counts", 1), "'XYZ'")):
+        (tmp_path / "zero_shot_labels.csv").write_text(wrong)
+        with pytest.raises(DataError, match=message):
+            zero_shot_table.__wrapped__()
 
 
 def test_zero_shot_targets_count_stated_and_likely_labels():
@@ -222,6 +268,20 @@ def test_real_cpsc_2018_files_agree_with_their_reference(real_data, tmp_path):
     assert list(store.records.ecg_id) == [f"cpsc2018/A{i}" for i in range(1980, 1990)]
     table = pd.read_csv(find_cohort(real_data, "cpsc2018") / "REFERENCE_training_with_text.csv")
     first = table.set_index("Recording").First_label
-    for ecg_id, labels in zip(store.records.ecg_id, store.labels, strict=True):
+    for ecg_id, stated in zip(store.records.ecg_id, store.labels, strict=True):
         ((code, _),) = label_map("cpsc")[str(first[ecg_id.partition("/")[2]])]
-        assert code in labels
+        assert code in stated
+
+
+def test_real_records_of_each_data_set_have_zero_shot_labels(real_data, tmp_path):
+    few = {"ludb": 200, "cpsc": 10, "shaoxing": 19}
+    for name, n in few.items():
+        store = prepare(name, real_data, tmp_path / name)
+        targets = zero_shot_targets(store.records)
+        assert len(store) == n and set(store.records.ecg_id.str.partition("/")[0]) <= set(DATASETS)
+        assert targets.any(axis=1).sum() > n / 3, name
+        assert targets.isna().any(axis=1).all() == (name != "ludb")
+        if name == "ludb":  # 4 complete of either side; incomplete ones are 6 left, 29 right
+            blocks = ["LBBB", "RBBB"]
+            assert targets[blocks].sum().tolist() == [4, 4]
+            assert zero_shot_near(store.records)[blocks].sum().tolist() == [6, 29]

@@ -8,7 +8,7 @@ from ecg_lib.cohorts.labels import zero_shot_labels, zero_shot_targets
 from ecg_lib.cohorts.prepare import prepare
 from ecg_lib.evaluation import dialogue
 from ecg_lib.evaluation.dialogue import Turn
-from ecg_lib.evaluation.zero_shot import LABEL_TEXT, auc_table, label_text, share_seen
+from ecg_lib.evaluation.zero_shot import LABEL_TEXT, auc_table, count_cells, label_text, share_seen
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,16 @@ def test_every_label_of_table_4_has_words():
 def test_labels_that_a_cohort_cannot_carry_are_not_asked_for():
     records = pd.DataFrame({"ecg_id": ["cpsc_2018/A0001"], "labels": [{"AFIB": 100}]})
     assert list(label_text(zero_shot_targets(records))) == ["AF", "LBBB", "RBBB"]
+
+
+def test_labels_are_counted_apart_from_what_is_near_them_and_blanks_have_no_cell():
+    records = pd.DataFrame({"ecg_id": ["cpsc_2018/A1", "cpsc_2018/A2", "ptbxl/1"],
+                            "labels": [{"LBBB": 100}, {"ILBBB": 100}, {"ILBBB": 0, "SR": 0}]})
+    cells = {(c["row"], c["column"]): (c["value"], c["n"]) for c in count_cells(records, "x")}
+    assert cells["x", "LBBB"] == (1, 3) and cells["x, near", "LBBB"] == (2, 3)
+    assert cells["x", "SR"] == (1, 1)  # CPSC was not labelled for rhythm
+    alone = count_cells(records[:2], "CPSC")
+    assert {c["column"] for c in alone} == {"AF", "LBBB", "RBBB"}
 
 
 def test_auc_is_over_the_ecgs_whose_truth_is_known():

@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from ecg_lib.cohorts.labels import zero_shot_near, zero_shot_targets
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.evaluation.answering import score_yes
 from ecg_lib.evaluation.statistics import auc_with_ci
-from ecg_lib.features import EcgTokens
+from ecg_lib.features import EcgTokens, encode
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
@@ -37,6 +38,20 @@ def label_text(targets: pd.DataFrame) -> dict[str, str]:
     return {label: text for label, text in LABEL_TEXT.items() if targets[label].notna().any()}
 
 
+def count_cells(records: pd.DataFrame, title: str) -> list[dict]:
+    """ECGs that carry each label (row `title`), and those with what is near it (", near").
+
+    Labels that the data set cannot carry have no cell; n counts the ECGs that could.
+    """
+    cells = []
+    for row, table in ((title, zero_shot_targets(records)),
+                       (f"{title}, near", zero_shot_near(records))):
+        for label in table.columns[table.notna().any()]:
+            known = table[label].dropna()
+            cells.append({"row": row, "column": label, "value": int(known.sum()), "n": len(known)})
+    return cells
+
+
 def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg_ids: list[str],
                names: Mapping[str, str], prompt: str, batch_size: int = 128) -> pd.DataFrame:
     """P(yes) of `prompt` with each label's name, (ECGs, labels)."""
@@ -46,16 +61,30 @@ def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg
     return pd.DataFrame(p_yes.reshape(len(ecg_ids), len(names)), ecg_ids, list(names))
 
 
-@torch.no_grad()
 def clip_scores(clip: EcgClip, tokenizer, tokens: EcgTokens, ecg_ids: list[str],
                 names: Mapping[str, str], prompt: str = "{label}") -> pd.DataFrame:
     """Cosine of each ECG to each label's text, (ECGs, labels)."""
     cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
+    return pd.DataFrame(_cosines(clip, tokenizer, cls, names, prompt), ecg_ids, list(names))
+
+
+def store_scores(clip: EcgClip, tokenizer, store: EcgStore, names: Mapping[str, str],
+                 prompt: str = "{label}", batch_size: int = 128) -> pd.DataFrame:
+    """`clip_scores` of a whole store whose tokens are not kept."""
+    each = [_cosines(clip, tokenizer, encode(store.mv(slice(at, at + batch_size)),
+                                             clip.ecg_encoder)[1], names, prompt)
+            for at in range(0, len(store), batch_size)]
+    return pd.DataFrame(np.concatenate(each), store.records["ecg_id"], list(names))
+
+
+@torch.no_grad()
+def _cosines(clip: EcgClip, tokenizer, cls: torch.Tensor, names: Mapping[str, str],
+             prompt: str) -> np.ndarray:
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
     text = tokenizer([prompt.format(label=n) for n in names.values()], padding=True,
                      return_tensors="pt")
     words = clip.embed_text(text["input_ids"], text["attention_mask"])  # (labels, E)
-    return pd.DataFrame((ecg @ words.T).numpy(), ecg_ids, list(names))
+    return (ecg @ words.T).numpy()
 
 
 def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed: int,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from ecg_lib.features import encoder_input
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.text_encoder import TextEncoder, small_bert, train_report_tokens
+from ecg_lib.training.gather import in_training, is_first, processes, true_of
 from ecg_lib.training.trainer import fit
 
 MIN_WORDS = 3  # paper: reports with fewer words are removed
@@ -56,11 +56,6 @@ def a_piece(report: str, whole: float, generator: torch.Generator) -> str:
     return pieces[int(torch.randint(len(pieces), (), generator=generator))] if pieces else report
 
 
-def true_of(texts: Sequence[str], reports: Sequence[str]) -> torch.Tensor:
-    """(B, B) bool: report i contains text j word for word."""
-    return torch.tensor([[text in report for text in texts] for report in reports])
-
-
 class PairCollator:
     """Rows of a store -> normalised ECGs, token ids, and what each text is true of.
 
@@ -83,6 +78,8 @@ class PairCollator:
         if self.whole < 1:
             texts = [a_piece(report, self.whole, self.generator) for report in reports]
             batch["positives"] = true_of(texts, reports)
+            if processes() > 1:  # the texts of others may be true of these ECGs
+                batch |= {"texts": texts, "reports": reports}
         else:
             batch["text_id"] = torch.from_numpy(self.text_id[index])
         words = self.tokenizer(texts, truncation=True, padding=True,
@@ -101,11 +98,13 @@ def pretrain(store: EcgStore, config: Config, folder: Path) -> None:
     collate = PairCollator(store, clip.ecg_encoder, tokenizer, config.text_encoder.max_tokens,
                            settings.whole, config.seed)
     history = fit(
-        clip, [{"row": int(i)} for i in train], collate, folder,
+        in_training(clip), [{"row": int(i)} for i in train], collate, folder,
         valid=[{"row": int(i)} for i in valid], epochs=settings.epochs,
         batch_size=min(settings.batch_size, len(train)), learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay, warmup=settings.warmup, seed=config.seed,
         bf16=settings.bf16, clip_norm=1.0, drop_last=True)
+    if not is_first():
+        return
     clip.save_pretrained(folder / "clip")
     tokenizer.save_pretrained(str(folder / "clip"))
     history.to_csv(folder / "curve.csv", index=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ecg_lib import paths
+from ecg_lib.training.gather import is_first, wait
 
 MARKER = "fingerprint.json"
 
@@ -53,7 +54,8 @@ def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path
     """Return `folder`, trained for `key`.
 
     `train(partial)` writes everything below `partial`, where an interrupted run of the same key
-    finds its own checkpoints again. Only a finished run is renamed to `folder`.
+    finds its own checkpoints again. Only a finished run is renamed to `folder`. Several processes
+    all train; the first looks after the folders.
     """
     folder = Path(folder)
     reason = why_not_current(folder, key)
@@ -62,15 +64,21 @@ def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path
         return folder
     partial = folder.with_name(folder.name + ".partial")
     begun = partial / "begun.json"
-    if partial.is_dir() and not (begun.is_file() and json.loads(begun.read_text()) == key):
+    same = begun.is_file() and json.loads(begun.read_text()) == key
+    if is_first() and partial.is_dir() and not same:
         shutil.rmtree(partial)
     say(f"{folder.name}: {'resuming' if partial.is_dir() else 'training'} ({reason})")
     partial.mkdir(parents=True, exist_ok=True)
-    begun.write_text(json.dumps(key))
+    if is_first():
+        begun.write_text(json.dumps(key))
+    wait()
     train(partial)
-    begun.unlink()
-    (partial / MARKER).write_text(json.dumps(key, indent=1) + "\n")
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    os.replace(partial, folder)
+    wait()
+    if is_first():
+        begun.unlink()
+        (partial / MARKER).write_text(json.dumps(key, indent=1) + "\n")
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    wait()
     return folder
