@@ -13,17 +13,18 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ecg_lib import paths
+from ecg_lib.arms import stage_folder, version_of
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
 from ecg_lib.features import EcgTokens
 from ecg_lib.models.ecg_llm import EcgLlmConfig
 from ecg_lib.models.fusion import FusionClassifier
 from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.reading import written_reports
 from ecg_lib.training import fusion, tagger
 from ecg_lib.training.finetune import rows_seen
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 from ecg_lib.training.language import load_llm, reading_predictions
-from ecg_lib.workflow import stage_folder, version_of, written_reports
 
 
 def rival_folder(config: Config, name: str) -> Path:

@@ -6,14 +6,12 @@ what they need as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from IPython import get_ipython
@@ -21,28 +19,20 @@ from transformers import AutoTokenizer
 
 from ecg_lib import paths
 from ecg_lib.cohorts import prepare
-from ecg_lib.cohorts.labels import load_findings, transfer_findings, zero_shot_targets
-from ecg_lib.cohorts.simulate.reports import statements
+from ecg_lib.cohorts.labels import transfer_findings
 from ecg_lib.cohorts.simulate.tables import fingerprint as simulator_version
 from ecg_lib.cohorts.store import EcgStore
-from ecg_lib.config import Cohort, Config, Stage
+from ecg_lib.config import Cohort, Config
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.answering import answer_rows
-from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.features import EcgTokens, encode_store
 from ecg_lib.models.clip import EcgClip
-from ecg_lib.models.ecg_llm import EcgLlm
-from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.models.reader import EcgReader
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa import keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import empty_rows, read_split, write_split
-from ecg_lib.questions.templates import load_templates
-from ecg_lib.questions.texts import load_general_text, load_glossary
-from ecg_lib.questions.vocabulary import all_answers
 from ecg_lib.report.provenance import Provenance
-from ecg_lib.training import contrastive, finetune, language, simulated
+from ecg_lib.training import contrastive, simulated
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 
 READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
@@ -158,8 +148,8 @@ def make_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels and/or read from ECG-QA, written to disk."""
     settings, tables = config.questions, {}
     if settings.built:
-        sizes = {"train": _sizes(settings.per_answer), "valid": _sizes(settings.per_answer_test),
-                 "test": _sizes(settings.per_answer_test)}
+        few = question_sizes(settings.per_answer_test)
+        sizes = {"train": question_sizes(settings.per_answer), "valid": few, "test": few}
         tables = build_questions(store.records, sizes, settings.confounding, config.seed,
                                  settings.templates or None)
     if settings.ecgqa:
@@ -172,7 +162,8 @@ def make_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _sizes(per_answer: int) -> Sizes:
+def question_sizes(per_answer: int) -> Sizes:
+    """How many rows of each question type are drawn where a yes/no question has `per_answer`."""
     def some(share: float) -> int:
         return max(1, round(per_answer * share))
     return Sizes(verify=per_answer, broad=6 * per_answer, choose=some(0.3), query=some(0.3),
@@ -224,151 +215,6 @@ def sample_rows(rows: pd.DataFrame, n: int | None, seed: int) -> pd.DataFrame:
     return pd.concat(parts).sort_index()
 
 
-# -- language model --------------------------------------------------------------------------
-
-def written_reports(config: Config, store: EcgStore) -> language.Report:
-    """A function ecg_id, rng -> a brief written report, its statements in a new order each time.
-
-    A label of Table 4 that is wider than the finding ("left bundle branch block" for a complete
-    one) is stated as well: LLaMA knows that one implies the other, the tiny LLM must be told.
-    """
-    about = {load_templates()[t].attribute_type for t in _templates(config)}
-    targets = zero_shot_targets(store.records).fillna(False)
-    targets.index = store.records["ecg_id"]
-    said: dict[str, list[str]] = {}
-
-    def report(ecg_id: str, rng: np.random.Generator) -> str:
-        if ecg_id not in said:
-            wider = [LABEL_TEXT[label] for label, yes in targets.loc[ecg_id].items() if yes]
-            said[ecg_id] = list(dict.fromkeys([*statements(store.record(ecg_id), about), *wider]))
-        return ". ".join(said[ecg_id][i] for i in rng.permutation(len(said[ecg_id])))
-
-    return report
-
-
-def _templates(config: Config) -> list[int]:
-    return list(config.questions.templates or load_templates())
-
-
-def label_rows(config: Config, store: EcgStore, split: str, n: int) -> pd.DataFrame:
-    """Reading practice on the labels of Table 4: up to n yes and n no rows of each."""
-    records = store.records[store.records["split"] == split]
-    targets = zero_shot_targets(records).fillna(False).astype(bool)
-    rows = []
-    for number, label in enumerate(targets):
-        for answer, hit in (("yes", targets[label]), ("no", ~targets[label])):
-            few = records[hit].sample(min(n, int(hit.sum())), random_state=config.seed)
-            question = config.evaluation.zero_shot_prompt.format(label=LABEL_TEXT[label])
-            rows += [{"template_id": 1, "question_id": number, "question_type": "single-verify",
-                      "question": question, "answer": [answer], "ecg_id": [e]}
-                     for e in few["ecg_id"]]
-    return pd.DataFrame(rows)
-
-
-def general_text() -> list[str]:
-    """Plain English about ECGs, and the glossary as question and answer."""
-    lines = [f"What does {e.term} mean? {e.what} It can lead to: {e.leads_to} When to see a "
-             f"doctor: {e.see_doctor}" for e in load_glossary().values()]
-    return [*load_general_text(), *lines]
-
-
-def language_model(config: Config, store: EcgStore) -> Path | str:
-    """The LLM: the one the profile names, or a tiny one pretrained to read reports."""
-    if config.llm.name_or_path:
-        return config.llm.name_or_path
-    general, rows = general_text(), reading_rows(config, store)
-    key = fingerprint(params=[config.seed, asdict(config.llm)],
-                      data=[store.hash, general, phrases()],
-                      rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
-                      code=code_version("models", "questions", "cohorts/simulate",
-                                        "training/language.py", "training/trainer.py"))
-    return train_or_load(
-        paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
-        lambda folder: language.pretrain_tiny(rows, written_reports(config, store), general,
-                                              phrases(), config, folder))
-
-
-def phrases() -> list[str]:
-    """Findings, answers and the labels of Table 4: each is one word to a cardiologist."""
-    return [*load_findings()["name"], *all_answers(), *LABEL_TEXT.values()]
-
-
-def reading_rows(config: Config, store: EcgStore, split: str = "train") -> pd.DataFrame:
-    """Questions for reading practice: no confounding, so that reading teaches no shortcut.
-
-    Comparisons of different patients are drawn among few of them, so that many questions share a
-    pair of reports and are read at once.
-    """
-    templates = _templates(config)
-    mixed = [t for t in templates if load_templates()[t].question_type.endswith("irrelevant-verify")
-             or load_templates()[t].question_type.endswith("irrelevant-query")]
-    records = store.records
-    few = records.groupby("split", group_keys=False).head(READ_PAIRS_AMONG)
-    sizes, seed = _sizes(4 * config.questions.per_answer), config.seed + 1
-    parts = [build_questions(part, sizes, 0.0, seed, chosen)[split]
-             for part, chosen in ((records, sorted(set(templates) - set(mixed))), (few, mixed))
-             if chosen]
-    if split == "train":
-        parts.append(label_rows(config, store, split, 4 * config.questions.per_answer))
-    return pd.concat(parts, ignore_index=True)
-
-
-# -- fine-tuning -----------------------------------------------------------------------------
-
-def stage_folder(config: Config, stage: str, arm: str) -> Path:
-    """Where an arm's adapters lie after a stage."""
-    return paths.checkpoints_dir(config.profile) / stage / arm
-
-
-def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
-              clip: EcgClip, llm: Path | str, valid: pd.DataFrame | None = None) -> Path:
-    """Train one arm through stage1 or stage2, or load it; stage2 goes on from stage1 if it ran."""
-    settings: Stage = getattr(config, stage)
-    first = stage_folder(config, "stage1", arm)
-    goes_on = stage == "stage2" and arm != "none"
-    if stage == "stage2" and not goes_on and settings.learning_rate_alone:
-        settings = replace(settings, learning_rate=settings.learning_rate_alone)
-    key = fingerprint(
-        params=[config.seed, asdict(settings), asdict(config.lora)],
-        rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
-        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
-        stage1=version_of(first) if goes_on else "",
-        code=code_version("models", "training/finetune.py", "training/trainer.py"))
-
-    def train(folder: Path) -> None:
-        if goes_on:
-            model = EcgLlm.from_pretrained(first, config.llm.dtype, trainable=True)
-            model.projector.requires_grad_(True)
-            processor = EcgLlmProcessor.from_pretrained(first)
-        else:
-            model, processor = finetune.new_model(clip.ecg_encoder, llm, config.lora,
-                                                  config.llm.dtype, config.seed)
-        finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid,
-                             config.llm.gradient_checkpointing)
-
-    return train_or_load(stage_folder(config, stage, arm), key, train)
-
-
-def version_of(folder: Path | str) -> str:
-    """The fingerprint of what was trained into a folder; the name itself where there is none."""
-    marker = Path(folder) / "fingerprint.json"
-    return marker.read_text() if marker.is_file() else str(folder)
-
-
-def load_arm(config: Config, arm: str, stage: str = "stage2") -> tuple[EcgLlm, EcgLlmProcessor]:
-    """A trained arm, ready to answer."""
-    folder = stage_folder(config, stage, arm)
-    model = EcgLlm.from_pretrained(folder, config.llm.dtype)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), EcgLlmProcessor.from_pretrained(folder)
-
-
-def curves(config: Config, stage: str, arms: Iterable[str]) -> pd.DataFrame:
-    """Learning curves of some arms, one row a log entry."""
-    return pd.concat([pd.read_csv(stage_folder(config, stage, arm) / "curve.csv").assign(arm=arm)
-                      for arm in arms], ignore_index=True)
-
-
 # -- results ---------------------------------------------------------------------------------
 
 def provenance(config: Config, *stores: EcgStore, step: str = "evaluation") -> Provenance:
@@ -382,20 +228,6 @@ def provenance(config: Config, *stores: EcgStore, step: str = "evaluation") -> P
                          SECTIONS[step])
 
 
-# -- answers ---------------------------------------------------------------------------------
-
 def test_rows(config: Config) -> pd.DataFrame:
     """The question rows that Tables 3 and 5 are computed on: the test split, or a sample of it."""
     return sample_rows(read_questions(config, "test"), config.evaluation.max_rows, config.seed)
-
-
-def answer_arm(config: Config, arm: str, rows: pd.DataFrame, tokens: EcgTokens) -> pd.DataFrame:
-    """Prediction and P(yes) of a trained arm for question rows."""
-    model, processor = load_arm(config, arm)
-    return answer_rows(model, processor, rows, tokens, config.evaluation.batch_size,
-                       config.evaluation.max_new_tokens)
-
-
-def answers_file(config: Config, arm: str) -> Path:
-    """Where notebook 06 keeps an arm's answers to the test rows."""
-    return paths.data_dir(config.profile) / "answers" / f"{arm}.parquet"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 # These know every room: they are followed function by function.
-WORKFLOWS = {REPO / "ecg_lib" / name for name in ("workflow.py", "rivals.py")}
+NAMES = ("workflow.py", "reading.py", "arms.py", "rivals.py")
+WORKFLOWS = {REPO / "ecg_lib" / name for name in NAMES}
 
 
 def files_used(source: str) -> set[Path]:

@@ -16,10 +16,10 @@ from ecg_lib.features import EcgTokens
 from ecg_lib.models.fusion import FusionClassifier, FusionConfig
 from ecg_lib.models.tiny_llm import train_byte_pairs
 from ecg_lib.questions.build import build_questions
+from ecg_lib.reading import written_reports
 from ecg_lib.training import tagger
 from ecg_lib.training.finetune import rows_seen
 from ecg_lib.training.fusion import FusionCollator, fusion_answers, prepare, train_fusion
-from ecg_lib.workflow import written_reports
 
 CODES = ("AFIB", "CLBBB", "LVH", "NORM")
 

@@ -1,5 +1,7 @@
 """Training on fresh simulated ECGs, and reading others with the result."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,6 +184,25 @@ def test_the_command_prints_and_writes_the_table(trained, tmp_path, capsys):
     assert set(table["row"]) == {transfer.MEAN, *transfer_findings()["finding"]}
     known = table.dropna(subset="ci_low")
     assert len(known) and (known["ci_low"] <= known["value"] + 1e-9).all()
+
+
+def test_an_ensemble_reads_by_the_mean_of_its_heads(trained, tmp_path):
+    reader = EcgReader.from_pretrained(trained / "reader")
+    contrary = copy.deepcopy(reader)
+    with torch.no_grad():
+        for weights in contrary.head.linear.parameters():
+            weights.neg_()
+    store = prepare.prepare("simulated", None, tmp_path / "store", patients=60, seed=9)
+
+    def head_of(column, readers):
+        table = transfer.transfer_table(readers, {"sim": store}, 20, 0, 10)
+        return table[table["column"] == f"sim, {column}, head"].set_index("row")["value"].dropna()
+
+    alone = head_of("mv", {"mv": [reader]})
+    same = head_of("ensemble", {"mv": [reader, reader]})
+    undecided = head_of("ensemble", {"mv": [reader], "again": [contrary]})
+    assert len(alone) > 3 and same.equals(alone) and (undecided == 50).all()
+    assert head_of("ensemble", {"mv": [reader]}).empty  # one reader is none
 
 
 def test_a_folder_without_a_reader_is_one_line_and_exit_code_two(tmp_path, capsys):

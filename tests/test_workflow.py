@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from questions_cohort import synthetic_records
 
+from ecg_lib import reading
 from ecg_lib import workflow as w
 from ecg_lib.cohorts.simulate import SimulatedCohort
 from ecg_lib.cohorts.store import write_store
@@ -46,7 +47,7 @@ def test_a_sample_of_rows_keeps_every_question_type_in_proportion(rows):
 
 
 def test_reading_practice_on_labels_says_yes_and_no_where_it_is_true(config, store):
-    practice = w.label_rows(config, store, "train", n=6)
+    practice = reading.label_rows(config, store, "train", n=6)
     af = practice[practice["question"].str.contains("atrial fibrillation")]
     assert set(af["answer"].str[0]) == {"yes", "no"}
     for row in af.itertuples():
@@ -54,7 +55,7 @@ def test_reading_practice_on_labels_says_yes_and_no_where_it_is_true(config, sto
 
 
 def test_a_written_report_states_labels_in_a_new_order_each_time(config, store):
-    report, rng = w.written_reports(config, store), np.random.default_rng(0)
+    report, rng = reading.written_reports(config, store), np.random.default_rng(0)
     records = store.records
     block = records[[("CLBBB" in labels) for labels in records["labels"]]]["ecg_id"].iloc[0]
     texts = {report(block, rng) for _ in range(20)}
@@ -65,11 +66,12 @@ def test_a_written_report_states_labels_in_a_new_order_each_time(config, store):
 
 
 def test_reading_questions_are_not_confounded(config, store):
-    practice = w.reading_rows(config, store)
+    practice = reading.reading_rows(config, store)
     normal = store.records.set_index("ecg_id")["normal"]
     broad = practice[practice["template_id"] == 12]
     assert abs(normal[broad["ecg_id"].str[0]].mean() - normal.mean()) < 0.2
-    assert not set(practice["question"]) & set(w.reading_rows(config, store, "test")["question"])
+    asked = set(reading.reading_rows(config, store, "test")["question"])
+    assert not set(practice["question"]) & asked
 
 
 def test_the_stamp_of_a_result_does_not_know_where_the_data_lie(store):

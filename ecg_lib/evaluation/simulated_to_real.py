@@ -17,6 +17,7 @@ from ecg_lib.models.reader import EcgReader
 
 READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
 MEAN = "mean of 14"
+ENSEMBLE = "ensemble"  # mean of the heads' logits, over seeds and normalisations
 _BATCH = 128
 
 
@@ -101,6 +102,9 @@ def transfer_table(
 ) -> pd.DataFrame:
     """Cells of ``simulated_to_real.csv``: row = finding, column = "part, normalisation, reading".
 
+    A normalisation's AUC is the mean of its seeds'. Where there are several readers, a further
+    column holds the AUC of all their heads together ("part, ensemble, head").
+
     Parameters
     ----------
     readers : normalisation -> trained readers, one a seed
@@ -109,12 +113,18 @@ def transfer_table(
     rows = []
     for title, store in stores.items():
         targets, patients = targets_of(store.records), store.records["patient_id"].to_numpy()
+        scores: dict[tuple[str, str], list[pd.DataFrame]] = {}
         for normalisation, trained in readers.items():
-            read = [read_store(reader, store) for reader in trained]
-            for part, index in parts_of(store, title).items():
+            for read in (read_store(reader, store) for reader in trained):
                 for reading in READINGS:
-                    cells = transfer_cells(
-                        targets.iloc[index], [r[reading].iloc[index] for r in read],
-                        patients[index], resamples, seed, min_positives)
-                    rows += [{**c, "column": f"{part}, {normalisation}, {reading}"} for c in cells]
+                    scores.setdefault((normalisation, reading), []).append(read[reading])
+        heads = [head for (_, reading), seeds in scores.items() for head in seeds
+                 if reading == "head"]  # fmt: skip
+        if len(heads) > 1:
+            scores[ENSEMBLE, "head"] = [sum(heads) / len(heads)]
+        for (normalisation, reading), seeds in scores.items():
+            for part, index in parts_of(store, title).items():
+                cells = transfer_cells(targets.iloc[index], [s.iloc[index] for s in seeds],
+                                       patients[index], resamples, seed, min_positives)
+                rows += [{**c, "column": f"{part}, {normalisation}, {reading}"} for c in cells]
     return pd.DataFrame(rows)

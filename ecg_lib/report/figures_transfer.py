@@ -13,9 +13,11 @@ _LOOKS = {
     ("mv", "text"): (style.SKY, "s"),
     ("lead_minmax", "head"): (style.ORANGE, "o"),
     ("lead_minmax", "text"): (style.RED, "s"),
+    ("ensemble", "head"): (style.PURPLE, "^"),
 }
 _WORDS = {"mv": "mV kept", "lead_minmax": "per-lead min-max", "record_minmax": "record min-max",
-          "head": "supervised head", "text": "zero-shot text"}  # fmt: skip
+          "ensemble": "all encoders together", "head": "supervised head",
+          "text": "zero-shot text"}  # fmt: skip
 
 
 def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:

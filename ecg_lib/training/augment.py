@@ -19,8 +19,8 @@ RATE = 100.0  # Hz
 class Augmentation:
     """Strengths; `Augmentation.none()` changes nothing."""
 
-    gain_log_sd: float = 0.15  # of a record
-    lead_gain_log_sd: float = 0.12  # of each of its leads
+    gain_log_sd: float = 0.2  # of a record
+    lead_gain_log_sd: float = 0.25  # of each of its leads
     high_pass_hz: tuple[float, float] = (0.02, 0.5)
     low_pass_hz: tuple[float, float] = (25.0, 50.0)
     white_mv: float = 0.012  # at most

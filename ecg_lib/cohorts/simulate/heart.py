@@ -8,6 +8,7 @@ dimensions as in Sameni et al., EURASIP J Adv Signal Process (2007) 43407.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -211,17 +212,24 @@ def _premature(
 def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
     """Lead weights (K, 8, S) of wave vectors (K, S, 3), through the electrodes."""
     turned = np.empty_like(mv)
-    for group, slots in waves().group.items():
-        share = population()["constitution"]["turning"][group]
+    for share, slots in _turning():
         tilt = (share * body.tilt[0], share * body.tilt[1])
         turned[:, slots] = mv[:, slots] @ rotation(share * body.frontal, tilt).T
-    length = np.sqrt((turned**2).sum(-1))
-    scale = np.sqrt((body.electrodes**2).sum(-1))
+    length = np.sqrt(np.einsum("ksx,ksx->ks", turned, turned))
+    scale = np.sqrt(np.einsum("ex,ex->e", body.electrodes, body.electrodes))
     potentials = body.electrodes @ turned.transpose(0, 2, 1)
     potentials += body.residue * scale[:, None] * length[:, None, :]
     weights = EIGHT @ potentials
     weights[:, 2:] *= waves().chest
     return weights
+
+
+@cache
+def _turning() -> list[tuple[float, slice | np.ndarray]]:
+    """How far each group of waves turns with the heart, and its slots (a slice is the faster)."""
+    share = population()["constitution"]["turning"]
+    return [(share[group], slice(slots[0], slots[-1] + 1) if (np.diff(slots) == 1).all() else slots)
+            for group, slots in waves().group.items()]  # fmt: skip
 
 
 def _within(limits: list[float], place: float) -> float:

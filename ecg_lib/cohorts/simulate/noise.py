@@ -6,6 +6,8 @@ ECG-QA's four kinds in some electrodes, and the leads that suffer from it are re
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from ecg_lib.cohorts.simulate.leadfield import EIGHT, twelve_leads
@@ -15,9 +17,12 @@ from ecg_lib.signal.leads import LEADS
 FS = 100  # Hz
 SAMPLES = 1000
 KINDS = ("baseline drift", "static noise", "burst noise", "electrodes problems")
+MUSCLE_HZ = (3.0, 48.0)
 REACH = 0.6  # a lead is noisy if it carries this share of the noisiest lead's rms
 
 _HZ = np.arange(SAMPLES // 2 + 1) * FS / SAMPLES
+_TAPE = 2**18  # samples of muscle noise that recordings are cut from: 44 minutes
+_TWELVE = twelve_leads(EIGHT).astype(np.float32)  # (12, 9)
 _LOW_BINS = 16  # the high-pass acts on bins 0..15 (0 to 1.5 Hz)
 
 
@@ -29,7 +34,7 @@ def _band(low: float, high: float, slope: float) -> np.ndarray:
 
 
 _WANDER = _band(0.05, 0.7, -1.0)
-_MUSCLE = _band(3.0, 48.0, 0.0)
+_MUSCLE = _band(*MUSCLE_HZ, 0.0)
 _STATIC = _band(18.0, 49.0, 0.3)
 _LOW_COUNT = int(np.flatnonzero(_WANDER)[-1]) + 1
 _BASIS = np.concatenate(
@@ -39,6 +44,10 @@ _BASIS = np.concatenate(
     ],
     axis=1,
 ).astype(np.float32)  # (1000, 31)
+# wander has few components: summing them is cheaper than a transform
+_WANDER_WAVES = np.fft.irfft(
+    np.concatenate([part * np.diag(_WANDER)[:_LOW_COUNT] for part in (1, 1j)]), SAMPLES, axis=-1
+).astype(np.float32)  # (2 _LOW_COUNT, 1000)
 
 
 def electrode_noise(
@@ -53,15 +62,11 @@ def electrode_noise(
         return np.zeros((9, SAMPLES), dtype=np.float32), {}
     muscle = _level(rng, table["muscle"], factor)
     wander = _level(rng, table["wander"], factor)
-    noise = np.fft.irfft(_spectrum(rng, 9) * (muscle * _MUSCLE), SAMPLES, axis=-1)
-    low = _spectrum(rng, 9, _LOW_COUNT) * (wander * _WANDER[:_LOW_COUNT])
-    noise += low.real @ _BASIS[:, :_LOW_COUNT].T * np.float32(2 / SAMPLES)
-    noise -= (
-        low.imag[:, 1:]
-        @ _BASIS[:, _LOW_BINS : _LOW_BINS + _LOW_COUNT - 1].T
-        * np.float32(2 / SAMPLES)
-    )
-    noise = noise.astype(np.float32, copy=False)
+    # each electrode has its own piece of tape, either way up: a fresh draw costs ten times as much
+    begin, up = rng.integers(_TAPE, size=9), 1 - 2 * rng.integers(2, size=9)
+    noise = _muscle_tape()[begin]
+    noise *= muscle * up[:, None].astype(np.float32)
+    noise += (wander * rng.standard_normal((9, 2 * _LOW_COUNT), dtype=np.float32)) @ _WANDER_WAVES
     truth: dict[str, list[str]] = {}
     chances = rng.random(len(KINDS))
     for kind, chance in zip(KINDS, chances, strict=True):
@@ -87,7 +92,8 @@ def marked_noise(rng: np.random.Generator, kind: str, mv: float) -> np.ndarray:
         window = np.zeros(SAMPLES)
         for _ in range(1 + rng.poisson(1.2)):
             centre, width = rng.uniform(0.5, 9.5), rng.uniform(0.15, 0.6)
-            window = np.maximum(window, np.exp(-0.5 * ((time - centre) / width) ** 4))
+            away = ((time - centre) / width) ** 2
+            window = np.maximum(window, np.exp(-0.5 * away * away))
         out[places] = mv * window * raw
     elif kind == "electrodes problems":
         # a loose contact: the potential jumps and decays back, with crackle while it is loose
@@ -106,8 +112,8 @@ def marked_noise(rng: np.random.Generator, kind: str, mv: float) -> np.ndarray:
 
 def noisy_leads(noise: np.ndarray) -> list[str]:
     """Leads with at least `REACH` of the noisiest lead's rms; noise is (9, T) at electrodes."""
-    leads = twelve_leads(EIGHT @ noise)
-    rms = leads.std(axis=-1)
+    noise = noise - noise.mean(axis=-1, keepdims=True)
+    rms = np.sqrt(np.einsum("le,ef,lf->l", _TWELVE, noise @ noise.T, _TWELVE))
     return [lead for lead, size in zip(LEADS, rms, strict=True) if size >= REACH * rms.max()]
 
 
@@ -148,10 +154,21 @@ def _level(rng: np.random.Generator, entry: dict, factor: float) -> np.ndarray:
     return level.astype(np.float32)
 
 
-def _spectrum(rng: np.random.Generator, rows: int, bins: int = len(_HZ)) -> np.ndarray:
-    """White complex noise of unit variance a part, complex64 (rows, bins)."""
-    draws = rng.standard_normal((rows, 2 * bins), dtype=np.float32)
+def _spectrum(rng: np.random.Generator, rows: int) -> np.ndarray:
+    """White complex noise of unit variance a part, complex64 (rows, 501)."""
+    draws = rng.standard_normal((rows, 2 * len(_HZ)), dtype=np.float32)
     return draws.view(np.complex64)
+
+
+@cache
+def _muscle_tape() -> np.ndarray:
+    """Ten seconds of muscle noise of unit rms from every place of a tape without end, float32."""
+    rng, hz = np.random.default_rng(0), np.fft.rfftfreq(_TAPE, 1 / FS)
+    inside = (hz >= MUSCLE_HZ[0]) & (hz <= MUSCLE_HZ[1])
+    tape = np.fft.irfft(inside * (rng.standard_normal((len(hz), 2)) @ [1, 1j]), _TAPE)
+    tape /= tape.std()
+    tape = np.concatenate([tape, tape[: SAMPLES - 1]]).astype(np.float32)
+    return np.lib.stride_tricks.sliding_window_view(tape, SAMPLES)  # (_TAPE, 1000), a view
 
 
 def _places(rng: np.random.Generator) -> np.ndarray:

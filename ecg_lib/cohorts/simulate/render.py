@@ -41,24 +41,28 @@ def render(drawn: list[Drawn]) -> np.ndarray:
     gains = np.concatenate([d.gains for d in drawn]).astype(np.float32)
     weights = np.stack([d.heartbeat.weights for d in drawn]).astype(np.float32)
     at = np.stack([d.heartbeat.at for d in drawn]).astype(np.float32)
-    inverse = (1 / np.stack([d.heartbeat.sd for d in drawn])).astype(np.float32)
+    # sqrt(1/2) / sd: the square of a distance times it is the Gaussian's exponent
+    inverse = (np.sqrt(0.5) / np.stack([d.heartbeat.sd for d in drawn])).astype(np.float32)
+    leads = weights[record, kinds] * gains[:, None, None]  # (E, 8, S)
+    first = np.floor(times * FS).astype(int)
+    late = (first / FS - times)[:, None]
+    edges = {group: [int(round(edge * FS)) for edge in WINDOWS[group]] for group in WINDOWS}
+    start, stop = min(low for low, _ in edges.values()), max(high for _, high in edges.values())
+    beat = np.zeros((len(times), 8, stop - start), dtype=np.float32)
     for group, slots in waves().group.items():
-        low, high = (int(round(edge * FS)) for edge in WINDOWS[group])
-        first = np.floor(times * FS).astype(int)
-        grid = (np.arange(low, high) / FS)[None, :]
-        local = (grid + (first / FS - times)[:, None]).astype(np.float32)  # (E, W) s from R
+        low, high = edges[group]
+        local = (np.arange(low, high) / FS + late).astype(np.float32)  # (E, W) s from R
         pick = (record[:, None], kinds[:, None], slots[None, :])
         away = local[:, None, :] - at[pick][:, :, None]
         width = inverse[pick]
         away *= np.where(away < 0, width[:, :, :1], width[:, :, 1:])
         np.multiply(away, away, out=away)
-        away *= np.float32(-0.5)
+        np.negative(away, out=away)
         np.exp(away, out=away)
-        lead = weights[record, kinds][:, :, slots] * gains[:, None, None]
-        shape = np.matmul(lead, away)  # (E, 8, W)
-        start = first + low + _PAD
-        for e, (r, begin) in enumerate(zip(record.tolist(), start.tolist(), strict=True)):
-            out[r, :, begin : begin + high - low] += shape[e]
+        beat[:, :, low - start : high - start] += np.matmul(leads[:, :, slots], away)  # (E, 8, W)
+    begins = (first + start + _PAD).tolist()
+    for e, (r, begin) in enumerate(zip(record.tolist(), begins, strict=True)):
+        out[r, :, begin : begin + stop - start] += beat[e]
     out = np.ascontiguousarray(out[:, :, _PAD : _PAD + SAMPLES])
     for r, d in enumerate(drawn):
         if d.atrial is not None:

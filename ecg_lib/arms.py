@@ -1,0 +1,91 @@
+"""The arms of the experiment, trained and asked: steps for notebooks 04 to 09.
+
+An arm is named by what stage 1 shows it; encoder, LLM and stage 2 are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ecg_lib import paths
+from ecg_lib.config import Config, Stage
+from ecg_lib.evaluation.answering import answer_rows
+from ecg_lib.features import EcgTokens
+from ecg_lib.models.clip import EcgClip
+from ecg_lib.models.ecg_llm import EcgLlm
+from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.training import finetune
+from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
+
+ARMS = ("de-biased", "control", "none")  # stage 1 on pairs; on unpaired rows; no stage 1
+
+
+def stage_folder(config: Config, stage: str, arm: str) -> Path:
+    """Where an arm's adapters lie after a stage."""
+    return paths.checkpoints_dir(config.profile) / stage / arm
+
+
+def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
+              clip: EcgClip, llm: Path | str, valid: pd.DataFrame | None = None) -> Path:
+    """Train one arm through stage1 or stage2, or load it; stage2 goes on from stage1 if it ran."""
+    settings: Stage = getattr(config, stage)
+    first = stage_folder(config, "stage1", arm)
+    goes_on = stage == "stage2" and arm != "none"
+    if stage == "stage2" and not goes_on and settings.learning_rate_alone:
+        settings = replace(settings, learning_rate=settings.learning_rate_alone)
+    key = fingerprint(
+        params=[config.seed, asdict(settings), asdict(config.lora)],
+        rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
+        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
+        stage1=version_of(first) if goes_on else "",
+        code=code_version("models", "training/finetune.py", "training/trainer.py"))
+
+    def train(folder: Path) -> None:
+        if goes_on:
+            model = EcgLlm.from_pretrained(first, config.llm.dtype, trainable=True)
+            model.projector.requires_grad_(True)
+            processor = EcgLlmProcessor.from_pretrained(first)
+        else:
+            model, processor = finetune.new_model(clip.ecg_encoder, llm, config.lora,
+                                                  config.llm.dtype, config.seed)
+        finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid,
+                             config.llm.gradient_checkpointing)
+
+    return train_or_load(stage_folder(config, stage, arm), key, train)
+
+
+def version_of(folder: Path | str) -> str:
+    """The fingerprint of what was trained into a folder; the name itself where there is none."""
+    marker = Path(folder) / "fingerprint.json"
+    return marker.read_text() if marker.is_file() else str(folder)
+
+
+def load_arm(config: Config, arm: str, stage: str = "stage2") -> tuple[EcgLlm, EcgLlmProcessor]:
+    """A trained arm, ready to answer."""
+    folder = stage_folder(config, stage, arm)
+    model = EcgLlm.from_pretrained(folder, config.llm.dtype)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device), EcgLlmProcessor.from_pretrained(folder)
+
+
+def curves(config: Config, stage: str, arms: Iterable[str]) -> pd.DataFrame:
+    """Learning curves of some arms, one row a log entry."""
+    return pd.concat([pd.read_csv(stage_folder(config, stage, arm) / "curve.csv").assign(arm=arm)
+                      for arm in arms], ignore_index=True)
+
+
+def answer_arm(config: Config, arm: str, rows: pd.DataFrame, tokens: EcgTokens) -> pd.DataFrame:
+    """Prediction and P(yes) of a trained arm for question rows."""
+    model, processor = load_arm(config, arm)
+    return answer_rows(model, processor, rows, tokens, config.evaluation.batch_size,
+                       config.evaluation.max_new_tokens)
+
+
+def answers_file(config: Config, arm: str) -> Path:
+    """Where notebook 06 keeps an arm's answers to the test rows."""
+    return paths.data_dir(config.profile) / "answers" / f"{arm}.parquet"
