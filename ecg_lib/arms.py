@@ -22,7 +22,8 @@ from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.training import finetune
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 
-ARMS = ("de-biased", "control", "none")  # stage 1 on pairs; on unpaired rows; no stage 1
+# stage 1 on pairs; on unpaired rows as they come; on these, weighed by severity; no stage 1
+ARMS = ("de-biased", "control", "weighted", "none")
 
 
 def stage_folder(config: Config, stage: str, arm: str) -> Path:

@@ -123,6 +123,8 @@ class Llm:
     rows: int = 60000  # reading-comprehension turns seen in pretraining
     batch_size: int = 64
     learning_rate: float = 3e-3
+    passages: int = 0  # everyday comprehension: two lists of plain things, six questions each
+    pack: int = 6  # questions that share a report in a pretraining row, at most
     disturb: float = 0.5  # share of questions whose words are disturbed in pretraining
     reading_gate: float = 0.9  # minimum reading accuracy on held-out wordings
     bf16: bool = False

@@ -5,6 +5,7 @@ The tiny LLM learns to read written reports before it ever meets an ECG token, a
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_loa
 from ecg_lib.workflow import question_sizes
 
 READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
+PLACES = (("first", "second"), ("previous", "recent"))  # names of the ECGs of a comparison
+_THIS_ECG = re.compile(r"(this|the) (ECG|recording|electrocardiogram|tracing)")
 
 
 def written_reports(config: Config, store: EcgStore) -> language.Report:
@@ -112,4 +115,30 @@ def reading_rows(config: Config, store: EcgStore, split: str = "train") -> pd.Da
              if chosen]
     if split == "train":
         parts.append(label_rows(config, store, split, 4 * config.questions.per_answer))
+        parts.append(placed_rows(pd.concat(parts), 2, seed))
     return pd.concat(parts, ignore_index=True)
+
+
+def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Yes/no questions about one ECG, asked of one of two: what comparing is made of.
+
+    Parameters
+    ----------
+    rows : question rows about one ECG and about two.
+    n : questions about each of the two ECGs of every comparison.
+    """
+    rng, single = np.random.default_rng(seed), rows[rows["question_type"] == "single-verify"]
+    asked = dict(iter(single.groupby(single["ecg_id"].str[0])))
+    pairs = dict.fromkeys(tuple(e) for e in rows["ecg_id"] if len(e) == 2)
+    placed = []
+    for pair in pairs:
+        for k, ecg in enumerate(pair):
+            for i in rng.integers(len(asked[ecg]), size=n) if ecg in asked else ():
+                row = asked[ecg].iloc[i]
+                name = PLACES[rng.integers(len(PLACES))][k]
+                text = _THIS_ECG.sub(f"the {name} ECG", row["question"])
+                if text == row["question"]:
+                    text = f"In the {name} ECG: {text}"
+                placed.append({**row, "question": text, "ecg_id": list(pair),
+                               "question_type": "comparison_irrelevant-verify"})
+    return pd.DataFrame(placed, columns=rows.columns)

@@ -13,10 +13,23 @@ from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
-from ecg_lib.training.finetune import new_model, train_stage
+from ecg_lib.questions.everyday import Passage
+from ecg_lib.training.finetune import (
+    QuestionCollator,
+    new_model,
+    prepare_rows,
+    train_stage,
+)
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
-from ecg_lib.training.language import disturber, load_llm, reading_predictions, turns
+from ecg_lib.training.language import (
+    comprehension,
+    disturber,
+    load_llm,
+    reading_predictions,
+    turns,
+)
 from ecg_lib.training.trainer import fit
+from ecg_lib.training.weighted import WeightedAnswers
 
 QUESTION = "Is atrial fibrillation present?"
 IDS = [f"simulated/{i:06d}" for i in range(40)]
@@ -97,6 +110,33 @@ def test_training_teaches_the_answer_and_writes_the_curve(trained, tokens, rows)
     curve = pd.read_csv(folder / "curve.csv")
     assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 2
     assert not (folder / "trainer").exists()
+
+
+def loss_of(model, processor, rows, tokens, weights):
+    weighed = prepare_rows(rows.assign(weight=weights), processor)
+    batch = QuestionCollator(processor, tokens)(weighed)
+    return WeightedAnswers(model)(**batch)["loss"]
+
+
+@torch.no_grad()
+def test_weights_of_one_change_nothing_and_of_zero_leave_a_row_out(llm, tokens, rows):
+    model, processor = new_model(encoder(), llm, Lora(), "float32", seed=3)
+    model.eval()
+    few = rows.iloc[:6].assign(question=[QUESTION] * 3 + ["Is it?"] * 3)
+    plain = QuestionCollator(processor, tokens)(prepare_rows(few, processor))
+    assert "weights" not in plain
+    assert torch.isclose(loss_of(model, processor, few, tokens, 1.0), model(**plain).loss)
+    half = loss_of(model, processor, few, tokens, [2.0, 2.0, 2.0, 0.0, 0.0, 0.0])
+    assert torch.isclose(half, loss_of(model, processor, few.iloc[:3], tokens, 1.0), atol=1e-5)
+
+
+def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, rows, tmp_path):
+    lies = rows.assign(answer=[["no"], ["yes"]] * 20)
+    both = pd.concat([rows.assign(weight=1.9), lies.assign(weight=0.1)], ignore_index=True)
+    model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
+    train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", seed=0)
+    said = answer_rows(model, processor, rows, tokens)["prediction"]
+    assert (said == [a[0] for a in rows["answer"]]).mean() > 0.9
 
 
 def test_frozen_parts_keep_every_byte(trained):
@@ -250,6 +290,25 @@ def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(l
     said = processor.tokenizer.decode(learnt).split("</s>")
     assert sorted(s.strip() for s in said if s) == sorted(
         ["yes", "no", "no", "atrial fibrillation; sinus rhythm"])  # in canonical order
+
+
+def test_everyday_passages_carry_loss_on_their_answers_only(llm):
+    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
+    passage = Passage("Two lists.", [("Is rain new?", "yes"), ("What is gone?", "fog; hail")])
+    (row,) = comprehension([passage], processor)
+    said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
+    assert processor.tokenizer.decode(said).split("</s>")[:2] == [" yes", " fog; hail"]
+    text = processor.tokenizer.decode(row["input_ids"])
+    assert text.index("Two lists.") < text.index("Is rain new?") < text.index("What is gone?")
+
+
+def test_only_questions_about_one_ecg_are_disturbed(llm):
+    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
+    examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0,
+                     disturb=lambda question, rng: "disturbed")
+    texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
+    assert sorted("disturbed" in text for text in texts) == [False, True]
+    assert all(("Is d there?" in text) != ("disturbed" in text) for text in texts)
 
 
 def test_a_disturbed_question_keeps_its_terms_and_loses_words():

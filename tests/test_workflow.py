@@ -74,6 +74,30 @@ def test_reading_questions_are_not_confounded(config, store):
     assert not set(practice["question"]) & asked
 
 
+def test_a_question_about_one_ecg_of_two_has_the_answer_of_that_ecg(config, store):
+    one = pd.DataFrame({
+        "template_id": 1, "question_id": [0, 0, 1, 1], "question_type": "single-verify",
+        "question": ["Does this ECG show sinus rhythm?"] * 2 + ["Do you see pacing here?"] * 2,
+        "answer": [["yes"], ["no"], ["no"], ["yes"]], "ecg_id": [["a"], ["b"], ["a"], ["b"]]})
+    two = one.iloc[:1].assign(question_type="comparison_irrelevant-verify", ecg_id=[["b", "a"]])
+    placed = reading.placed_rows(pd.concat([one, two]), n=40, seed=0)
+    assert len(placed) == 80 and set(map(tuple, placed["ecg_id"])) == {("b", "a")}
+    truth = {("sinus rhythm", 0): "no", ("sinus rhythm", 1): "yes",
+             ("pacing", 0): "yes", ("pacing", 1): "no"}
+    seen = set()
+    for question, answer in zip(placed["question"], placed["answer"], strict=True):
+        what = "pacing" if "pacing" in question else "sinus rhythm"
+        place = next(k for names in reading.PLACES for k, name in enumerate(names)
+                     if f"the {name} ECG" in question)
+        assert answer == [truth[what, place]] and "this ECG" not in question
+        seen.add((what, place))
+    assert seen == set(truth)
+    practice = reading.reading_rows(config, store)
+    assert practice["question"].str.startswith("In the ").any()
+    asked = reading.reading_rows(config, store, "dev")["question"]
+    assert not asked.str.startswith("In the ").any()
+
+
 def test_the_stamp_of_a_result_does_not_know_where_the_data_lie(store):
     here, there = (compose("smoke", [f"data.root={root}"]) for root in ("/a", "/b"))
     assert w.provenance(here, store) == w.provenance(there, store)

@@ -17,6 +17,9 @@ from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.training.language import load_llm
 from ecg_lib.training.trainer import fit
+from ecg_lib.training.weighted import WeightedAnswers
+
+WEIGHT = "weight"  # a column of question rows: how much a row counts
 
 
 def new_model(encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str,
@@ -39,14 +42,21 @@ class QuestionCollator:
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         batch = self.processor.batch(rows)
         batch["ecg_tokens"] = self.tokens.get([e for row in rows for e in row["ecg_id"]])
+        if WEIGHT in rows[0]:
+            batch["weights"] = torch.tensor([row[WEIGHT] for row in rows], dtype=torch.float32)
         return batch
 
 
 def prepare_rows(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
-    """Question rows -> token ids, labels and ECG ids, tokenised once."""
-    return [{**processor.example(question, answer_text(answer), len(ecgs)), "ecg_id": list(ecgs)}
-            for question, answer, ecgs in zip(rows["question"], rows["answer"], rows["ecg_id"],
-                                              strict=True)]
+    """Question rows -> token ids, labels and ECG ids (and weights), tokenised once."""
+    prepared = [{**processor.example(question, answer_text(answer), len(ecgs)),
+                 "ecg_id": list(ecgs)}
+                for question, answer, ecgs in zip(rows["question"], rows["answer"],
+                                                  rows["ecg_id"], strict=True)]
+    if WEIGHT in rows:
+        prepared = [{**row, WEIGHT: float(weight)}
+                    for row, weight in zip(prepared, rows[WEIGHT], strict=True)]
+    return prepared
 
 
 def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
@@ -59,11 +69,15 @@ def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
 def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
                 stage: Stage, folder: Path, seed: int, valid: pd.DataFrame | None = None,
                 gradient_checkpointing: bool = False) -> None:
-    """Train on question rows and save the model and `curve.csv` below `folder`."""
+    """Train on question rows and save the model and `curve.csv` below `folder`.
+
+    Rows with a column "weight" count accordingly in the loss.
+    """
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
     history = fit(
-        model, prepare_rows(rows, processor), QuestionCollator(processor, tokens), folder,
+        WeightedAnswers(model) if WEIGHT in rows else model,
+        prepare_rows(rows, processor), QuestionCollator(processor, tokens), folder,
         valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
         epochs=stage.epochs, batch_size=min(stage.batch_size, len(rows)),
         learning_rate=stage.learning_rate, weight_decay=stage.weight_decay, warmup=stage.warmup,

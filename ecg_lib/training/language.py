@@ -13,16 +13,35 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
 from ecg_lib.config import Config
 from ecg_lib.errors import DataError
-from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
+from ecg_lib.models.processor import IGNORE, ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
+from ecg_lib.questions.everyday import Passage, everyday_passages
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.training.trainer import fit
 
 Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
+
+
+class _Remembering(EcgLlmProcessor):
+    """Tokenises a text once: answers and most questions come up again and again."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
+        super().__init__(tokenizer, slots)
+        self._known: dict[str, list[int]] = {}
+
+    def _ids(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = super()._ids(text)
+        return self._known[text]
 
 
 def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: int,
@@ -39,7 +58,8 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
     by_ecgs: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for question, answer, ecgs in zip(shuffled["question"], shuffled["answer"],
                                       shuffled["ecg_id"], strict=True):
-        question = disturb(question, rng) if disturb else question
+        if disturb and len(ecgs) == 1:  # what is compared with what hangs on every word
+            question = disturb(question, rng)
         by_ecgs.setdefault(tuple(ecgs), []).append((question, answer_text(answer)))
     examples = []
     for ecgs, asked in by_ecgs.items():
@@ -80,6 +100,20 @@ def disturber(general: Sequence[str], phrases: Sequence[str], share: float
     return disturb
 
 
+def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
+    """Everyday passages -> training rows: the text, its questions, loss on the answers."""
+    rows = []
+    for passage in passages:
+        (question, answer), *others = passage.turns
+        asked = processor.answer_ids(f"{passage.text} {QUESTION.format(question=question)}")[:-1]
+        prompt, said = [processor.tokenizer.bos_token_id, *asked], processor.answer_ids(answer)
+        row = {"input_ids": prompt + said, "labels": [IGNORE] * len(prompt) + said}
+        for question, answer in others:
+            processor.add_turn(row, question, answer)
+        rows.append(row)
+    return rows
+
+
 def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     """Plain text -> training rows with loss on every token."""
     rows = []
@@ -104,16 +138,20 @@ def pretrain_tiny(rows: pd.DataFrame, report: Report, general: Sequence[str],
     settings, rng = config.llm, np.random.default_rng(config.seed)
     sample = rows.sample(min(len(rows), settings.rows), random_state=config.seed)
     frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
-    texts = [*general, *frames, *rows["question"].unique(), *map(answer_text, rows["answer"]),
-             *(report(ecgs[0], rng) for ecgs in sample["ecg_id"].head(5000))]
+    passages = everyday_passages(settings.passages, config.seed)
+    everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in passages[:3000]]
+    written = [report(ecgs[0], rng) for ecgs in sample["ecg_id"].head(5000)]
+    texts = [*general, *frames, *everyday, *rows["question"].unique(),
+             *map(answer_text, rows["answer"]), *written]
     tokenizer = train_byte_pairs(texts, settings.vocabulary, phrases)
-    processor = EcgLlmProcessor(tokenizer, slots=0)
+    processor = _Remembering(tokenizer, slots=0)
     model = tiny_llama(tokenizer, settings.width, settings.depth, settings.heads)
     disturb = disturber(general, phrases, settings.disturb)
     data, asked = [], 0
     while asked < settings.rows:  # reports are worded anew, so passes never repeat a text
-        data += turns(sample, report, processor, config.seed + asked, disturb=disturb)
+        data += turns(sample, report, processor, config.seed + asked, settings.pack, disturb)
         asked += len(sample)
+    data += comprehension(passages, processor)
     data += sentences(general, processor) * (1 + settings.rows // 10_000)
     history = fit(AnswerLoss(model), data, processor.batch, folder, epochs=1,
                   batch_size=settings.batch_size, learning_rate=settings.learning_rate,
