@@ -86,7 +86,8 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
                       data=[store.hash, general, phrases()],
                       rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
                       code=code_version("models", "questions", "cohorts/simulate",
-                                        "training/language.py", "training/trainer.py"))
+                                        "training/language.py", "training/asked_alone.py",
+                                        "training/trainer.py"))
     return train_or_load(
         paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
         lambda folder: language.pretrain_tiny(rows, written_reports(config, store), general,

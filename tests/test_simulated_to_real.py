@@ -199,10 +199,11 @@ def test_an_ensemble_reads_by_the_mean_of_its_heads(trained, tmp_path):
         return table[table["column"] == f"sim, {column}, head"].set_index("row")["value"].dropna()
 
     alone = head_of("mv", {"mv": [reader]})
-    same = head_of("ensemble", {"mv": [reader, reader]})
     undecided = head_of("ensemble", {"mv": [reader], "again": [contrary]})
-    assert len(alone) > 3 and same.equals(alone) and (undecided == 50).all()
-    assert head_of("ensemble", {"mv": [reader]}).empty  # one reader is none
+    seeds = head_of("mv ensemble", {"mv": [reader, reader]})
+    assert len(alone) > 3 and seeds.equals(alone) and (undecided == 50).all()
+    assert head_of("ensemble", {"mv": [reader, reader]}).empty  # one normalisation
+    assert head_of("mv ensemble", {"mv": [reader]}).empty  # one reader is none
 
 
 def test_a_folder_without_a_reader_is_one_line_and_exit_code_two(tmp_path, capsys):

@@ -14,6 +14,7 @@ from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
 from ecg_lib.questions.everyday import Passage
+from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.finetune import (
     QuestionCollator,
     new_model,
@@ -309,6 +310,24 @@ def test_only_questions_about_one_ecg_are_disturbed(llm):
     texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
     assert sorted("disturbed" in text for text in texts) == [False, True]
     assert all(("Is d there?" in text) != ("disturbed" in text) for text in texts)
+
+
+def test_a_question_among_others_is_learned_as_if_asked_alone(llm):
+    model, tokenizer = load_llm(llm)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    asked = [("Is a there?", ["yes"]), ("Is b there?", ["no"]), (QUESTION, ["sinus rhythm"])]
+    rows = pd.DataFrame({"question": [q for q, _ in asked], "answer": [a for _, a in asked],
+                         "ecg_id": [["x"]] * 3})
+    report = {"x": "atrial fibrillation"}
+    together = turns(rows, lambda e, rng: report[e], processor, seed=0, pack=3)
+    single = [processor.example(q, a[0], ["atrial fibrillation"]) for q, a in asked]
+    assert len(together) == 1
+    n = [len(processor.answer_ids(a[0])) for _, a in asked]
+    with torch.no_grad():
+        fast = AskedAlone(model)(**collate(together, processor))["loss"]
+        plain = [AnswerLoss(model).plain(**processor.batch([s])) for s in single]
+    expected = sum(k * p for k, p in zip(n, plain, strict=True)) / sum(n)
+    assert torch.isclose(fast, expected, atol=1e-5)
 
 
 def test_a_disturbed_question_keeps_its_terms_and_loses_words():

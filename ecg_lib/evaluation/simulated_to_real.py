@@ -17,7 +17,7 @@ from ecg_lib.models.reader import EcgReader
 
 READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
 MEAN = "mean of 14"
-ENSEMBLE = "ensemble"  # mean of the heads' logits, over seeds and normalisations
+ENSEMBLE = "ensemble"  # mean of the heads' logits
 _BATCH = 128
 
 
@@ -102,8 +102,9 @@ def transfer_table(
 ) -> pd.DataFrame:
     """Cells of ``simulated_to_real.csv``: row = finding, column = "part, normalisation, reading".
 
-    A normalisation's AUC is the mean of its seeds'. Where there are several readers, a further
-    column holds the AUC of all their heads together ("part, ensemble, head").
+    A normalisation's AUC is the mean of its seeds'. Where it has several seeds, a further column
+    holds the AUC of their heads together ("part, mv ensemble, head"); where there are several
+    normalisations, another that of all heads ("part, ensemble, head").
 
     Parameters
     ----------
@@ -118,10 +119,12 @@ def transfer_table(
             for read in (read_store(reader, store) for reader in trained):
                 for reading in READINGS:
                     scores.setdefault((normalisation, reading), []).append(read[reading])
-        heads = [head for (_, reading), seeds in scores.items() for head in seeds
-                 if reading == "head"]  # fmt: skip
+        heads = {name: seeds for (name, reading), seeds in scores.items() if reading == "head"}
+        together = {f"{name} {ENSEMBLE}": seeds for name, seeds in heads.items()}
         if len(heads) > 1:
-            scores[ENSEMBLE, "head"] = [sum(heads) / len(heads)]
+            together[ENSEMBLE] = [head for seeds in heads.values() for head in seeds]
+        scores |= {(name, "head"): [sum(several) / len(several)]
+                   for name, several in together.items() if len(several) > 1}  # fmt: skip
         for (normalisation, reading), seeds in scores.items():
             for part, index in parts_of(store, title).items():
                 cells = transfer_cells(targets.iloc[index], [s.iloc[index] for s in seeds],

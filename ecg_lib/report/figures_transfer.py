@@ -13,9 +13,13 @@ _LOOKS = {
     ("mv", "text"): (style.SKY, "s"),
     ("lead_minmax", "head"): (style.ORANGE, "o"),
     ("lead_minmax", "text"): (style.RED, "s"),
+    ("mv ensemble", "head"): (style.BLUE, "^"),
+    ("lead_minmax ensemble", "head"): (style.ORANGE, "^"),
     ("ensemble", "head"): (style.PURPLE, "^"),
 }
 _WORDS = {"mv": "mV kept", "lead_minmax": "per-lead min-max", "record_minmax": "record min-max",
+          "mv ensemble": "mV kept, seeds together",
+          "lead_minmax ensemble": "per-lead min-max, seeds together",
           "ensemble": "all encoders together", "head": "supervised head",
           "text": "zero-shot text"}  # fmt: skip
 
@@ -42,7 +46,8 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
     cohorts = list(dict.fromkeys(cells["cohort"]))
     findings = [f for f in dict.fromkeys(table["row"]) if f in set(cells["row"])]
     looks = list(dict.fromkeys(zip(cells["normalisation"], cells["reading"], strict=True)))
-    offset = {k: 0.18 * (i - (len(looks) - 1) / 2) for i, k in enumerate(looks)}
+    step = min(0.18, 0.85 / len(looks))
+    offset = {k: step * (i - (len(looks) - 1) / 2) for i, k in enumerate(looks)}
     low = cells[["value", "ci_low"]].min(axis=None)
     with style.use():
         fig = style.new_figure(max(5.0, 1.2 + 2.1 * len(cohorts)), 1.3 + 0.24 * len(findings))

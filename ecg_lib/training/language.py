@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,14 @@ from transformers import (
 
 from ecg_lib.config import Config
 from ecg_lib.errors import DataError
-from ecg_lib.models.processor import IGNORE, ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
-from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
+from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
+from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.everyday import Passage, everyday_passages
 from ecg_lib.questions.vocabulary import answer_text
+from ecg_lib.training.asked_alone import AskedAlone, collate, shared_row
 from ecg_lib.training.trainer import fit
 
+_PROBE = "Why?"
 Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
 
 
@@ -49,9 +52,9 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
           ) -> list[dict]:
     """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
 
-    Questions about the same ECG share one report, so that a token read teaches more answers; the
-    first follows the paper's prompt, the others follow the answer before them. Which comes first
-    is drawn anew for each seed.
+    Questions about the same ECG share one report and the paper's prompt, so that a token read
+    teaches more answers; each is answered as if asked alone (:mod:`ecg_lib.training.asked_alone`).
+    Which questions stand together is drawn anew for each seed.
     """
     rng = np.random.default_rng(seed)
     shuffled = rows.iloc[rng.permutation(len(rows))]
@@ -64,11 +67,8 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
     examples = []
     for ecgs, asked in by_ecgs.items():
         for start in range(0, len(asked), pack):
-            (question, answer), *others = asked[start: start + pack]
-            example = processor.example(question, answer, [report(e, rng) for e in ecgs])
-            for question, answer in others:
-                processor.add_turn(example, question, answer)
-            examples.append(example)
+            prefix = _until_question([report(e, rng) for e in ecgs], processor)
+            examples.append(_row(prefix, asked[start: start + pack], processor))
     return examples
 
 
@@ -102,16 +102,24 @@ def disturber(general: Sequence[str], phrases: Sequence[str], share: float
 
 def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
     """Everyday passages -> training rows: the text, its questions, loss on the answers."""
-    rows = []
-    for passage in passages:
-        (question, answer), *others = passage.turns
-        asked = processor.answer_ids(f"{passage.text} {QUESTION.format(question=question)}")[:-1]
-        prompt, said = [processor.tokenizer.bos_token_id, *asked], processor.answer_ids(answer)
-        row = {"input_ids": prompt + said, "labels": [IGNORE] * len(prompt) + said}
-        for question, answer in others:
-            processor.add_turn(row, question, answer)
-        rows.append(row)
-    return rows
+    start = processor.tokenizer.bos_token_id
+    return [_row([start, *_words(passage.text + " " + QUESTION.format(question=""), processor)],
+                 passage.turns, processor) for passage in passages]
+
+
+def _row(prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
+         ) -> dict:
+    return shared_row(prefix, [(_words(question, processor), processor.answer_ids(answer))
+                               for question, answer in turns])
+
+
+def _until_question(reports: Sequence[str], processor: EcgLlmProcessor) -> list[int]:
+    """The paper's prompt up to where a question begins."""
+    return processor.prompt_ids(_PROBE, reports)[: -len(_words(_PROBE, processor))]
+
+
+def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
+    return processor.answer_ids(text.strip())[:-1]  # without the end mark
 
 
 def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
@@ -119,7 +127,7 @@ def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     rows = []
     for text in texts:
         ids = [processor.tokenizer.bos_token_id, *processor.answer_ids(text)]
-        rows.append({"input_ids": ids, "labels": ids})
+        rows.append({**shared_row(ids, []), "labels": ids})
     return rows
 
 
@@ -153,7 +161,7 @@ def pretrain_tiny(rows: pd.DataFrame, report: Report, general: Sequence[str],
         asked += len(sample)
     data += comprehension(passages, processor)
     data += sentences(general, processor) * (1 + settings.rows // 10_000)
-    history = fit(AnswerLoss(model), data, processor.batch, folder, epochs=1,
+    history = fit(AskedAlone(model), data, partial(collate, processor=processor), folder, epochs=1,
                   batch_size=settings.batch_size, learning_rate=settings.learning_rate,
                   weight_decay=0.01, warmup=0.05, seed=config.seed, bf16=settings.bf16,
                   group_by_length=True, clip_norm=1.0)
