@@ -94,9 +94,10 @@ def _headline(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     if name == "table4_zero_shot":
         parts = frame["row"].str.rsplit(", ", n=1, expand=True)
         return _means(frame.assign(row=parts[0], column=parts[1]), ["source", "row", "column"])
-    if name == "simulated_to_real":  # what was looked at or simulated itself is no evidence
+    if name == "simulated_to_real":
+        # what was looked at or simulated itself is no evidence; min-max is in the full table
         averaged = transfer_findings().query("reported == 'mean'")["finding"]
-        blind = ~frame["column"].str.contains("calibrated|^Simulated")
+        blind = ~frame["column"].str.contains("calibrated|^Simulated|lead_minmax")
         return frame[blind & frame["row"].isin([MEAN, *averaged])]
     return frame
 
