@@ -10,6 +10,7 @@ import pytest
 from ecg_lib.errors import DataError
 from ecg_lib.report import figures, style
 from ecg_lib.report.drawing import toy_ecg
+from ecg_lib.report.marks import legend_columns
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import LABELS, MODEL, QUESTION_TYPES, arm, paper_table
 from ecg_lib.report.tables import tidy
@@ -159,3 +160,18 @@ def test_figures_without_data_are_refused():
         figures.figure4_case_study({"ECG": ECG[:3]}, [], LABEL)
     with pytest.raises(DataError, match="loss column"):
         figures.learning_curves(pd.DataFrame({"step": [1]}), "x")
+
+
+def test_a_legend_takes_as_many_columns_as_fit_the_figure():
+    assert legend_columns(["a", "b", "c"], 5.0) == 3
+    assert legend_columns(["a"] * 9, 7.2) == 5
+    assert legend_columns(["a label of some thirty letters"] * 6, 7.2) == 3
+    assert legend_columns(["a label of some thirty letters"] * 6, 2.0) == 1
+
+
+def test_the_first_steps_do_not_flatten_a_learning_curve():
+    steps = np.arange(1, 101)
+    loss = np.where(steps < 8, 30.0, 0.4 - steps / 1000)
+    figure = figures.learning_curves(pd.DataFrame({"step": steps, "loss": loss}), "x")
+    low, high = figure.axes[0].get_ylim()
+    assert high < 1 and low < loss.min() and high > loss[10:].max()

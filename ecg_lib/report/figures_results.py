@@ -55,6 +55,10 @@ def learning_curves(
                 ax.plot(points["step"], points[name], marker="o" if few else "", ms=3.5,
                         label=name.replace("_", " "))  # fmt: skip
             ax.set(xlabel="optimiser step", ylabel=unit)
+            late = history.loc[history["step"] > 0.1 * history["step"].max(), names]
+            if late.notna().any(axis=None):  # the first steps would flatten all that follows
+                low, high = late.min(axis=None), late.max(axis=None)
+                ax.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.3 * (high - low) + 1e-3)
             ax.legend()
         if others:
             axes[1].set_ylim(0, 1.02)

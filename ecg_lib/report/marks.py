@@ -33,8 +33,18 @@ def whisker(ax: Axes, cell: pd.Series, x: float | None = None, y: float | None =
 
 def legend_above(fig: Figure, handles: list) -> None:
     """One legend for the figure, above its panels, at the left."""
-    fig.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 5),
+    columns = legend_columns([h.get_label() for h in handles], fig.get_figwidth())
+    fig.legend(handles=handles, loc="outside upper left", ncols=columns,
                handlelength=1.4, columnspacing=1.2)  # fmt: skip
+
+
+def legend_columns(labels: list[str], inches: float, most: int = 5) -> int:
+    """Most columns of a legend that fit the width; matplotlib fills column by column."""
+    for columns in range(min(len(labels), most), 1, -1):
+        parts = np.array_split(np.array([len(label) for label in labels]), columns)
+        if sum(part.max() + 6 for part in parts) <= 16 * inches:  # 6: handle and gap, in letters
+            return columns
+    return 1
 
 
 def wrap(text: str, width: int) -> str:
