@@ -12,7 +12,7 @@ from ecg_lib.features import EcgTokens, weights_hash
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.processor import IGNORE, EcgLlmProcessor
-from ecg_lib.models.tiny_llm import AnswerLoss, tiny_llama, train_byte_pairs
+from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.everyday import Passage
 from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.finetune import (
@@ -325,7 +325,7 @@ def test_a_question_among_others_is_learned_as_if_asked_alone(llm):
     n = [len(processor.answer_ids(a[0])) for _, a in asked]
     with torch.no_grad():
         fast = AskedAlone(model)(**collate(together, processor))["loss"]
-        plain = [AnswerLoss(model).plain(**processor.batch([s])) for s in single]
+        plain = [model(**processor.batch([s])).loss for s in single]
     expected = sum(k * p for k, p in zip(n, plain, strict=True)) / sum(n)
     assert torch.isclose(fast, expected, atol=1e-5)
 
@@ -347,12 +347,3 @@ def test_a_phrase_is_one_token_and_decodes_with_its_spaces():
     ids = tokenizer("sinus rhythm")["input_ids"]
     assert len(ids) == 1
     assert tokenizer.decode(tokenizer(texts[0])["input_ids"]).strip() == texts[0]
-
-
-def test_the_tiny_llm_s_loss_at_answers_equals_its_own_loss(llm):
-    model, tokenizer = load_llm(llm)
-    processor = EcgLlmProcessor(tokenizer, slots=0)
-    batch = processor.batch([processor.example(QUESTION, "yes", ["sinus rhythm"]),
-                             processor.example("Present?", "atrial fibrillation", ["sinus"])])
-    fast = AnswerLoss(model)
-    assert torch.isclose(fast(**batch)["loss"], fast.plain(**batch), atol=1e-5)

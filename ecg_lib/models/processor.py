@@ -72,12 +72,6 @@ class EcgLlmProcessor:
         return {"input_ids": prompt + answer_ids,
                 "labels": [IGNORE] * len(prompt) + answer_ids}
 
-    def add_turn(self, example: dict, question: str, answer: str) -> None:
-        """Append a further question about the same ECG and its answer to a training row."""
-        asked, said = self._ids(question), self.answer_ids(answer)
-        example["input_ids"] += asked + said
-        example["labels"] += [IGNORE] * len(asked) + said
-
     def pad(self, sequences: Sequence[Sequence[int]], value: int, side: str = "right") -> Tensor:
         """Sequences of unequal length -> (B, longest) tensor; never to a fixed length."""
         longest = max(map(len, sequences))

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-from ecg_lib.models.processor import IGNORE
 
 JOINT = "\ua78f"  # a letter of no living script: joins the words of a phrase into one token
 
@@ -60,26 +56,3 @@ def tiny_llama(tokenizer: PreTrainedTokenizerFast, width: int, depth: int, heads
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config)
-
-
-class AnswerLoss(nn.Module):
-    """A causal LM whose logits are computed only where labels are; `plain` is the reference.
-
-    In a model this small, logits over the vocabulary at every position cost as much as a layer.
-    """
-
-    def __init__(self, lm: LlamaForCausalLM):
-        super().__init__()
-        self.lm = lm
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict:
-        hidden = self.lm.get_decoder()(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state  # (B, L, H)
-        wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
-        logits = self.lm.get_output_embeddings()(hidden[:, :-1][wanted])  # (labels, V)
-        return {"loss": F.cross_entropy(logits, labels[:, 1:][wanted])}
-
-    def plain(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
-        """The same loss by the model's own forward pass."""
-        return self.lm(input_ids=input_ids, attention_mask=attention_mask, labels=labels).loss

@@ -86,7 +86,7 @@ def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder:
         output_dir=str(work), per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size, num_train_epochs=epochs,
         learning_rate=learning_rate, weight_decay=weight_decay, lr_scheduler_type="cosine",
-        warmup_steps=round(warmup * steps), max_grad_norm=clip_norm, bf16=bf16, seed=seed,
+        warmup_steps=warmup, max_grad_norm=clip_norm, bf16=bf16, seed=seed,
         save_strategy="epoch", save_total_limit=1, logging_steps=max(1, steps // 40),
         eval_strategy="epoch" if valid else "no", prediction_loss_only=True,
         train_sampling_strategy="group_by_length" if group_by_length else "random",
