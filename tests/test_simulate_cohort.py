@@ -258,7 +258,7 @@ def test_early_infarction_elevates_st_over_its_territory(clean):
 def test_left_anterior_fascicular_block_turns_the_axis_left(records):
     found = with_code(records, "LAFB", without=("CRBBB", "LMI", "IMI", "AMI"))
     axes = [r.attributes["heart_axis"] for r in found]
-    assert np.mean([a == "left axis deviation" for a in axes]) > 0.8
+    assert np.mean([a == "left axis deviation" for a in axes]) > 0.7  # 0.9 of many
     normal = [r.attributes["heart_axis"] for r in with_code(records, "NORM")]
     assert np.mean([a == "normal heart axis" for a in normal]) > 0.9
 

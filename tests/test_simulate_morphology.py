@@ -257,6 +257,19 @@ def test_a_ventricular_premature_beat_is_broad_with_a_compensatory_pause():
         assert spread[1] > 1.6 * spread[0]
 
 
+def test_ventricular_beats_point_upwards_and_downwards_as_their_focus_does():
+    qrs = waves().group["qrs"]
+    up = [r.draft.drawn.heartbeat.weights[2, 1, qrs].sum() for r in recordings("PVC", patients=20)]
+    assert 0.2 < np.mean(np.array(up) > 0) < 0.8  # lead II
+
+
+def test_inferior_infarction_is_told_from_left_anterior_block_by_its_first_deflection():
+    for lead in ("III", "aVF"):
+        q = median(q_depth(lead), "IMI", stage="old")
+        assert q > 0.15 > median(q_depth(lead), "LAFB") + 0.1
+    assert median(trough("II", *QRS), "LAFB") < median(trough("II", *QRS), "IMI", stage="old") - 0.1
+
+
 @pytest.mark.parametrize(("code", "every"), [("BIGU", 2), ("TRIGU", 3)])
 def test_premature_beats_in_a_pattern(code, every):
     for premature in ("PVC", "PAC"):

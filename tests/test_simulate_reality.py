@@ -75,10 +75,10 @@ def test_beats_are_found_where_they_were_put(clean):
 )
 def test_findings_of_time_are_measured_as_such(clean, sinus, code, feature):
     measured, truth = sinus
-    ill = [r for r in clean if code in r.labels and "p duration" in r.attributes["intervals"]][:20]
+    ill = [r for r in clean if code in r.labels and "p duration" in r.attributes["intervals"]][:60]
     theirs = [measure_intervals(r.signal[LEAD_II], FS).get(feature, np.nan) for r in ill]
     told = np.median([r.attributes["intervals"][feature] for r in ill])
     change = np.nanmedian(theirs) - measured[feature].median()
     assert len(ill) >= 4
     assert change == pytest.approx(told - truth[feature].median(), abs=0.025)
-    assert abs(change) > 0.025
+    assert abs(change) > 0.02  # two samples

@@ -7,7 +7,7 @@ a patient is the same in a cohort of ten and of ten thousand, alone and in a bat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,6 +151,8 @@ def draw_ecg(
     """Draw one ECG of a patient: beats, waves, truth, report and noise."""
     beats = draw_beats(rng, visit)
     high, low = noise_room.draw_filter(rng)
+    if "LAFB" in visit.findings:  # without a left axis nobody would have written it
+        body = replace(body, frontal=min(body.frontal, population()["constitution"]["lafb_deg"]))
     beat = heartbeat(visit, body, beats.rr, low)
     found = measure(beat)
     least = SOKOLOW[0] + (SOKOLOW[1] - SOKOLOW[0]) * visit.findings.get("LVH", 0.0)

@@ -38,6 +38,7 @@ class Constitution:
     t_rise: float
     t_fall: float
     left_beats: bool  # premature beats come from the left ventricle
+    focus: float  # degrees in the frontal plane: where in the ventricle they start
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
         t_rise=rng.random(),
         t_fall=rng.random(),
         left_beats=bool(rng.random() < 0.5),
+        focus=rng.uniform(*table["focus_deg"]),
     )
 
 
@@ -200,7 +202,7 @@ def _premature(
     apply_change(wave.changes[code], grade, mv, at, sd)
     if kind == "V":
         changed = wave.changes[code].has_to
-        mv[changed] *= body.gain[changed]
+        mv[changed] = body.gain[changed] * mv[changed] @ rotation(body.focus, (0.0, 0.0)).T
         if body.left_beats:
             mv[changed] *= np.array([-1.0, 1.0, -0.75])
         mv[wave.slots.index("spike")] = 0

@@ -165,7 +165,7 @@ def _modifiers(
     table = population()["diseases"]
     named = any(table[c]["group"] in ("repolarisation", "ischaemia", "drug") for c in diseases)
     if not named and rng.random() < unspecific:
-        found["NDT"] = float(rng.uniform(0.10, 0.70))
+        found["NDT"] = float(rng.uniform(0.10, 1.20))
     return found
 
 
