@@ -205,6 +205,12 @@ def read_questions(config: Config, split: str) -> pd.DataFrame:
     return read_split(paths.data_dir(config.profile) / "questions", split)
 
 
+def has_questions(config: Config, split: str) -> bool:
+    """Whether a split has question rows: ECG-QA alone has no dev, and a part of it may lack valid."""
+    folder = paths.data_dir(config.profile) / "questions"
+    return (folder / f"{split}.parquet").is_file() and len(read_split(folder, split)) > 0
+
+
 def sample_rows(rows: pd.DataFrame, n: int | None, seed: int) -> pd.DataFrame:
     """At most n rows with every question type kept in proportion, never the first n."""
     if not n or len(rows) <= n:

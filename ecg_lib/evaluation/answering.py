@@ -30,10 +30,12 @@ def _inputs(model: EcgLlm, processor: EcgLlmProcessor, prompts: list[list[int]],
 def first_token_scores(logits: Tensor, processor: EcgLlmProcessor) -> tuple[Tensor, Tensor]:
     """(B, V) logits -> P(yes) and the closed answer (0 yes, 1 no, 2 not sure) of each row.
 
-    P(yes) is normalised over the first tokens of yes and no, in all their spellings.
+    P(yes) is normalised over the first tokens of yes and no, in all their spellings. A token with
+    which several answers begin, such as Llama's bare space, counts for none of them.
     """
     yes, no = processor.yes_no_ids()
-    unsure = [i for i in processor.verbaliser("not sure") if i not in yes + no]
+    shared = {*processor.verbaliser("yes"), *processor.verbaliser("no")}
+    unsure = [i for i in processor.verbaliser("not sure") if i not in shared]
     scores = torch.stack([logits[:, ids].float().logsumexp(-1) if ids else
                           torch.full_like(logits[:, 0], -torch.inf, dtype=torch.float)
                           for ids in (yes, no, unsure)], dim=-1)  # (B, 3)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ecg_lib.evaluation.statistics import wilson
-from ecg_lib.features import EcgTokens
+from ecg_lib.features import EcgTokens, on_gpu
 from ecg_lib.models.clip import EcgClip
 
 
@@ -17,10 +17,11 @@ def embed_reports(clip: EcgClip, tokenizer, reports: list[str], max_tokens: int 
                   batch_size: int = 128) -> torch.Tensor:
     """(N, E) unit vectors of reports."""
     parts = []
-    for start in range(0, len(reports), batch_size):
-        text = tokenizer(reports[start:start + batch_size], truncation=True, padding=True,
-                         max_length=max_tokens, return_tensors="pt")
-        parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]))
+    with on_gpu(clip) as device:
+        for start in range(0, len(reports), batch_size):
+            text = tokenizer(reports[start:start + batch_size], truncation=True, padding=True,
+                             max_length=max_tokens, return_tensors="pt").to(device)
+            parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]).cpu())
     return torch.cat(parts)
 
 
