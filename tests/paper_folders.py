@@ -129,8 +129,8 @@ def write_shards(folder: Path, split: str, rows: pd.DataFrame) -> None:
     asked = [[a for a in attribute if not a.startswith("lead ")] or ["any kind of noises"]
              if attribute else None for attribute in rows["attribute"]]  # fmt: skip
     rows["attribute"] = asked
-    key = rows["template_id"].astype(str) + [str(sorted(a)) if a else str(q) for a, q in
-                                             zip(asked, rows["question_id"], strict=True)]  # fmt: skip
+    named = zip(asked, rows["question_id"], strict=True)
+    key = rows["template_id"].astype(str) + [str(sorted(a)) if a else str(q) for a, q in named]
     rows["question_id"] = 1 + pd.factorize(key, sort=True)[0]
     rows["sample_id"] = range(len(rows))
     rows["answer"] = [answer[::-1] for answer in rows["answer"]]  # their order means nothing
