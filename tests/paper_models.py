@@ -46,7 +46,8 @@ def save_llama(folder: Path, texts, vocabulary: int = 900) -> Path:
     config = LlamaConfig(vocab_size=tokenizer.get_vocab_size(), hidden_size=32,
                          intermediate_size=86, num_hidden_layers=2, num_attention_heads=4,
                          num_key_value_heads=4, max_position_embeddings=4096,
-                         tie_word_embeddings=False, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)  # fmt: skip
+                         tie_word_embeddings=False, rms_norm_eps=1e-5, bos_token_id=1,
+                         eos_token_id=2)  # fmt: skip
     model = LlamaForCausalLM(config).to(torch.float16)
     chat = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "max_length": 4096}
     model.generation_config.update(**chat, pad_token_id=0)
