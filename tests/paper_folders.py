@@ -20,13 +20,13 @@ from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.schema import COLUMNS
 from ecg_lib.signal.leads import LEADS
 
-MIMIC, MIMIC_ABSENT, MIMIC_TINY = 96, 3, 5  # ECGs; listed without files; reports under three words
+MIMIC, MIMIC_ABSENT, MIMIC_TINY = 80, 3, 5  # ECGs; listed without files; reports under three words
 ASKED = 100  # patients of PTB-XL
 ONE = Sizes(verify=1, broad=6, choose=1, query=1, comparison_verify=1, comparison_query=1,
             min_positive=1, choose_questions=2, query_rows=4)  # fmt: skip
 FEW = replace(ONE, verify=2, broad=12, min_positive=4, query_rows=6)
 SHARD = 500  # questions a file, 10,000 in the release
-ZERO_SHOT = 36  # ECGs of each further cohort
+ZERO_SHOT = 30  # ECGs of each further cohort
 AXES = {"normal heart axis": "MID", "left axis deviation": "ALAD", "right axis deviation": "RAD"}
 STAGES = {"early": "Stadium I", "middle": "Stadium II", "old": "Stadium III", "unknown": "unknown"}
 BEATS = {"extrasystoles": "1ES,alles", "ventricular extrasystoles": "VES1,alles",
@@ -173,11 +173,15 @@ def challenge(root: Path, ecgs) -> int:
     for theirs, meanings in label_map("snomed").items():
         for code, _ in meanings:
             codes.setdefault(code, theirs)
-    sources = {"cpsc_2018/g1/A": ["AFIB", "CRBBB"], "chapman_shaoxing/g1/JS0": ["SBRAD", "LVH"],
-               "ningbo/g1/JS1": ["STACH", "AFIB"]}  # fmt: skip
+    half = len(ecgs) // 2
+    sources = {
+        "cpsc_2018/g1/A": having(ecgs, ["AFIB", "CRBBB"], ZERO_SHOT),
+        "chapman_shaoxing/g1/JS0": having(ecgs[:half], ["SBRAD", "LVH"], ZERO_SHOT // 2),
+        "ningbo/g1/JS1": having(ecgs[half:], ["SBRAD", "LVH"], ZERO_SHOT - ZERO_SHOT // 2),
+    }
     records, signals = {}, {}
-    for prefix, wanted in sources.items():
-        for number, ecg in enumerate(having(ecgs, wanted, ZERO_SHOT // (1 + ("JS" in prefix)))):
+    for prefix, chosen in sources.items():
+        for number, ecg in enumerate(chosen):
             path = f"{prefix}{number:04d}"
             stated = [code for code in ecg.labels if code in codes]
             records[path] = ",".join(codes[code] for code in stated)
