@@ -54,8 +54,9 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
         else:
             model, processor = finetune.new_model(clip.ecg_encoder, llm, config.lora,
                                                   config.llm.dtype, config.seed)
-        finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid,
-                             config.llm.gradient_checkpointing)
+        if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
+            model.base_lm.activation_checkpointing_enable()
+        finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid)
 
     return train_or_load(stage_folder(config, stage, arm), key, train)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,18 @@ class EcgTokens:
         return torch.from_numpy(self.tokens[self.rows(ecg_ids)].astype(np.float32))
 
 
+@contextmanager
+def on_gpu(module: torch.nn.Module) -> Iterator[torch.device]:
+    """Lend a module to the GPU, where there is one, for the time of a block; gives its device."""
+    home = next(module.parameters()).device
+    device = torch.device("cuda") if torch.cuda.is_available() else home
+    try:
+        module.to(device)
+        yield device
+    finally:
+        module.to(home)
+
+
 @torch.no_grad()
 def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]:
     """The plain path: (E, 12, T) mV -> tokens (E, n, D) and cls (E, D)."""
@@ -93,10 +106,12 @@ def encode_store(store: EcgStore, encoder: EcgEncoder, folder: str | Path,
     arrays = {name: np.lib.format.open_memmap(folder / f"{name}.tmp", mode="w+",
                                               dtype=np.float16, shape=shape)
               for name, shape in shapes.items()}
-    for start in tqdm(range(0, len(ids), batch_size), desc=f"encode {folder.name}", leave=False):
-        rows = range(start, min(start + batch_size, len(ids)))
-        arrays["tokens"][rows.start:rows.stop], arrays["cls"][rows.start:rows.stop] = (
-            part.numpy() for part in encode(store.mv(list(rows)), encoder))
+    starts = range(0, len(ids), batch_size)
+    with on_gpu(encoder):
+        for start in tqdm(starts, desc=f"encode {folder.name}", leave=False):
+            rows = range(start, min(start + batch_size, len(ids)))
+            arrays["tokens"][rows.start:rows.stop], arrays["cls"][rows.start:rows.stop] = (
+                part.numpy() for part in encode(store.mv(list(rows)), encoder))
     for name, array in arrays.items():
         array.flush()
         os.replace(folder / f"{name}.tmp", folder / f"{name}.npy")

@@ -5,6 +5,7 @@ The tiny LLM learns to read written reports before it ever meets an ECG token, a
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -80,7 +81,8 @@ def general_text() -> list[str]:
 def language_model(config: Config, store: EcgStore) -> Path | str:
     """The LLM: the one the profile names, or a tiny one pretrained to read reports."""
     if config.llm.name_or_path:
-        return config.llm.name_or_path
+        return _named(config.llm.name_or_path,
+                      paths.checkpoints_dir(config.profile) / "language_model")
     general, rows = general_text(), reading_rows(config, store)
     key = fingerprint(params=[config.seed, asdict(config.llm)],
                       data=[store.hash, general, phrases()],
@@ -92,6 +94,13 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
         paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
         lambda folder: language.pretrain_tiny(rows, written_reports(config, store), general,
                                               phrases(), config, folder))
+
+
+def _named(llm: str, folder: Path) -> str:
+    """An LLM that is not ours to train: a note of its name lies where the tiny one would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "named.json").write_text(json.dumps({"name_or_path": llm}) + "\n")
+    return llm
 
 
 def phrases() -> list[str]:

@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ecg_lib import paths
 from ecg_lib.arms import stage_folder, version_of
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
-from ecg_lib.features import EcgTokens
+from ecg_lib.evaluation.answering import read_rows
+from ecg_lib.features import EcgTokens, on_gpu
 from ecg_lib.models.ecg_llm import EcgLlmConfig
 from ecg_lib.models.fusion import FusionClassifier
 from ecg_lib.models.processor import EcgLlmProcessor
@@ -24,7 +24,7 @@ from ecg_lib.reading import written_reports
 from ecg_lib.training import fusion, tagger
 from ecg_lib.training.finetune import rows_seen
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
-from ecg_lib.training.language import load_llm, reading_predictions
+from ecg_lib.training.language import load_llm
 
 
 def rival_folder(config: Config, name: str) -> Path:
@@ -69,8 +69,7 @@ def answers_from_text(config: Config, rows: pd.DataFrame, ecgs: tagger.Tags | Ec
                       llm: Path | str) -> pd.Series:
     """What the LLM answers when it reads *about* the ECG: tags, or a store's true labels."""
     model, tokenizer = load_llm(llm, config.llm.dtype)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    said = reading_predictions(model, EcgLlmProcessor(tokenizer, slots=0), rows,
-                               written_reports(config, ecgs), config.seed,
-                               config.evaluation.max_new_tokens, config.evaluation.batch_size)
-    return pd.Series(said, index=rows.index, name="prediction")
+    with on_gpu(model):
+        return read_rows(model, EcgLlmProcessor(tokenizer, slots=0), rows,
+                         written_reports(config, ecgs), config.seed,
+                         config.evaluation.max_new_tokens, config.evaluation.batch_size)

@@ -29,7 +29,7 @@ from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.reader import EcgReader
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
-from ecg_lib.questions.ecgqa import keep_known, read_ecg_ids, read_ecgqa
+from ecg_lib.questions.ecgqa import expected_counts, keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import empty_rows, read_split, write_split
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.training import contrastive, simulated
@@ -189,6 +189,24 @@ def ecgqa_splits(config: Config) -> dict[str, str]:
     return {e: s for s in ("train", "valid", "test") for e in read_ecg_ids(root, "ptbxl", s)}
 
 
+def ecgqa_counts(config: Config, store: EcgStore) -> pd.DataFrame:
+    """ECG-QA's rows a split: in the release, at hand, and kept as their ECGs are in the store.
+
+    Empty where a profile does without ECG-QA, or the split's rows are not at hand.
+    """
+    lines = {}
+    for split in ("train", "valid", "test") if config.questions.ecgqa else ():
+        try:
+            rows = read_ecgqa(prepare.find_cohort(config.data.root, "ecgqa"), split=split)
+        except DataError:
+            continue
+        known = keep_known(rows, set(store.records["ecg_id"]))[1]
+        release = expected_counts(rows, "ptbxl", split)["expected"]
+        lines[split] = {"in the release": release, "at hand": len(rows), "kept": known["kept"],
+                        "dropped": known["dropped"], "unknown ECGs": known["unknown_ecgs"]}
+    return pd.DataFrame(lines).T
+
+
 def _join(built: pd.DataFrame | None, real: pd.DataFrame | None) -> pd.DataFrame:
     """Two question sets as one; ids of the second are moved past those of the first."""
     parts = [part for part in (built, real) if part is not None and len(part)]
@@ -203,6 +221,12 @@ def _join(built: pd.DataFrame | None, real: pd.DataFrame | None) -> pd.DataFrame
 def read_questions(config: Config, split: str) -> pd.DataFrame:
     """Question rows of a split, as notebook 03 left them."""
     return read_split(paths.data_dir(config.profile) / "questions", split)
+
+
+def has_questions(config: Config, split: str) -> bool:
+    """Whether a split has question rows: ECG-QA has no dev, and a part of it may lack valid."""
+    folder = paths.data_dir(config.profile) / "questions"
+    return (folder / f"{split}.parquet").is_file() and len(read_split(folder, split)) > 0
 
 
 def sample_rows(rows: pd.DataFrame, n: int | None, seed: int) -> pd.DataFrame:

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import wfdb
 
+from ecg_lib.cohorts.mimic_iv_ecg import REPORTS
 from ecg_lib.signal.leads import LEADS
+
+MIMIC_ORDER = ["I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6"]
 
 
 def beats(fs=500, seconds=10, seed=0):
@@ -68,13 +71,50 @@ def ptbxl_row(ecg_id, patient_id, **fields):
     }
 
 
-def write_ptbxl(root: Path, rows, rate=100):
-    """A PTB-XL folder with the given rows and a waveform of each."""
+def write_ptbxl(root: Path, rows, rate=100, signals=None):
+    """A PTB-XL folder with the given rows and a waveform of each (`signals`: ecg_id -> mV)."""
     root.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(root / "ptbxl_database.csv", index=False)
     for row in rows:
         stem = root / row["filename_lr" if rate == 100 else "filename_hr"]
-        write_wfdb(stem, beats(rate, seed=row["ecg_id"]), [n.upper() for n in LEADS], rate)
+        signal = signals[row["ecg_id"]] if signals else beats(rate, seed=row["ecg_id"])
+        write_wfdb(stem, signal, [n.upper() for n in LEADS], rate)
+    return root
+
+
+def write_mimic(root, reports, absent=(), signals=None):
+    """MIMIC-IV-ECG: two ECGs of one patient after another, aVF before aVL, 500 Hz.
+
+    `reports`: study id -> statements; `absent`: studies that the tables list and the folder lacks;
+    `signals`: study id -> mV, in the order of LEADS.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    records, measured = [], []
+    for number, (study, statements) in enumerate(reports.items()):
+        subject = 10000032 + number // 2
+        path = f"files/p{str(subject)[:4]}/p{subject}/s{study}/{study}"
+        time = f"2180-07-23 08:{(40 + number) % 60:02d}:00"
+        shared = {"subject_id": subject, "study_id": study, "ecg_time": time}
+        records.append(shared | {"file_name": study, "path": path})
+        row = shared | {"cart_id": 6848296} | dict.fromkeys(REPORTS)
+        row |= {f"report_{i}": text for i, text in enumerate(statements)}
+        row |= {"rr_interval": 800, "p_onset": 40, "p_end": 140, "qrs_onset": 200, "qrs_end": 290}
+        measured.append(row | {"t_end": 600, "p_axis": 29999, "qrs_axis": -47, "t_axis": 41})
+        if study not in absent:
+            signal = np.asarray(signals[study] if signals else beats(500, seed=study))
+            rows = [LEADS.index(name) for name in MIMIC_ORDER]
+            write_wfdb(root / path, signal[rows], MIMIC_ORDER)
+    pd.DataFrame(records).to_csv(root / "record_list.csv", index=False)
+    pd.DataFrame(measured).to_csv(root / "machine_measurements.csv", index=False)
+    return root
+
+
+def write_challenge(root, records, suffix="mat", signals=None):
+    """The 2021 challenge. `records`: "source/[gN/]name" -> Dx line; `signals`: likewise -> mV."""
+    for path, dx in records.items():
+        comments = ["Age: 74", "Sex: Male", f"Dx: {dx}", "Rx: Unknown"]
+        signal = signals[path] if signals else beats(500)
+        write_wfdb(root / "training" / path, signal, comments=comments, suffix=suffix)
     return root
 
 

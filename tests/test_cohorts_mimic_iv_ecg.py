@@ -1,44 +1,12 @@
 """MIMIC-IV-ECG in its exact layout: reports, labels read from them, splits, measurements."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from ecg_folders import beats, write_wfdb
+from ecg_folders import beats, write_mimic
 
-from ecg_lib.cohorts.mimic_iv_ecg import (
-    REPORTS,
-    MimicIvEcg,
-    clean_statements,
-    read_findings,
-    split_of,
-)
+from ecg_lib.cohorts.mimic_iv_ecg import MimicIvEcg, clean_statements, read_findings, split_of
 from ecg_lib.cohorts.store import write_store
 from ecg_lib.errors import DataError
-from ecg_lib.signal.leads import LEADS
-
-ORDER = ["I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6"]
-
-
-def write_mimic(root, reports, absent=()):
-    """`reports`: study id -> statements; two ECGs of one patient, the rest one each."""
-    root.mkdir(parents=True, exist_ok=True)
-    records, measured = [], []
-    for number, (study, statements) in enumerate(reports.items()):
-        subject = 10000032 + number // 2
-        path = f"files/p{str(subject)[:4]}/p{subject}/s{study}/{study}"
-        time = f"2180-07-23 08:4{number}:00"
-        shared = {"subject_id": subject, "study_id": study, "ecg_time": time}
-        records.append(shared | {"file_name": study, "path": path})
-        row = shared | {"cart_id": 6848296} | dict.fromkeys(REPORTS)
-        row |= {f"report_{i}": text for i, text in enumerate(statements)}
-        row |= {"rr_interval": 800, "p_onset": 40, "p_end": 140, "qrs_onset": 200, "qrs_end": 290}
-        measured.append(row | {"t_end": 600, "p_axis": 29999, "qrs_axis": -47, "t_axis": 41})
-        if study not in absent:
-            rows = [LEADS.index(name) for name in ORDER]
-            write_wfdb(root / path, beats(500, seed=study)[rows], ORDER)
-    pd.DataFrame(records).to_csv(root / "record_list.csv", index=False)
-    pd.DataFrame(measured).to_csv(root / "machine_measurements.csv", index=False)
-    return root
 
 
 def test_a_study_becomes_a_record(tmp_path):

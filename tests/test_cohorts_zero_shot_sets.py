@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from ecg_folders import beats, write_wfdb
+from ecg_folders import beats, write_challenge, write_wfdb
 from scipy.io import savemat
 
 from ecg_lib.cohorts import labels
@@ -32,14 +32,6 @@ from ecg_lib.signal.leads import LEADS
 def reasons(store):
     table = pd.read_csv(store.folder / "quarantine.csv")
     return dict(zip(table.record, table.reason, strict=True))
-
-
-def write_challenge(root, records, suffix="mat"):
-    """`records`: "source/[gN/]name" -> Dx line."""
-    for path, dx in records.items():
-        comments = ["Age: 74", "Sex: Male", f"Dx: {dx}", "Rx: Unknown"]
-        write_wfdb(root / "training" / path, beats(500), comments=comments, suffix=suffix)
-    return root
 
 
 def test_findings_have_one_name_each():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -30,10 +32,12 @@ def _inputs(model: EcgLlm, processor: EcgLlmProcessor, prompts: list[list[int]],
 def first_token_scores(logits: Tensor, processor: EcgLlmProcessor) -> tuple[Tensor, Tensor]:
     """(B, V) logits -> P(yes) and the closed answer (0 yes, 1 no, 2 not sure) of each row.
 
-    P(yes) is normalised over the first tokens of yes and no, in all their spellings.
+    P(yes) is normalised over the first tokens of yes and no, in all their spellings. A token with
+    which several answers begin, such as Llama's bare space, counts for none of them.
     """
     yes, no = processor.yes_no_ids()
-    unsure = [i for i in processor.verbaliser("not sure") if i not in yes + no]
+    shared = {*processor.verbaliser("yes"), *processor.verbaliser("no")}
+    unsure = [i for i in processor.verbaliser("not sure") if i not in shared]
     scores = torch.stack([logits[:, ids].float().logsumexp(-1) if ids else
                           torch.full_like(logits[:, 0], -torch.inf, dtype=torch.float)
                           for ids in (yes, no, unsure)], dim=-1)  # (B, 3)
@@ -100,3 +104,40 @@ def answer_rows(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, t
             result.loc[part.index, "prediction"] = generate_answers(
                 model, processor, questions, ecgs, tokens, max_new_tokens, batch_size)
     return result
+
+
+@torch.no_grad()
+def read_rows(llm: torch.nn.Module, processor: EcgLlmProcessor, rows: pd.DataFrame,
+              report: Callable[[str, np.random.Generator], str], seed: int,
+              max_new_tokens: int = 32, batch_size: int = 128) -> pd.Series:
+    """Answer question rows with an LLM that reads *about* the ECGs, by the rules of `answer_rows`.
+
+    Closed questions are scored here as well: a chat model opens with "Yes, the ECG ...", and would
+    otherwise be marked by its manners.
+
+    Parameters
+    ----------
+    llm : a causal LM as transformers has it, without ECG slots
+    report : ecg_id, rng -> the text in the place of that ECG
+    """
+    rng = np.random.default_rng(seed)
+    prompts = [processor.prompt_ids(q, [report(e, rng) for e in ecgs])
+               for q, ecgs in zip(rows["question"], rows["ecg_id"], strict=True)]
+    verify = rows["question_type"].str.endswith("verify").to_numpy()
+    said = np.full(len(rows), "", dtype=object)
+    for closed in (True, False):
+        places = np.flatnonzero(verify == closed)
+        for picked in _batches([prompts[i] for i in places], batch_size, "read"):
+            batch = processor.prompts([prompts[i] for i in places[picked]])
+            batch = {name: value.to(llm.device) for name, value in batch.items()}
+            if closed:
+                logits = llm(**batch, logits_to_keep=1).logits[:, -1]  # (B, V)
+                texts = CLOSED[first_token_scores(logits, processor)[1].cpu().numpy()]
+            else:
+                new = llm.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False,
+                                   pad_token_id=processor.pad_id,
+                                   eos_token_id=processor.tokenizer.eos_token_id)
+                texts = [text.strip() for text in processor.tokenizer.batch_decode(
+                    new[:, batch["input_ids"].shape[1]:], skip_special_tokens=True)]
+            said[places[picked]] = texts
+    return pd.Series(said, index=rows.index, name="prediction")

@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.evaluation.statistics import wilson
-from ecg_lib.features import EcgTokens
+from ecg_lib.features import encode, on_gpu
 from ecg_lib.models.clip import EcgClip
 
 
@@ -17,18 +18,22 @@ def embed_reports(clip: EcgClip, tokenizer, reports: list[str], max_tokens: int 
                   batch_size: int = 128) -> torch.Tensor:
     """(N, E) unit vectors of reports."""
     parts = []
-    for start in range(0, len(reports), batch_size):
-        text = tokenizer(reports[start:start + batch_size], truncation=True, padding=True,
-                         max_length=max_tokens, return_tensors="pt")
-        parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]))
+    with on_gpu(clip) as device:
+        for start in range(0, len(reports), batch_size):
+            text = tokenizer(reports[start:start + batch_size], truncation=True, padding=True,
+                             max_length=max_tokens, return_tensors="pt").to(device)
+            parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]).cpu())
     return torch.cat(parts)
 
 
 @torch.no_grad()
-def embed_ecgs(clip: EcgClip, tokens: EcgTokens, ecg_ids: list[str]) -> torch.Tensor:
-    """(N, E) unit vectors of encoded ECGs, from the cached global vectors."""
-    cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
-    return F.normalize(clip.ecg_projection(cls), dim=-1)
+def embed_ecgs(clip: EcgClip, store: EcgStore, ecg_ids: list[str],
+               batch_size: int = 128) -> torch.Tensor:
+    """(N, E) unit vectors of ECGs whose tokens need not be kept, rounded as kept ones are."""
+    with on_gpu(clip.ecg_encoder):
+        parts = [encode(store.mv(ecg_ids[at: at + batch_size]), clip.ecg_encoder)[1]
+                 for at in range(0, len(ecg_ids), batch_size)]
+    return F.normalize(clip.ecg_projection(torch.cat(parts).half().float()), dim=-1)
 
 
 def recall(ecgs: torch.Tensor, reports: torch.Tensor, texts: list[str], ks=(1, 5, 10),
