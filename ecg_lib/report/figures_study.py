@@ -50,8 +50,8 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
                               label=_WORDS[n]) for n in names]  # fmt: skip
             dashed = Line2D([], [], color=style.INK, ls=(0, (4, 2)), lw=1.1, label="zero-shot")
             legend_above(fig, [*handles, dashed])
-        text = ("The higher a line, the more its encoder knew before it saw a label; what\n"
-                "two lines differ by at the left, labels make up for at the right. Bars: 95 % intervals.")
+        text = ("The higher a line, the more its encoder knew before it saw a label; few labels\n"
+                "tell encoders apart best. Bars: 95 % intervals over patients.")
         style.caption(fig, text, label)
     return fig
 
