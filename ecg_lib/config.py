@@ -115,11 +115,11 @@ class Simulated:
 class Pairs:
     """Contrast of real ECGs with runs of words of their reports, from scratch or further."""
 
-    epochs: int = 16  # from scratch
+    epochs: int = 12  # from scratch
     learning_rate: float = 1.5e-3
-    epochs_further: int = 10  # of an encoder that has been trained before
+    epochs_further: int = 8  # of an encoder that has been trained before
     learning_rate_further: float = 1e-3
-    batch_size: int = 128
+    batch_size: int = 64
     weight_decay: float = 1e-2
     warmup: float = 0.1
     whole: float = 0.0  # share of texts that are a whole report

@@ -59,7 +59,8 @@ def pretrain(config: Config, store: EcgStore, split: Split, start: str, normalis
         params=[seed, normalisation, own, sizes], start=weights_hash(given.clip) if given else "",
         data=[store.hash, split.train.tolist(), report_text.phrases()],
         code=code_version("models", "training/pairs.py", "training/augment.py", "signal",
-                          "training/trainer.py", "cohorts/report_text.py"))
+                          "training/contrastive.py", "training/gather.py", "training/trainer.py",
+                          "cohorts/report_text.py"))
     folder = train_or_load(
         _folder(config, "study") / f"{start}-{normalisation}-{seed}", key,
         partial(train_pairs, store, split.train, config, seed=seed, normalisation=normalisation,
