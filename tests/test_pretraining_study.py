@@ -172,6 +172,15 @@ def test_the_study_tests_on_other_patients_and_tells_all_it_was_asked(config, do
     assert {f"superclass {name}" for name in SUPERCLASSES} | {"AF", "LVH"} <= rows
 
 
+def test_models_together_rank_as_they_do_alone_where_they_agree_and_not_by_scale():
+    one = {("superclasses", ZERO_SHOT): np.array([[[0.1], [0.3], [0.2]]])}
+    large = {cell: 1000 * answers for cell, answers in one.items()}
+    other = {cell: -answers for cell, answers in one.items()}
+    order = next(iter(ps.together([one, large]).values())).argsort(axis=1)
+    assert (order == next(iter(one.values())).argsort(axis=1)).all()
+    assert np.ptp(next(iter(ps.together([large, other]).values()))) == 0
+
+
 def test_answers_do_not_change_with_the_labels_of_test_ecgs(config, store, done):
     models, _, split = done
     flipped = {k: t.copy() for k, t in split.targets.items()}

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from ecg_lib.config import SCRATCH, SIMULATED, Evaluation
+from ecg_lib.config import SCRATCH, SIMULATED, SIMULATED_ONLY, Evaluation
 from ecg_lib.evaluation.linear_probe import LABELS
 from ecg_lib.evaluation.statistics import macro_auc
-from ecg_lib.evaluation.study_answers import WITH_TEXT, ZERO_SHOT, Answers, Split
+from ecg_lib.evaluation.study_answers import ZERO_SHOT, Answers, Split
 
 BOOSTING = "boosting on hand features"
 TOGETHER, EVERYTHING = "seeds together", "seeds and normalisations together"
@@ -47,11 +47,13 @@ def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, l
     """Rows that are differences: what is compared with what, trainings of each."""
     pairs = {}
     for scaled in dict.fromkeys(scaled for _, scaled in models):
-        further, scratch = (models.get((start, scaled)) for start in (SIMULATED, SCRATCH))
-        if further and scratch:
-            pairs[f"{SIMULATED} minus {SCRATCH}, {scaled}"] = (list(further), list(scratch))
+        further = list(models.get((SIMULATED, scaled), []))
+        for other in (SCRATCH, SIMULATED_ONLY) if further else ():
+            if (other, scaled) in models:
+                pairs[f"{SIMULATED} minus {other}, {scaled}"] = (further,
+                                                                 list(models[other, scaled]))
         if further:
-            pairs[f"{SIMULATED} minus boosting, {scaled}"] = (list(further), [boosting])
+            pairs[f"{SIMULATED} minus boosting, {scaled}"] = (further, [boosting])
     every = [model for (start, _), seeds in models.items() if start == SIMULATED for model in seeds]
     if len(every) > 1:
         pairs[f"{SIMULATED}, all of it together, minus boosting"] = ([together(every)], [boosting])
@@ -103,9 +105,7 @@ def finding_cells(models: Models, boosting: Answers, split: Split, settings: Eva
     for labels in LABELS:
         truth = split.truth(labels)
         for source, trained in (sources | {BOOSTING: [boosting]}).items():
-            for name in _columns(trained):
-                if name.startswith(WITH_TEXT):
-                    continue
+            for name in _columns(trained, "findings"):
                 scores = np.concatenate([one[labels, name] for one in trained])
                 for k, label in enumerate(truth):
                     found = macro_auc(truth[[label]], scores[:, :, [k]], None, settings.resamples,
@@ -120,5 +120,5 @@ def _nothing() -> pd.DataFrame:
     return pd.DataFrame([{"row": NO_STUDY, "column": ZERO_SHOT, "value": np.nan, "n": 0}])
 
 
-def _columns(trained: Sequence[Answers]) -> list[str]:
-    return [name for labels, name in trained[0] if labels == "superclasses"]
+def _columns(trained: Sequence[Answers], of: str = "superclasses") -> list[str]:
+    return [name for labels, name in trained[0] if labels == of]

@@ -65,14 +65,15 @@ def encoder_answers(train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarr
                     ) -> Answers:
     """Answers of one encoder, from the features (`few_labels.clip_features`) of both parts."""
     answers: Answers = {}
+    both = train["tokens"], test["tokens"]
     for labels in LABELS:
         text = [few.text_scores(part["embed"], clip, tokenizer, labels) for part in (train, test)]
         answers[labels, ZERO_SHOT] = text[1].to_numpy(np.float32)[None]
-        both = train["tokens"], test["tokens"]
-        answers |= _probed(split, labels, study, {
-            PROBE: lambda targets, rows, both=both: few.linear(*both, targets, rows),
-            WITH_TEXT: lambda targets, rows, both=both, text=text: few.linear(
-                *both, targets, rows, text)})
+        probes = {PROBE: lambda targets, rows: few.linear(*both, targets, rows)}
+        if labels == "superclasses":
+            probes[WITH_TEXT] = lambda targets, rows, text=tuple(text): few.linear(
+                *both, targets, rows, text)
+        answers |= _probed(split, labels, study, probes)
     return answers
 
 
