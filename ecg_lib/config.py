@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecg_lib import paths
 from ecg_lib.errors import ConfigError
 
+SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
 @dataclass(frozen=True)
 class Cohort:
@@ -111,6 +112,34 @@ class Simulated:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Contrast of real ECGs with runs of words of their reports, from scratch or further."""
+
+    epochs: int = 12  # from scratch
+    learning_rate: float = 1.5e-3
+    epochs_further: int = 8  # of an encoder that has been trained before
+    learning_rate_further: float = 1e-3
+    batch_size: int = 64
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    whole: float = 0.0  # share of texts that are a whole report
+    words: int = 12  # of the others, at most
+    gain: float = 0.5  # random gain, as a share of what simulated ECGs get
+
+
+@dataclass(frozen=True)
+class PretrainingStudy:
+    """Which encoders are pretrained on ECG-report pairs, and on how many labels they are probed."""
+
+    seeds: list[int] = field(default_factory=list)  # empty: no study; further starts need those of
+    normalisations: list[str] = field(default_factory=lambda: ["mv"])  # `simulated`, likewise
+    starts: list[str] = field(default_factory=lambda: ["scratch", "simulated"])
+    fractions: list[float] = field(default_factory=lambda: [0.01, 0.1, 1.0])  # of the labels
+    draws: int = 5  # of the labelled patients, at a fraction below 1
+    ecgs: int | None = None  # at most, to train on and to test on; null = all
+
+
+@dataclass(frozen=True)
 class Llm:
     name_or_path: str | None = None  # hub id or folder; null pretrains a tiny Llama here
     title: str = "tiny LLM"
@@ -190,6 +219,8 @@ class Config:
     text_encoder: TextEncoder = field(default_factory=TextEncoder)
     contrastive: Contrastive = field(default_factory=Contrastive)
     simulated: Simulated = field(default_factory=Simulated)
+    pairs: Pairs = field(default_factory=Pairs)
+    pretraining_study: PretrainingStudy = field(default_factory=PretrainingStudy)
     llm: Llm = field(default_factory=Llm)
     lora: Lora = field(default_factory=Lora)
     stage1: Stage = field(default_factory=Stage)
@@ -255,12 +286,27 @@ def _check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    _check_study(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
     if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
         raise ConfigError(
             f"{where}: data.root is empty; name the folder of your data sets, e.g. "
             f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
         )
+
+
+def _check_study(config: Config, where: str) -> None:
+    study, named = config.pretraining_study, f"{where}: pretraining_study"
+    unknown = set(study.starts) - set(STARTS)
+    if unknown:
+        raise ConfigError(f"{named}.starts has {min(unknown)!r}; choose of {', '.join(STARTS)}")
+    if not all(0 < fraction <= 1 for fraction in study.fractions) or study.draws < 1:
+        raise ConfigError(f"{named}: fractions lie above 0 and up to 1, draws from 1")
+    for name in ("seeds", "normalisations") if study.seeds and study.starts != [SCRATCH] else ():
+        untrained = set(getattr(study, name)) - set(getattr(config.simulated, name))
+        if untrained:
+            raise ConfigError(f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
+                              "lacks: no encoder to start from; add it there")
 
 
 def compose_values(profile: str = "demo", overrides: list[str] | None = None) -> DictConfig:

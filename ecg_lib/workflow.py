@@ -42,6 +42,8 @@ SECTIONS = MappingProxyType({  # parameters that results of a step depend on
     "data": _DATA,
     "encoder": (*_DATA, "encoder", "text_encoder", "contrastive", "evaluation"),
     "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
+    "study": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
+              "pretraining_study", "evaluation"),
     "questions": (*_DATA, "questions", "evaluation"),
     "evaluation": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
                    "stage1", "stage2", "evaluation"),

@@ -135,6 +135,55 @@ def auc_over_seeds(
     return Estimate(value, float(low), float(high), n, positives)
 
 
+def macro_auc(
+    y: ArrayLike,
+    scores: ArrayLike,
+    minus: ArrayLike | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    min_positives: int = 10,
+    groups: ArrayLike | None = None,
+) -> Estimate:
+    """Mean AUC over labels and trainings, or the difference of two such means, with its interval.
+
+    Parameters
+    ----------
+    y : (n, labels)
+        Truth; labels with fewer positives or negatives than `min_positives` are left out.
+    scores, minus : (trainings, n, labels)
+        `minus` is subtracted in every draw of the bootstrap: the difference is paired by record.
+    groups : (n,), optional
+        Patients: whole patients are drawn. Without groups, records are drawn.
+
+    Raises
+    ------
+    DataError
+        Shapes do not fit or a score is not finite.
+    """
+    y, both = np.asarray(y, bool), [np.asarray(scores, float)]
+    both += [] if minus is None else [np.asarray(minus, float)]
+    if any(s.ndim != 3 or s.shape[1:] != y.shape or not np.isfinite(s).all() for s in both):
+        raise DataError("macro AUC: truth (n, labels) wants finite scores (trainings, n, labels)")
+    enough = np.minimum(y.sum(0), (~y).sum(0)) >= max(min_positives, 1)
+    if not enough.any():
+        return Estimate(np.nan, np.nan, np.nan, len(y))
+    codes = np.unique(np.arange(len(y)) if groups is None else groups, return_inverse=True)[1]
+    rng = np.random.default_rng(seed)
+    drawn = _draw_counts(rng, int(codes.max()) + 1, resamples)[:, codes]
+    drawn = np.concatenate([np.ones((1, len(y))), drawn])  # first, the records as they are
+    means = []
+    for several in both:
+        each = []
+        for label in np.flatnonzero(enough):
+            for s in several[:, :, label]:
+                order = np.argsort(s, kind="stable")
+                each.append(_weighted_auc(drawn[:, order], y[order, label], s[order]))
+        means.append(np.mean(each, axis=0))
+    values = means[0] - means[1] if len(means) > 1 else means[0]
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    return Estimate(float(values[0]), float(low), float(high), len(y))
+
+
 def _weights(
     rng: np.random.Generator, resamples: int, y: NDArray, codes: NDArray | None
 ) -> NDArray:

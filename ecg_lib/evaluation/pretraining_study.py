@@ -1,0 +1,124 @@
+"""Which start is better for contrastive pretraining, by how much: the tables of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from ecg_lib.config import SCRATCH, SIMULATED, SIMULATED_ONLY, Evaluation
+from ecg_lib.evaluation.linear_probe import LABELS
+from ecg_lib.evaluation.statistics import macro_auc
+from ecg_lib.evaluation.study_answers import ZERO_SHOT, Answers, Split
+
+BOOSTING = "boosting on hand features"
+TOGETHER, EVERYTHING = "seeds together", "seeds and normalisations together"
+NO_STUDY = "no study in this profile: pretraining_study.seeds is empty"
+Models = Mapping[tuple[str, str], Sequence[Answers]]  # (start, normalisation) -> one a seed
+
+
+def together(models: Sequence[Answers]) -> Answers:
+    """Answers of several models as one: the mean of their ranks, draw by draw."""
+    shared = [cell for cell in models[0] if all(cell in model for model in models)]
+    return {cell: np.mean([rankdata(model[cell], axis=1) for model in models], axis=0)
+            for cell in shared}
+
+
+def rows_of(models: Models, boosting: Answers) -> dict[str, list[Answers]]:
+    """The table's rows: single models by start and normalisation, then several as one."""
+    rows = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
+    by_start: dict[str, list[Answers]] = {}
+    for (start, scaled), seeds in models.items():
+        by_start.setdefault(start, []).extend(seeds)
+        if len(seeds) > 1:
+            rows[f"{start}, {scaled}, {TOGETHER}"] = [together(seeds)]
+    for start, every in by_start.items():
+        if len({scaled for own, scaled in models if own == start}) > 1:
+            rows[f"{start}, {EVERYTHING}"] = [together(every)]
+    if SIMULATED in by_start:
+        rows[f"{SIMULATED}, all of it and boosting together"] = [
+            together([together(by_start[SIMULATED]), boosting])]
+    return rows | {BOOSTING: [boosting]}
+
+
+def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, list]]:
+    """Rows that are differences: what is compared with what, trainings of each."""
+    pairs = {}
+    for scaled in dict.fromkeys(scaled for _, scaled in models):
+        further = list(models.get((SIMULATED, scaled), []))
+        for other in (SCRATCH, SIMULATED_ONLY) if further else ():
+            if (other, scaled) in models:
+                pairs[f"{SIMULATED} minus {other}, {scaled}"] = (further,
+                                                                 list(models[other, scaled]))
+        if further:
+            pairs[f"{SIMULATED} minus boosting, {scaled}"] = (further, [boosting])
+    every = [model for (start, _), seeds in models.items() if start == SIMULATED for model in seeds]
+    if len(every) > 1:
+        pairs[f"{SIMULATED}, all of it together, minus boosting"] = ([together(every)], [boosting])
+    return pairs
+
+
+def study_cells(models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
+                ) -> pd.DataFrame:
+    """Cells of ``pretraining_study.csv``: macro AUC of the superclasses, percent.
+
+    Intervals are over test patients; a value is the mean over seeds and draws. Beside a row with
+    several seeds stand its lowest and its highest seed.
+    """
+    if not models:
+        return _nothing()
+
+    def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
+        key = ("superclasses", name)
+        scores, less = (None if m is None else np.concatenate([one[key] for one in m])
+                        for m in (plus, minus))
+        found = macro_auc(split.truth("superclasses"), scores, less, settings.resamples, seed,
+                          settings.min_positives, split.patients[split.test])
+        return {"row": row, "column": name, **found.percent()}
+
+    cells = []
+    for row, trained in rows_of(models, boosting).items():
+        for name in _columns(trained):
+            cells.append(cell(row, name, trained))
+            each = [cell("", name, [one])["value"] for one in trained] if len(trained) > 1 else []
+            cells += [{"row": f"{row}, {word} seed", "column": name, "value": value,
+                       "n": len(split.test)} for word, value in
+                      (("lowest", min(each)), ("highest", max(each)))] if each else []
+    for row, (plus, minus) in differences_of(models, boosting).items():
+        cells += [cell(row, name, plus, minus) for name in _columns(plus) if name in
+                  _columns(minus)]
+    return pd.DataFrame(cells)
+
+
+def finding_cells(models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
+                  ) -> pd.DataFrame:
+    """Cells of ``pretraining_findings.csv``: AUC (percent) of each superclass and finding.
+
+    Row = label, column = "start, normalisation, reading"; n: test ECGs with the label.
+    """
+    if not models:
+        return _nothing()
+    sources = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
+    cells, groups = [], split.patients[split.test]
+    for labels in LABELS:
+        truth = split.truth(labels)
+        for source, trained in (sources | {BOOSTING: [boosting]}).items():
+            for name in _columns(trained, "findings"):
+                scores = np.concatenate([one[labels, name] for one in trained])
+                for k, label in enumerate(truth):
+                    found = macro_auc(truth[[label]], scores[:, :, [k]], None, settings.resamples,
+                                      seed, settings.min_positives, groups)
+                    row = f"superclass {label}" if labels == "superclasses" else label
+                    cells.append({"row": row, "column": f"{source}, {name}", **found.percent(),
+                                  "n": int(truth[label].sum())})
+    return pd.DataFrame(cells)
+
+
+def _nothing() -> pd.DataFrame:
+    return pd.DataFrame([{"row": NO_STUDY, "column": ZERO_SHOT, "value": np.nan, "n": 0}])
+
+
+def _columns(trained: Sequence[Answers], of: str = "superclasses") -> list[str]:
+    return [name for labels, name in trained[0] if labels == of]
