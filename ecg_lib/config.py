@@ -286,7 +286,7 @@ def _check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
-    _check_study(config, where)
+    _check_pretraining_study(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
     if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
         raise ConfigError(
@@ -295,7 +295,7 @@ def _check(config: Config, where: str) -> None:
         )
 
 
-def _check_study(config: Config, where: str) -> None:
+def _check_pretraining_study(config: Config, where: str) -> None:
     study, named = config.pretraining_study, f"{where}: pretraining_study"
     unknown = set(study.starts) - set(STARTS)
     if unknown:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ecg_lib import paths, study
+from ecg_lib import paths, starts
 from ecg_lib.cohorts.prepare import prepare
 from ecg_lib.cohorts.report_text import phrases, plain_text, states_labels
 from ecg_lib.config import PretrainingStudy, compose
@@ -44,7 +44,7 @@ def done(config, store, tmp_path_factory):
     reader = folder / "simulated" / "mv-0"
     reader.mkdir(parents=True)
     train_reader(config, 0, reader, "mv")
-    yield study.run_study(config, store)
+    yield starts.run_study(config, store)
     patch.undo()
 
 
@@ -187,8 +187,8 @@ def test_answers_do_not_change_with_the_labels_of_test_ecgs(config, store, done)
     for table in flipped.values():
         table.iloc[split.test] = ~table.iloc[split.test]
     other = Split(split.train, split.test, flipped, split.patients)
-    trained = study.pretrain(config, store, split, "scratch", "mv", 0)
-    again = study._encoder_answers(store, other, trained, config)
+    trained = starts.pretrain(config, store, split, "scratch", "mv", 0)
+    again = starts._encoder_answers(store, other, trained, config)
     for cell, answers in models["scratch", "mv"][0].items():
         np.testing.assert_allclose(again[cell], answers, atol=1e-4)
 
@@ -198,17 +198,17 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     def fail(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(study, "train_pairs", fail)
-    monkeypatch.setattr(study, "hand_features", fail)
-    monkeypatch.setattr(study.few_labels, "clip_features", fail)
-    models, _, _ = study.run_study(config, store)
+    monkeypatch.setattr(starts, "train_pairs", fail)
+    monkeypatch.setattr(starts, "hand_features", fail)
+    monkeypatch.setattr(starts.few_labels, "clip_features", fail)
+    models, _, _ = starts.run_study(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
     faster = dataclasses.replace(config, pairs=dataclasses.replace(
         config.pairs, learning_rate=9.0))  # read by the start from scratch only
-    study.pretrain(faster, store, done[2], "simulated", "mv", 0)
+    starts.pretrain(faster, store, done[2], "simulated", "mv", 0)
     with pytest.raises(AssertionError, match="trained again"):
-        study.pretrain(faster, store, done[2], "scratch", "mv", 0)
+        starts.pretrain(faster, store, done[2], "scratch", "mv", 0)
 
 
 def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study(tmp_path):

@@ -62,7 +62,7 @@ def pretrain(config: Config, store: EcgStore, split: Split, start: str, normalis
                           "training/contrastive.py", "training/gather.py", "training/trainer.py",
                           "cohorts/report_text.py"))
     folder = train_or_load(
-        _folder(config, "study") / f"{start}-{normalisation}-{seed}", key,
+        _folder(config, "starts") / f"{start}-{normalisation}-{seed}", key,
         partial(train_pairs, store, split.train, config, seed=seed, normalisation=normalisation,
                 start=given))
     return Start(*load_clip(folder))
@@ -122,7 +122,7 @@ def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **ma
     def save(folder: Path) -> None:
         np.savez(folder / _ANSWERS, **{"|".join(cell): found for cell, found in answer().items()})
 
-    folder = train_or_load(_folder(config, "study") / name, key, save, say=lambda _: None)
+    folder = train_or_load(_folder(config, "starts") / name, key, save, say=lambda _: None)
     with np.load(folder / _ANSWERS) as kept:
         return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
 
