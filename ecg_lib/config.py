@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,30 @@ class Fusion:
 
 
 @dataclass(frozen=True)
+class Surgery:
+    """What a lesion may do to the ECG-LLM that the paper does not; the four arms know none."""
+
+    projector_layers: int = 1  # linear layers; 1 = equation 5
+    train_llm: bool = False  # every weight of the LLM learns, and there is no LoRA
+    train_encoder: bool = False  # the ECG encoder learns with the answers
+
+
+@dataclass(frozen=True)
+class Study:
+    """Small trainings beside the four arms: dose-response, seeds, lesions; none by default."""
+
+    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
+    strengths: list[float] = field(default_factory=list)  # of the confounding of training rows
+    arms: list[str] = field(default_factory=list)  # de-biased | control | weighted | none
+    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
+    whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
+    lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
+    per_answer: int = 25  # ECGs a question and answer in the interventional test
+    test_rows: int | None = 1000  # of the random-ECG tests; null = all
+    surgery: Surgery = field(default_factory=Surgery)  # for lesions only
+
+
+@dataclass(frozen=True)
 class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
@@ -196,6 +221,7 @@ class Config:
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    study: Study = field(default_factory=Study)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""
@@ -255,12 +281,44 @@ def _check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    _check_study(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
     if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
         raise ConfigError(
             f"{where}: data.root is empty; name the folder of your data sets, e.g. "
             f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
         )
+
+
+def _check_study(config: Config, where: str) -> None:
+    study = config.study
+    if not all(0 <= strength <= 1 for strength in study.strengths):
+        raise ConfigError(f"{where}: study.strengths must lie between 0 and 1")
+    unknown = sorted(set(study.arms) - {"de-biased", "control", "weighted", "none"})
+    if unknown:
+        raise ConfigError(f"{where}: study.arms has {unknown[0]!r}; choose de-biased, control, "
+                          "weighted or none")
+    seeds = [config.seed, *study.seeds, *study.whole_seeds]
+    if len(set(seeds)) < len(seeds) and (study.arms or study.lesions):
+        raise ConfigError(f"{where}: study.seeds or study.whole_seeds repeats a seed (the "
+                          f"profile's own is {config.seed}); name each once")
+    if (study.arms or study.lesions) and not config.questions.built:
+        raise ConfigError(f"{where}: study needs questions built from labels; set questions.built, "
+                          "or empty study.arms and study.lesions")
+    if study.surgery.projector_layers < 1:
+        raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")
+
+
+def vary(config: Config, overrides: Iterable[str], where: str) -> Config:
+    """A configuration with some fields changed, each as `section.field=value`.
+
+    Raises
+    ------
+    ConfigError
+        An override names no field or gives it an impossible value; `where` names its origin.
+    """
+    changed = OmegaConf.from_dotlist(list(overrides))
+    return from_mapping(OmegaConf.merge(OmegaConf.create(config.as_dict()), changed), where)
 
 
 def compose_values(profile: str = "demo", overrides: list[str] | None = None) -> DictConfig:
