@@ -5,7 +5,7 @@ An arm is named by what stage 1 shows it; encoder, LLM and stage 2 are the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ecg_lib.features import EcgTokens
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.questions.debias import pair_verify, severity_weights, unpaired_control
 from ecg_lib.training import finetune
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 
@@ -32,13 +33,14 @@ def stage_folder(config: Config, stage: str, arm: str) -> Path:
 
 
 def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
-              clip: EcgClip, llm: Path | str, valid: pd.DataFrame | None = None) -> Path:
+              clip: EcgClip, llm: Path | str, valid: pd.DataFrame | None = None,
+              say: Callable[[str], None] = print) -> Path:
     """Train one arm through stage1 or stage2, or load it; stage2 goes on from stage1 if it ran."""
-    settings: Stage = getattr(config, stage)
     first = stage_folder(config, "stage1", arm)
     goes_on = stage == "stage2" and arm != "none"
-    if stage == "stage2" and not goes_on and settings.learning_rate_alone:
-        settings = replace(settings, learning_rate=settings.learning_rate_alone)
+    settings: Stage = getattr(config, stage)
+    if stage == "stage2" and not goes_on:
+        settings = alone(settings)
     key = fingerprint(
         params=[config.seed, asdict(settings), asdict(config.lora)],
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
@@ -58,7 +60,26 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
             model.base_lm.activation_checkpointing_enable()
         finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid)
 
-    return train_or_load(stage_folder(config, stage, arm), key, train)
+    return train_or_load(stage_folder(config, stage, arm), key, train, say)
+
+
+def alone(stage: Stage) -> Stage:
+    """A stage as an arm trains it that had no stage before."""
+    return replace(stage, learning_rate=stage.learning_rate_alone or stage.learning_rate)
+
+
+def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, pd.DataFrame]:
+    """What stage 1 shows each arm that has one: as many rows, paired, unpaired and weighed.
+
+    Parameters
+    ----------
+    train : the question rows of the training split.
+    normal : bool by ecg_id, of every ECG of the cohort.
+    """
+    paired, _ = pair_verify(train, seed)
+    control = unpaired_control(train, len(paired), seed)
+    weights = severity_weights(control, normal, base=normal.mean(), truncate=0.01)
+    return {"de-biased": paired, "control": control, "weighted": control.assign(weight=weights)}
 
 
 def version_of(folder: Path | str) -> str:

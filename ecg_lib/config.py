@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ecg_lib import paths
+from ecg_lib.config_check import check
 from ecg_lib.errors import ConfigError
 
-SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
 @dataclass(frozen=True)
 class Cohort:
@@ -195,6 +196,30 @@ class Fusion:
 
 
 @dataclass(frozen=True)
+class Surgery:
+    """What a lesion may do to the ECG-LLM that the paper does not; the four arms know none."""
+
+    projector_layers: int = 1  # linear layers; 1 = equation 5
+    train_llm: bool = False  # every weight of the LLM learns, and there is no LoRA
+    train_encoder: bool = False  # the ECG encoder learns with the answers
+
+
+@dataclass(frozen=True)
+class Study:
+    """Small trainings beside the four arms: dose-response, seeds, lesions; none by default."""
+
+    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
+    strengths: list[float] = field(default_factory=list)  # of the confounding of training rows
+    arms: list[str] = field(default_factory=list)  # de-biased | control | weighted | none
+    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
+    whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
+    lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
+    per_answer: int = 25  # ECGs a question and answer in the interventional test
+    test_rows: int | None = 1000  # of the random-ECG tests; null = all
+    surgery: Surgery = field(default_factory=Surgery)  # for lesions only
+
+
+@dataclass(frozen=True)
 class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
@@ -227,6 +252,7 @@ class Config:
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    study: Study = field(default_factory=Study)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""
@@ -257,7 +283,7 @@ def from_mapping(values: Any, where: str = "params") -> Config:
     except OmegaConfBaseException as error:
         field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
         raise ConfigError(f"{where}: {field}{str(error).splitlines()[0]}") from error
-    _check(config, where)
+    check(config, where)
     return config
 
 
@@ -268,45 +294,16 @@ def _thaw(node: Any) -> None:
             _thaw(node._get_node(key))
 
 
-def _check(config: Config, where: str) -> None:
-    tokens, rest = divmod(1000, config.encoder.patch)
-    if rest or tokens % 4:
-        raise ConfigError(
-            f"{where}: encoder.patch is {config.encoder.patch}; it must divide 1000 into a "
-            "multiple of 4 tokens (equation 5): 1, 2, 5, 10, 25, 50, 125 or 250"
-        )
-    if config.encoder.width % config.encoder.heads or config.encoder.width % 4:
-        raise ConfigError(f"{where}: encoder.width must be divisible by 4 and by encoder.heads")
-    if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
-        raise ConfigError(f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
-                          "choose lead_minmax, record_minmax or mv")
-    if config.signal.resampler not in ("fft", "polyphase"):
-        raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
-    if not 0 <= config.questions.confounding <= 1:
-        raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
-    if not (config.questions.built or config.questions.ecgqa):
-        raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
-    _check_pretraining_study(config, where)
-    cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
-    if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
-        raise ConfigError(
-            f"{where}: data.root is empty; name the folder of your data sets, e.g. "
-            f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
-        )
+def vary(config: Config, overrides: Iterable[str], where: str) -> Config:
+    """A configuration with some fields changed, each as `section.field=value`.
 
-
-def _check_pretraining_study(config: Config, where: str) -> None:
-    study, named = config.pretraining_study, f"{where}: pretraining_study"
-    unknown = set(study.starts) - set(STARTS)
-    if unknown:
-        raise ConfigError(f"{named}.starts has {min(unknown)!r}; choose of {', '.join(STARTS)}")
-    if not all(0 < fraction <= 1 for fraction in study.fractions) or study.draws < 1:
-        raise ConfigError(f"{named}: fractions lie above 0 and up to 1, draws from 1")
-    for name in ("seeds", "normalisations") if study.seeds and study.starts != [SCRATCH] else ():
-        untrained = set(getattr(study, name)) - set(getattr(config.simulated, name))
-        if untrained:
-            raise ConfigError(f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
-                              "lacks: no encoder to start from; add it there")
+    Raises
+    ------
+    ConfigError
+        An override names no field or gives it an impossible value; `where` names its origin.
+    """
+    changed = OmegaConf.from_dotlist(list(overrides))
+    return from_mapping(OmegaConf.merge(OmegaConf.create(config.as_dict()), changed), where)
 
 
 def compose_values(profile: str = "demo", overrides: list[str] | None = None) -> DictConfig:

@@ -15,7 +15,8 @@ import numpy as np
 from ecg_lib import paths
 from ecg_lib.cohorts import report_text
 from ecg_lib.cohorts.store import EcgStore
-from ecg_lib.config import SCRATCH, SIMULATED_ONLY, Config
+from ecg_lib.config import Config
+from ecg_lib.config_check import SCRATCH, SIMULATED_ONLY
 from ecg_lib.evaluation import few_labels, study_answers
 from ecg_lib.evaluation.linear_probe import LABELS, disjoint_rows, hand_features, probe_targets
 from ecg_lib.evaluation.pretraining_study import Models

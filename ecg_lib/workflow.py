@@ -42,15 +42,16 @@ SECTIONS = MappingProxyType({  # parameters that results of a step depend on
     "data": _DATA,
     "encoder": (*_DATA, "encoder", "text_encoder", "contrastive", "evaluation"),
     "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
-    "study": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
+    "starts": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
               "pretraining_study", "evaluation"),
     "questions": (*_DATA, "questions", "evaluation"),
     "evaluation": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
                    "stage1", "stage2", "evaluation"),
     "comparison": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
                    "stage1", "stage2", "fusion", "evaluation"),
+    "study": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
+              "stage1", "stage2", "evaluation", "study"),
 })
-ARMS = ("de-biased", "control", "none")  # stage 1 on pairs; on unpaired rows; no stage 1
 
 
 def start(config: Config) -> None:
@@ -150,10 +151,7 @@ def make_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels and/or read from ECG-QA, written to disk."""
     settings, tables = config.questions, {}
     if settings.built:
-        few = question_sizes(settings.per_answer_test)
-        sizes = {"train": question_sizes(settings.per_answer), "valid": few, "test": few}
-        tables = build_questions(store.records, sizes, settings.confounding, config.seed,
-                                 settings.templates or None)
+        tables = built_questions(config, store)
     if settings.ecgqa:
         root = prepare.find_cohort(config.data.root, "ecgqa")
         for split in ("train", "valid", "test"):
@@ -162,6 +160,15 @@ def make_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     for split, rows in tables.items():
         write_split(rows, folder, split)
     return tables
+
+
+def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
+    """Question rows of all splits, built from labels; nothing is written."""
+    settings = config.questions
+    few = question_sizes(settings.per_answer_test)
+    sizes = {"train": question_sizes(settings.per_answer), "valid": few, "test": few}
+    return build_questions(store.records, sizes, settings.confounding, config.seed,
+                           settings.templates or None)
 
 
 def question_sizes(per_answer: int) -> Sizes:

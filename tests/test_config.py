@@ -11,6 +11,7 @@ from ecg_lib.config import (
     compose_values,
     from_mapping,
     load_config,
+    vary,
     write_params,
 )
 from ecg_lib.errors import ConfigError
@@ -27,8 +28,8 @@ def test_every_profile_composes_and_names_itself(profile):
     assert from_mapping(composed.as_dict()) == composed
 
 
-def test_the_four_profiles_of_the_readme_exist():
-    assert PROFILES == ["demo", "paper", "ptbxl", "smoke"]
+def test_the_profiles_of_the_readme_exist():
+    assert PROFILES == ["demo", "demo-full", "paper", "ptbxl", "smoke"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -63,6 +64,10 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("questions.confounding=1.5", "questions.confounding"),
         ("questions.built=false", "questions.built"),
         ("stage1.epochs=many", "stage1.epochs"),  # wrong type
+        ("study.strengths=[0,2]", "study.strengths"),
+        ("study.arms=[paired]", "study.arms"),
+        ("study={arms: [none], seeds: [42]}", "study.seeds"),  # the profile's own
+        ("study.surgery.projector_layers=0", "study.surgery.projector_layers"),
         ("+stage1.speed=3", "speed"),  # unknown key, added
         ("stage1.speed=3", "speed"),  # unknown key, overridden
     ],
@@ -82,6 +87,23 @@ def test_real_cohorts_ask_for_the_folder_of_the_data(profile):
 def test_a_wrong_type_names_the_whole_path_of_the_field():
     with pytest.raises(ConfigError, match="stage1.epochs"):
         from_mapping({"stage1": {"epochs": "many"}})
+
+
+def test_demo_full_is_demo_and_a_study():
+    demo, full = (compose(name).as_dict() for name in ("demo", "demo-full"))
+    differ = {field for field in demo if demo[field] != full[field]}
+    assert differ == {"profile", "study"}
+    assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
+
+
+def test_a_varied_configuration_differs_in_what_is_named_and_names_a_mistake():
+    demo = compose("demo")
+    varied = vary(demo, ["lora.r=1"], "study.lesions.rank")
+    assert varied.lora.r == 1 and dataclasses.replace(varied, lora=demo.lora) == demo
+    for override in ("lora.rank=1", "lora.r=one", "encoder.patch=7"):
+        with pytest.raises(ConfigError, match=r"^study\.lesions\.rank: ") as caught:
+            vary(demo, [override], "study.lesions.rank")
+        assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_profile_ends_in_one_line_and_exit_code_two(capsys):

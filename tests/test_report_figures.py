@@ -57,6 +57,13 @@ def bias():
     return tidy("table1_bias", [cell(r.row, r.column, 50.0) for r in paper.itertuples()], STAMP)
 
 
+def dose():
+    rows = [f"{arm}, strength {s}, {of}" for arm in ("not de-biased", "control", "de-biased")
+            for s in ("0.00", "0.33", "0.67", "1.00") for of in ("seed 42", "seed 1", "all seeds")]
+    measures = ("interventional accuracy", "drop", "matched drop")
+    return tidy("dose_response", [cell(r, m, 55.0) for r in rows for m in measures], STAMP)
+
+
 def texts(fig):
     return " ".join(t.get_text() for t in fig.findobj(matplotlib.text.Text))
 
@@ -67,6 +74,7 @@ MEASURED = {
     "exact match": lambda: figures.exact_match_bars(table3(), LABEL),
     "random ECG": lambda: figures.random_ecg_bars(table5(), LABEL),
     "auc": lambda: figures.auc_dots(table4(), LABEL),
+    "dose-response": lambda: figures.dose_response(dose(), LABEL),
     "case": lambda: figures.figure4_case_study({"ECG": ECG}, [("Normal?", "yes")], LABEL),
 }
 DRAWN = {

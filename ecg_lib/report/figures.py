@@ -6,12 +6,14 @@ from ecg_lib.report.figures_case import CaseStudy, figure4_case_studies, figure4
 from ecg_lib.report.figures_method import figure1_tags_v_embeddings, figure2_scm
 from ecg_lib.report.figures_results import auc_dots, learning_curves, normal_ratio_bars
 from ecg_lib.report.figures_starts import study_lines
+from ecg_lib.report.figures_study import dose_response
 from ecg_lib.report.figures_transfer import transfer_dots
 
 __all__ = [
     "CaseStudy",
     "Dims",
     "auc_dots",
+    "dose_response",
     "exact_match_bars",
     "figure1_tags_v_embeddings",
     "figure2_scm",

@@ -1,0 +1,80 @@
+"""What a configuration must fulfil beyond its types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecg_lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Config
+
+SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
+
+
+def check(config: Config, where: str) -> None:
+    """Whether the values of a configuration fit together; `where` names their origin.
+
+    Raises
+    ------
+    ConfigError
+        A value is impossible, alone or beside another.
+    """
+    tokens, rest = divmod(1000, config.encoder.patch)
+    if rest or tokens % 4:
+        raise ConfigError(
+            f"{where}: encoder.patch is {config.encoder.patch}; it must divide 1000 into a "
+            "multiple of 4 tokens (equation 5): 1, 2, 5, 10, 25, 50, 125 or 250"
+        )
+    if config.encoder.width % config.encoder.heads or config.encoder.width % 4:
+        raise ConfigError(f"{where}: encoder.width must be divisible by 4 and by encoder.heads")
+    if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
+        raise ConfigError(f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
+                          "choose lead_minmax, record_minmax or mv")
+    if config.signal.resampler not in ("fft", "polyphase"):
+        raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
+    if not 0 <= config.questions.confounding <= 1:
+        raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
+    if not (config.questions.built or config.questions.ecgqa):
+        raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    _check_pretraining_study(config, where)
+    _check_study(config, where)
+    cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
+    if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
+        raise ConfigError(
+            f"{where}: data.root is empty; name the folder of your data sets, e.g. "
+            f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
+        )
+
+
+def _check_pretraining_study(config: Config, where: str) -> None:
+    study, named = config.pretraining_study, f"{where}: pretraining_study"
+    unknown = set(study.starts) - set(STARTS)
+    if unknown:
+        raise ConfigError(f"{named}.starts has {min(unknown)!r}; choose of {', '.join(STARTS)}")
+    if not all(0 < fraction <= 1 for fraction in study.fractions) or study.draws < 1:
+        raise ConfigError(f"{named}: fractions lie above 0 and up to 1, draws from 1")
+    for name in ("seeds", "normalisations") if study.seeds and study.starts != [SCRATCH] else ():
+        untrained = set(getattr(study, name)) - set(getattr(config.simulated, name))
+        if untrained:
+            raise ConfigError(f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
+                              "lacks: no encoder to start from; add it there")
+
+
+def _check_study(config: Config, where: str) -> None:
+    study = config.study
+    if not all(0 <= strength <= 1 for strength in study.strengths):
+        raise ConfigError(f"{where}: study.strengths must lie between 0 and 1")
+    unknown = sorted(set(study.arms) - {"de-biased", "control", "weighted", "none"})
+    if unknown:
+        raise ConfigError(f"{where}: study.arms has {unknown[0]!r}; choose de-biased, control, "
+                          "weighted or none")
+    seeds = [config.seed, *study.seeds, *study.whole_seeds]
+    if len(set(seeds)) < len(seeds) and (study.arms or study.lesions):
+        raise ConfigError(f"{where}: study.seeds or study.whole_seeds repeats a seed (the "
+                          f"profile's own is {config.seed}); name each once")
+    if (study.arms or study.lesions) and not config.questions.built:
+        raise ConfigError(f"{where}: study needs questions built from labels; set questions.built, "
+                          "or empty study.arms and study.lesions")
+    if study.surgery.projector_layers < 1:
+        raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")

@@ -1,0 +1,256 @@
+"""The study: what is varied, what is shared, and that everything is asked the same rows."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from simulated_labels import simulated_records
+
+from ecg_lib import arms, paths, study
+from ecg_lib import workflow as w
+from ecg_lib.cohorts.simulate import SimulatedCohort
+from ecg_lib.cohorts.store import write_store
+from ecg_lib.config import Lora, Study, Surgery, compose
+from ecg_lib.errors import ConfigError
+from ecg_lib.features import encode_store, weights_hash
+from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.questions.bias import kind_of
+from ecg_lib.training import surgery
+
+REPO = Path(__file__).resolve().parent.parent
+STUDY = {
+    "settings": ["questions.templates=[1,12]", "stage1.max_rows=32", "stage2.max_rows=32"],
+    "arms": ["none", "de-biased"], "whole_seeds": [7], "strengths": [0, 1],
+    "lesions": {"mV": ["signal.normalisation=mv"], "deep": ["study.surgery.projector_layers=2"],
+                "eyes": ["study.surgery.train_encoder=true"]},
+    "per_answer": 2, "test_rows": 40}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def full():
+    """The configuration of demo-full and the trainings of its study."""
+    config = compose("demo-full")
+    return SimpleNamespace(config=config, base=study.base_of(config), runs=study.runs(config))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A checkout in which a profile's encoder, LLM and de-biased arm exist, and no study yet."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "ecg_lib").symlink_to(REPO / "ecg_lib")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "ROOT", root)
+        torch.manual_seed(0)
+        tokenizer = train_byte_pairs(["yes no not sure", "Is there a finding in this ECG?"], 380)
+        tiny_llama(tokenizer, width=16, depth=1, heads=2).save_pretrained(root / "llm")
+        tokenizer.save_pretrained(root / "llm")
+        config = replace(compose("smoke"), study=Study(**STUDY))
+        config = replace(config, llm=replace(config.llm, name_or_path=str(root / "llm")))
+        cohort = SimulatedCohort(patients=120, seed=config.seed)
+        store = write_store(w.store_folder(config, config.data.questions), cohort)
+        w.pretrain_encoder(config, store)
+        clip, _ = w.load_clip(config)
+        features = paths.checkpoints_dir("smoke") / "features" / config.data.questions.folder
+        tokens = encode_store(store, clip.ecg_encoder, features)
+        rows = w.built_questions(study.base_of(config), store)["train"].head(32)
+        for stage in ("stage1", "stage2"):
+            arms.run_stage(config, stage, "de-biased", rows, tokens, clip, root / "llm")
+        yield SimpleNamespace(config=config, store=store, root=root)
+
+
+@pytest.fixture(scope="module")
+def outcomes(small):
+    return study.run_study(small.config, small.store)
+
+
+def named(outcomes, **wanted):
+    return [run for run in outcomes.right if all(getattr(run, k) == v for k, v in wanted.items())]
+
+
+# -- what is varied --------------------------------------------------------------------------
+
+
+def differing(one, other, prefix=""):
+    """Dotted names of the fields in which two nested dictionaries differ."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return set() if one == other else {prefix}
+    return {name for key in one
+            for name in differing(one[key], other.get(key), f"{prefix}.{key}".strip("."))}
+
+
+def test_a_lesion_changes_exactly_the_fields_it_names(full):
+    config, found = full.config, full.runs
+    base = {run.seed: run for run in found if not run.lesion and not run.whole
+            and (run.arm, run.strength) == (study.LESION_ARM, config.questions.confounding)}
+    lesions = [run for run in found if run.lesion]
+    assert {run.lesion for run in lesions} == set(config.study.lesions)
+    for run in lesions:
+        fields = {override.split("=")[0] for override in config.study.lesions[run.lesion]}
+        changed = differing(base[run.seed].config.as_dict(), run.config.as_dict())
+        assert changed == fields and run.arm == study.LESION_ARM
+
+
+def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(full):
+    for run in full.runs:
+        if not run.lesion:
+            changed = differing(full.base.as_dict(), run.config.as_dict())
+            assert changed <= {"seed", "questions.confounding"}
+            assert run.strength == run.config.questions.confounding
+    doses = {(run.strength, run.arm, run.seed) for run in full.runs
+             if not run.lesion and not run.whole}
+    assert len(doses) == 4 * 3 * 3
+
+
+def test_without_arms_and_lesions_there_is_no_study(small):
+    assert study.runs(compose("demo")) == []
+    empty = study.run_study(compose("demo"), small.store)
+    assert len(empty) == 0 and (small.root / "checkpoints" / "demo" / "study").is_dir()
+
+
+@pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=3"])
+def test_what_a_lesion_cannot_reach_is_refused(full, override):
+    config = replace(full.config, study=Study(arms=["none"], lesions={"x": [override]}))
+    with pytest.raises(ConfigError, match=r"study\.lesions\.x: \w+ cannot be varied") as caught:
+        study.runs(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_severity_decides_who_is_asked_what_the_more_the_stronger(full):
+    store = SimpleNamespace(records=simulated_records())
+    normal = store.records.set_index("ecg_id")["normal"]
+    gaps = []
+    for strength in (0, 1 / 3, 1):
+        run = study._dose(full.base, strength, seed=1, arm="none")
+        rows = study.training_rows(full.config, run, store)
+        share = rows["ecg_id"].str[0].map(normal).groupby(kind_of(rows)).mean()
+        gaps.append(share["broad"] - share["specific"])
+    assert abs(gaps[0]) < 0.04 and gaps[0] + 0.1 < gaps[1] < gaps[2] - 0.1 and gaps[2] > 0.4
+
+
+# -- what is shared --------------------------------------------------------------------------
+
+
+def test_every_training_is_asked_the_same_rows_and_half_of_them_say_yes(small, outcomes):
+    assert {run.lesion for run in outcomes.right} == {"", *small.config.study.lesions}
+    for right in outcomes.right.values():
+        for test, asked in outcomes.tests.items():
+            assert right[test].index.equals(asked.index)
+    neutral = outcomes.tests[study.INTERVENTIONAL]
+    yes = neutral["answer"].map(lambda answer: answer == ["yes"]).groupby(neutral["question_id"])
+    assert (yes.mean() == 0.5).all()
+    again = study.test_rows(small.config, small.store, set(neutral["question_id"]))
+    assert again[study.INTERVENTIONAL]["ecg_id"].tolist() == neutral["ecg_id"].tolist()
+
+
+def test_only_the_ecgs_differ_between_the_tests_with_donors(small, outcomes):
+    asked = outcomes.tests[study.ASKED]
+    normal = small.store.records.set_index("ecg_id")["normal"]
+    for test in (study.RANDOM, study.MATCHED):
+        donors = outcomes.tests[test]
+        assert donors["question"].tolist() == asked["question"].tolist()
+        assert not (donors["ecg_id"].str[0] == asked["ecg_id"].str[0]).any()
+    alike = outcomes.tests[study.MATCHED]["ecg_id"].str[0].map(normal)
+    assert alike.tolist() == asked["ecg_id"].str[0].map(normal).tolist()
+
+
+def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small, outcomes):
+    below = small.root / "checkpoints" / "smoke" / "study"
+    encoders = {path.parents[2].name for path in below.rglob("clip/fingerprint.json")}
+    (mv,) = {study.home_of(small.config, run) for run in named(outcomes, lesion="mV")}
+    assert encoders == {mv, "whole-seed-7"}
+    assert not list(below.rglob("language_model"))  # this profile names its LLM
+    assert not study.home_of(small.config, named(outcomes, lesion="deep")[0])
+    markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
+    assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
+
+
+def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, monkeypatch):
+    def forbidden(*_, **__):
+        raise AssertionError("trained or asked again")
+
+    for module, name in ((arms.finetune, "train_stage"), (surgery, "train"),
+                         (study, "answer_rows"), (w.contrastive, "pretrain")):
+        monkeypatch.setattr(module, name, forbidden)
+    again = study.run_study(small.config, small.store)
+    for run, right in outcomes.right.items():
+        for test, one in right.items():
+            assert again.right[run][test].equals(one)
+
+
+def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monkeypatch):
+    folder = small.root / "checkpoints"
+    (folder / "copied").symlink_to(folder / "smoke")
+    (small.root / "data" / "copied").symlink_to(small.root / "data" / "smoke")
+    monkeypatch.setattr(arms.finetune, "train_stage", None)  # calling it would fail
+    monkeypatch.setattr(w.contrastive, "pretrain", None)
+    again = study.run_study(replace(small.config, profile="copied"), small.store)
+    for run, right in again.right.items():
+        twin = outcomes.right[run]
+        assert all(part.equals(twin[test]) for test, part in right.items())
+
+
+# -- surgery ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def encoder(small):
+    return w.load_clip(small.config)[0].ecg_encoder
+
+
+def operated(small, encoder, **changes):
+    return surgery.operate(encoder, small.root / "llm", Lora(r=2), "float32", 0,
+                           Surgery(**changes))[0]
+
+
+def test_what_learns_is_what_the_lesion_says(small, encoder):
+    def learns(model):
+        return {name.split(".")[0] for name, p in model.named_parameters()
+                if p.requires_grad and "lora_" not in name}
+
+    def adapted(model):
+        return any("lora_" in name for name, _ in model.named_parameters())
+
+    plain = operated(small, encoder)
+    assert learns(plain) == {"projector"} and adapted(plain)
+    whole = operated(small, encoder, train_llm=True)
+    assert learns(whole) == {"projector", "language_model"} and not adapted(whole)
+    assert all(p.requires_grad for p in whole.language_model.parameters())
+    deep = operated(small, encoder, projector_layers=3)
+    assert learns(deep) == {"projector"}
+    layers = [m for m in deep.projector.modules() if isinstance(m, torch.nn.Linear)]
+    assert len(layers) == 3
+    seeing = operated(small, encoder, train_encoder=True)
+    assert learns(seeing) == {"projector", "encoder"}
+
+
+def test_an_encoder_in_the_projector_s_place_says_the_same_before_it_learns(small, encoder):
+    ids = small.store.records["ecg_id"].tolist()[:3]
+    model = operated(small, encoder, train_encoder=True)
+    ecgs = surgery.Signals(small.store, encoder).get(ids)
+    assert ecgs.shape == (3, 12, 1000)
+    with torch.no_grad():
+        plain = model.projector.projector(model.eval().encoder(ecgs).tokens)
+        torch.testing.assert_close(model.projector(ecgs), plain)
+
+
+def test_only_a_trained_encoder_changes_its_weights(small, encoder, tmp_path):
+    rows = w.built_questions(study.base_of(small.config), small.store)["train"].head(16)
+    settings = replace(small.config.stage2, epochs=1, batch_size=8)
+    for trains in (False, True):
+        own = type(encoder)(encoder.config)
+        own.load_state_dict(encoder.state_dict())
+        model, processor = surgery.operate(own, small.root / "llm", Lora(r=2), "float32", 0,
+                                           Surgery(projector_layers=2, train_encoder=trains))
+        ecgs = surgery.Signals(small.store, own)
+        if not trains:
+            ecgs = SimpleNamespace(get=lambda ids, e=ecgs, o=own: o(e.get(ids)).tokens)
+        before = weights_hash(own)
+        (tmp_path / str(trains)).mkdir()
+        surgery.train(model, processor, rows, ecgs, settings, tmp_path / str(trains), 0)
+        assert (weights_hash(own) != before) is trains
+        assert np.isfinite(pd.read_csv(tmp_path / str(trains) / "curve.csv")["loss"]).all()
