@@ -23,7 +23,7 @@ from ecg_lib.features import encoder_input
 from ecg_lib.models.clip import MAX_SCALE, EcgClip
 
 PROMPTS = Path(__file__).resolve().parent.parent / "cohorts" / "superclass_prompts.csv"
-STRENGTH = 0.01  # sklearn's C; chosen on folds 7-8, trained on 1-6
+STRENGTH = 0.01  # sklearn's C; chosen on folds 7-8 for encoders trained on 1-6
 _BATCH = 128
 
 
