@@ -101,14 +101,15 @@ def runs(config: Config) -> list[Run]:
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
     for seed, arm in product(study.whole_seeds, study.arms):
         found.append(Run(f"whole-seed-{seed}", replace(base, seed=seed), arm, own, whole=True))
-    for (title, overrides), seed in product(study.lesions.items(), seeds):
+    for title, overrides in study.lesions.items():
         where = f"study.lesions.{title}"
         varied = vary(base, overrides, where)
         _only(_LESION, base, varied, where)
-        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        found += [_dose(base, own, seed, LESION_ARM),
-                  Run(f"lesion-{name}/seed-{seed}", replace(varied, seed=seed), LESION_ARM, own,
-                      lesion=title)]
+        name = "lesion-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        for seed in seeds:
+            found += [_dose(base, own, seed, LESION_ARM),
+                      Run(f"{name}/seed-{seed}", replace(varied, seed=seed), LESION_ARM, own,
+                          lesion=title)]
     return list({(run.folder, run.arm): run for run in found}.values())
 
 

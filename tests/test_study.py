@@ -1,6 +1,7 @@
 """The study: what is varied, what is shared, and that everything is asked the same rows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from ecg_lib import arms, paths, study
 from ecg_lib import workflow as w
 from ecg_lib.cohorts.simulate import SimulatedCohort
 from ecg_lib.cohorts.store import write_store
-from ecg_lib.config import Lora, Surgery, compose
+from ecg_lib.config import Lora, Study, Surgery, compose
 from ecg_lib.errors import ConfigError
 from ecg_lib.features import encode_store, weights_hash
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
@@ -22,13 +23,19 @@ from ecg_lib.questions.bias import kind_of
 from ecg_lib.training import surgery
 
 REPO = Path(__file__).resolve().parent.parent
-STUDY = [
-    "study.settings=['questions.templates=[1,12]',stage1.max_rows=32,stage2.max_rows=32]",
-    "study.arms=[none,de-biased]", "study.seeds=[]", "study.whole_seeds=[7]",
-    "study.strengths=[0,1]", "study.per_answer=2", "study.test_rows=40",
-    "study.lesions={mV: [signal.normalisation=mv], "
-    "deep: [study.surgery.projector_layers=2], eyes: [study.surgery.train_encoder=true]}",
-]  # fmt: skip
+STUDY = {
+    "settings": ["questions.templates=[1,12]", "stage1.max_rows=32", "stage2.max_rows=32"],
+    "arms": ["none", "de-biased"], "whole_seeds": [7], "strengths": [0, 1],
+    "lesions": {"mV": ["signal.normalisation=mv"], "deep": ["study.surgery.projector_layers=2"],
+                "eyes": ["study.surgery.train_encoder=true"]},
+    "per_answer": 2, "test_rows": 40}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def full():
+    """The configuration of demo-full and the trainings of its study."""
+    config = compose("demo-full")
+    return SimpleNamespace(config=config, base=study.base_of(config), runs=study.runs(config))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +49,8 @@ def small(tmp_path_factory):
         tokenizer = train_byte_pairs(["yes no not sure", "Is there a finding in this ECG?"], 380)
         tiny_llama(tokenizer, width=16, depth=1, heads=2).save_pretrained(root / "llm")
         tokenizer.save_pretrained(root / "llm")
-        config = compose("smoke", [f"llm.name_or_path={root / 'llm'}", *STUDY])
+        config = replace(compose("smoke"), study=Study(**STUDY))
+        config = replace(config, llm=replace(config.llm, name_or_path=str(root / "llm")))
         cohort = SimulatedCohort(patients=120, seed=config.seed)
         store = write_store(w.store_folder(config, config.data.questions), cohort)
         w.pretrain_encoder(config, store)
@@ -75,9 +83,8 @@ def differing(one, other, prefix=""):
             for name in differing(one[key], other.get(key), f"{prefix}.{key}".strip("."))}
 
 
-def test_a_lesion_changes_exactly_the_fields_it_names():
-    config = compose("demo-full")
-    found = study.runs(config)
+def test_a_lesion_changes_exactly_the_fields_it_names(full):
+    config, found = full.config, full.runs
     base = {run.seed: run for run in found if not run.lesion and not run.whole
             and (run.arm, run.strength) == (study.LESION_ARM, config.questions.confounding)}
     lesions = [run for run in found if run.lesion]
@@ -88,15 +95,13 @@ def test_a_lesion_changes_exactly_the_fields_it_names():
         assert changed == fields and run.arm == study.LESION_ARM
 
 
-def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed():
-    config = compose("demo-full")
-    base = study.base_of(config).as_dict()
-    for run in study.runs(config):
+def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(full):
+    for run in full.runs:
         if not run.lesion:
-            changed = differing(base, run.config.as_dict())
+            changed = differing(full.base.as_dict(), run.config.as_dict())
             assert changed <= {"seed", "questions.confounding"}
             assert run.strength == run.config.questions.confounding
-    doses = {(run.strength, run.arm, run.seed) for run in study.runs(config)
+    doses = {(run.strength, run.arm, run.seed) for run in full.runs
              if not run.lesion and not run.whole}
     assert len(doses) == 4 * 3 * 3
 
@@ -108,20 +113,20 @@ def test_without_arms_and_lesions_there_is_no_study(small):
 
 
 @pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=3"])
-def test_what_a_lesion_cannot_reach_is_refused(override):
-    config = compose("demo-full", [f"study.lesions={{x: ['{override}']}}"])
+def test_what_a_lesion_cannot_reach_is_refused(full, override):
+    config = replace(full.config, study=Study(arms=["none"], lesions={"x": [override]}))
     with pytest.raises(ConfigError, match=r"study\.lesions\.x: \w+ cannot be varied") as caught:
         study.runs(config)
     assert "\n" not in str(caught.value)
 
 
-def test_severity_decides_who_is_asked_what_the_more_the_stronger():
-    config, store = compose("demo-full"), SimpleNamespace(records=simulated_records())
+def test_severity_decides_who_is_asked_what_the_more_the_stronger(full):
+    store = SimpleNamespace(records=simulated_records())
     normal = store.records.set_index("ecg_id")["normal"]
     gaps = []
     for strength in (0, 1 / 3, 1):
-        run = study._dose(study.base_of(config), strength, seed=1, arm="none")
-        rows = study.training_rows(config, run, store)
+        run = study._dose(full.base, strength, seed=1, arm="none")
+        rows = study.training_rows(full.config, run, store)
         share = rows["ecg_id"].str[0].map(normal).groupby(kind_of(rows)).mean()
         gaps.append(share["broad"] - share["specific"])
     assert abs(gaps[0]) < 0.04 and gaps[0] + 0.1 < gaps[1] < gaps[2] - 0.1 and gaps[2] > 0.4
@@ -155,9 +160,9 @@ def test_only_the_ecgs_differ_between_the_tests_with_donors(small, outcomes):
 
 def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small, outcomes):
     below = small.root / "checkpoints" / "smoke" / "study"
-    encoders = {path.parent.parent.name for path in below.rglob("clip/fingerprint.json")}
+    encoders = {path.parents[2].name for path in below.rglob("clip/fingerprint.json")}
     (mv,) = {study.home_of(small.config, run) for run in named(outcomes, lesion="mV")}
-    assert encoders == {mv, "whole-seed-7/encoder".split("/")[0]}
+    assert encoders == {mv, "whole-seed-7"}
     assert not list(below.rglob("language_model"))  # this profile names its LLM
     assert not study.home_of(small.config, named(outcomes, lesion="deep")[0])
     markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
@@ -183,9 +188,7 @@ def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monk
     (small.root / "data" / "copied").symlink_to(small.root / "data" / "smoke")
     monkeypatch.setattr(arms.finetune, "train_stage", None)  # calling it would fail
     monkeypatch.setattr(w.contrastive, "pretrain", None)
-    copied = compose("smoke", [f"llm.name_or_path={small.root / 'llm'}", *STUDY, "profile=smoke"])
-    copied = study.replace(copied, profile="copied")
-    again = study.run_study(copied, small.store)
+    again = study.run_study(replace(small.config, profile="copied"), small.store)
     for run, right in again.right.items():
         twin = outcomes.right[run]
         assert all(part.equals(twin[test]) for test, part in right.items())
@@ -235,19 +238,13 @@ def test_an_encoder_in_the_projector_s_place_says_the_same_before_it_learns(smal
         torch.testing.assert_close(model.projector(ecgs), plain)
 
 
-def test_only_a_trained_encoder_changes_its_weights(small, encoder, tmp_path):
+def test_a_trained_encoder_is_a_copy_that_changes(small, encoder, tmp_path):
     rows = w.built_questions(study.base_of(small.config), small.store)["train"].head(16)
-    settings = study.replace(small.config.stage2, epochs=1, batch_size=8)
-    for trains in (False, True):
-        own = type(encoder)(encoder.config)
-        own.load_state_dict(encoder.state_dict())
-        model, processor = surgery.operate(own, small.root / "llm", Lora(r=2), "float32", 0,
-                                           Surgery(projector_layers=2, train_encoder=trains))
-        ecgs = surgery.Signals(small.store, own)
-        if not trains:
-            ecgs = SimpleNamespace(get=lambda ids, e=ecgs, o=own: o(e.get(ids)).tokens)
-        before = weights_hash(own)
-        (tmp_path / str(trains)).mkdir()
-        surgery.train(model, processor, rows, ecgs, settings, tmp_path / str(trains), 0)
-        assert (weights_hash(own) != before) is trains
-        assert np.isfinite(pd.read_csv(tmp_path / str(trains) / "curve.csv")["loss"]).all()
+    settings, before = replace(small.config.stage2, epochs=1, batch_size=8), weights_hash(encoder)
+    model, processor = surgery.operate(encoder, small.root / "llm", Lora(r=2), "float32", 0,
+                                       Surgery(projector_layers=2, train_encoder=True))
+    surgery.train(model, processor, rows, surgery.Signals(small.store, encoder), settings,
+                  tmp_path, 0)
+    assert weights_hash(encoder) == before != weights_hash(model.encoder)
+    assert not any(p.requires_grad for p in encoder.parameters())
+    assert np.isfinite(pd.read_csv(tmp_path / "curve.csv")["loss"]).all()
