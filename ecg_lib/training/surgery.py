@@ -5,6 +5,7 @@ The four arms never come here; what their fingerprints hold (`models`, `finetune
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,9 @@ class Signals:
 
 def operate(encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int,
             surgery: Surgery) -> tuple[EcgLlm, EcgLlmProcessor]:
-    """An ECG-LLM that knows nothing yet, changed as `surgery` says."""
+    """An ECG-LLM that knows nothing yet, changed as `surgery` says; `encoder` stays as it is."""
+    if surgery.train_encoder:
+        encoder = copy.deepcopy(encoder)  # others go on from the one that is given
     if surgery.train_llm:
         set_seed(seed)
         language_model, tokenizer = load_llm(llm, dtype)
