@@ -76,6 +76,8 @@ def run_study(config: Config, store: EcgStore
     The readers of `workflow.train_readers` must have been trained, unless all start from scratch.
     """
     study, split = config.pretraining_study, study_split(config, store)
+    # a declared output of notebook 10, whether or not the profile has a study
+    _folder(config, "starts").mkdir(parents=True, exist_ok=True)
     if not study.seeds:
         return {}, {}, split
     models: dict[tuple[str, str], list[Answers]] = {}
