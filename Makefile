@@ -17,7 +17,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
 	  do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
-paper: params ## every table and figure of the paper; PROFILE=demo|smoke|ptbxl|paper DATA=folder
+paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smoke|ptbxl|paper DATA=folder
 	@$(RUN) dvc repro
 	@echo "tables: results/$(PROFILE)/   figures: figures/$(PROFILE)/   notebooks: executed/$(PROFILE)/"
 
