@@ -62,7 +62,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Foundation:
     """What a training builds on: encoder, its tokens of every ECG, LLM."""
 
     clip: EcgClip
@@ -92,7 +92,7 @@ def base_of(config: Config) -> Config:
     return base
 
 
-def runs(config: Config) -> list[Run]:
+def trainings(config: Config) -> list[Run]:
     """Every training of a profile's study, each once; none where it names no arm and no lesion."""
     study, base = config.study, base_of(config)
     own = base.questions.confounding
@@ -132,7 +132,7 @@ def training_rows(config: Config, run: Run, store: EcgStore) -> pd.DataFrame:
     return built_questions(replace(run.config, seed=config.seed), store)["train"]
 
 
-def test_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[str, pd.DataFrame]:
+def fixed_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[str, pd.DataFrame]:
     """The rows that every training of the study is asked.
 
     Parameters
@@ -162,7 +162,7 @@ def run_study(config: Config, store: EcgStore) -> Outcomes:
     patients = store.records.set_index("ecg_id")["patient_id"]
     # a declared output of notebook 08, whether or not the profile has a study
     _below(config, "").mkdir(parents=True, exist_ok=True)
-    todo = runs(config)
+    todo = trainings(config)
     if not todo:
         return Outcomes({}, {}, patients)
     rows: dict[str, pd.DataFrame] = {}
@@ -170,13 +170,13 @@ def run_study(config: Config, store: EcgStore) -> Outcomes:
         if (key := repr(run.config.questions)) not in rows:
             rows[key] = training_rows(config, run, store)
     asked = set.intersection(*(set(part["question_id"]) for part in rows.values()))
-    tests, ready, right = test_rows(config, store, asked), {}, {}
+    tests, ready, right = fixed_rows(config, store, asked), {}, {}
     for run in tqdm(todo, desc="study"):
         home = home_of(config, run)
         if home not in ready:
-            ready[home] = parts(config, run, store)
-        right[run] = answer(config, run, rows[repr(run.config.questions)], ready[home], tests,
-                            store)
+            ready[home] = foundation(config, run, store)
+        right[run] = train_and_ask(config, run, rows[repr(run.config.questions)], ready[home],
+                                   tests, store)
     return Outcomes(tests, right, patients)
 
 
@@ -190,7 +190,7 @@ def home_of(config: Config, run: Run) -> str:
     return "encoder-" + fingerprint(sees=[asdict(section) for section in sees])["sees"][:8]
 
 
-def parts(config: Config, run: Run, store: EcgStore) -> Parts:
+def foundation(config: Config, run: Run, store: EcgStore) -> Foundation:
     """Encoder, tokens and LLM of a run: the profile's own, or trained for it."""
     home, own, features = home_of(config, run), config, checkpoints_dir(config.profile) / "features"
     if home:  # fine-tuning seeds share the encoder: its seed is the profile's, or a whole one
@@ -200,7 +200,7 @@ def parts(config: Config, run: Run, store: EcgStore) -> Parts:
     clip, _ = load_clip(own)
     tokens = encode_store(store, clip.ecg_encoder, features / config.data.questions.folder)
     whole = replace(_at(config, config, home), seed=run.seed)  # reading practice as in notebook 04
-    return Parts(clip, tokens, language_model(whole, store) if run.whole else llm_of(config))
+    return Foundation(clip, tokens, language_model(whole, store) if run.whole else llm_of(config))
 
 
 def _below(config: Config, folder: str) -> Path:
@@ -212,8 +212,8 @@ def _at(config: Config, varied: Config, folder: str) -> Config:
     return replace(varied, profile=f"{config.profile}/study/{folder}")
 
 
-def answer(config: Config, run: Run, rows: pd.DataFrame, built_on: Parts,
-           tests: Mapping[str, pd.DataFrame], store: EcgStore) -> dict[str, pd.Series]:
+def train_and_ask(config: Config, run: Run, rows: pd.DataFrame, built_on: Foundation,
+                  tests: Mapping[str, pd.DataFrame], store: EcgStore) -> dict[str, pd.Series]:
     """Train a run and ask it the test rows, or load what it answered; test -> right or not."""
     own, key = _at(config, run.config, run.folder), {}
     operated = run.config.study.surgery != Surgery()

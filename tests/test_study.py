@@ -35,7 +35,7 @@ STUDY = {
 def full():
     """The configuration of demo-full and the trainings of its study."""
     config = compose("demo-full")
-    return SimpleNamespace(config=config, base=study.base_of(config), runs=study.runs(config))
+    return SimpleNamespace(config=config, base=study.base_of(config), runs=study.trainings(config))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(f
 
 
 def test_without_arms_and_lesions_there_is_no_study(small):
-    assert study.runs(compose("demo")) == []
+    assert study.trainings(compose("demo")) == []
     empty = study.run_study(compose("demo"), small.store)
     assert len(empty) == 0 and (small.root / "checkpoints" / "demo" / "study").is_dir()
 
@@ -116,7 +116,7 @@ def test_without_arms_and_lesions_there_is_no_study(small):
 def test_what_a_lesion_cannot_reach_is_refused(full, override):
     config = replace(full.config, study=Study(arms=["none"], lesions={"x": [override]}))
     with pytest.raises(ConfigError, match=r"study\.lesions\.x: \w+ cannot be varied") as caught:
-        study.runs(config)
+        study.trainings(config)
     assert "\n" not in str(caught.value)
 
 
