@@ -1,4 +1,7 @@
-"""The models of a profile without their weights: on torch's meta device, of any size, at once."""
+"""The models of a profile without trained weights: of any size, at once, on torch's meta device.
+
+On a real device their weights are random: what a benchmark needs.
+"""
 
 from __future__ import annotations
 
@@ -54,19 +57,19 @@ def named_config(name: str) -> PreTrainedConfig:
                           f"from the hub); give a folder, or one of {known}") from error
 
 
-def encoder_shape(config: Config) -> EcgEncoder:
+def encoder_shape(config: Config, device: str = "meta") -> EcgEncoder:
     """The ECG encoder of a profile, without weights."""
     sizes = config.encoder
-    with torch.device("meta"):
+    with torch.device(device):
         return EcgEncoder(EcgEncoderConfig(
             patch=sizes.patch, width=sizes.width, depth=sizes.depth, heads=sizes.heads,
             mlp=sizes.mlp, dropout=sizes.dropout, stem=sizes.stem))
 
 
-def clip_shape(config: Config) -> EcgClip:
+def clip_shape(config: Config, device: str = "meta") -> EcgClip:
     """Both encoders of contrastive pretraining with their projections, without weights."""
-    text, encoder = config.text_encoder, encoder_shape(config)
-    with torch.device("meta"):
+    text, encoder = config.text_encoder, encoder_shape(config, device)
+    with torch.device(device):
         if text.name_or_path:
             named = named_config(text.name_or_path)
             unpooled = {"add_pooling_layer": False} if named.model_type == "bert" else {}
@@ -78,9 +81,9 @@ def clip_shape(config: Config) -> EcgClip:
                        config.contrastive.temperature, text.trainable)
 
 
-def llm_shape(settings: Llm) -> PreTrainedModel:
+def llm_shape(settings: Llm, device: str = "meta") -> PreTrainedModel:
     """The causal LM of a profile, without weights."""
-    with torch.device("meta"):
+    with torch.device(device):
         if settings.name_or_path is None:
             lm = tiny_llama(_tokens(settings.vocabulary), settings.width, settings.depth,
                             settings.heads)
@@ -89,13 +92,13 @@ def llm_shape(settings: Llm) -> PreTrainedModel:
     return lm.to(getattr(torch, settings.dtype))
 
 
-def ecg_llm_shape(config: Config) -> EcgLlm:
+def ecg_llm_shape(config: Config, device: str = "meta") -> EcgLlm:
     """The ECG-LLM with its adapters, without weights; trainable is what training changes."""
     lora = config.lora
     adapters = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
                           target_modules=list(lora.target_modules), task_type="CAUSAL_LM")
-    encoder, lm = encoder_shape(config), llm_shape(config.llm)
-    with torch.device("meta"):
+    encoder, lm = encoder_shape(config, device), llm_shape(config.llm, device)
+    with torch.device(device):
         return EcgLlm.build(encoder, lm, slot_id=len(lm.get_input_embeddings().weight),
                             lora=adapters)
 
