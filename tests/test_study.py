@@ -161,7 +161,7 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
     encoders = {path.parents[2].name for path in below.rglob("clip/fingerprint.json")}
     (mv,) = {study.home_of(small.config, run) for run in named(outcomes, lesion="mV")}
     assert encoders == {mv, "whole-seed-7"}
-    assert not list(below.rglob("language_model"))  # this profile names its LLM
+    assert not list(below.rglob("language_model/tiny"))  # this profile names its LLM
     assert not study.home_of(small.config, named(outcomes, lesion="deep")[0])
     markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
     assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
