@@ -69,7 +69,7 @@ def pretrain(config: Config, store: EcgStore, split: Split, start: str, normalis
     return Start(*load_clip(folder))
 
 
-def run_study(config: Config, store: EcgStore
+def compare_starts(config: Config, store: EcgStore
               ) -> tuple[Models, Answers, Split]:
     """Answers of every encoder by start and normalisation, of boosting, and who was tested on.
 

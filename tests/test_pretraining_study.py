@@ -44,7 +44,7 @@ def done(config, store, tmp_path_factory):
     reader = folder / "simulated" / "mv-0"
     reader.mkdir(parents=True)
     train_reader(config, 0, reader, "mv")
-    yield starts.run_study(config, store)
+    yield starts.compare_starts(config, store)
     patch.undo()
 
 
@@ -201,7 +201,7 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     monkeypatch.setattr(starts, "train_pairs", fail)
     monkeypatch.setattr(starts, "hand_features", fail)
     monkeypatch.setattr(starts.few_labels, "clip_features", fail)
-    models, _, _ = starts.run_study(config, store)
+    models, _, _ = starts.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
     faster = dataclasses.replace(config, pairs=dataclasses.replace(
