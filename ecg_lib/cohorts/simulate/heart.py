@@ -39,6 +39,7 @@ class Constitution:
     t_fall: float
     left_beats: bool  # premature beats come from the left ventricle
     focus: float  # degrees in the frontal plane: where in the ventricle they start
+    focus_gain: float  # how large they are
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
         t_fall=rng.random(),
         left_beats=bool(rng.random() < 0.5),
         focus=rng.uniform(*table["focus_deg"]),
+        focus_gain=np.exp(rng.normal(*table["focus_log_gain"])),
     )
 
 
@@ -203,6 +205,7 @@ def _premature(
     if kind == "V":
         changed = wave.changes[code].has_to
         mv[changed] = body.gain[changed] * mv[changed] @ rotation(body.focus, (0.0, 0.0)).T
+        mv[changed] *= body.focus_gain
         if body.left_beats:
             mv[changed] *= np.array([-1.0, 1.0, -0.75])
         mv[wave.slots.index("spike")] = 0

@@ -207,7 +207,9 @@ def _variants(rng: np.random.Generator, visit: Visit, table: dict) -> None:
             visit.findings["SARRH"] = float(rng.random())
     if "PACE" in visit.findings:
         return
-    if visit.rate < 115:
+    if "AFIB" in visit.findings:
+        chance["PVC"] = table["pvc_in_afib"]
+    if visit.rate < 140:
         if draws["PAC"] < chance["PAC"] and not {"AFIB", "AFLT"} & set(visit.findings):
             visit.findings["PAC"] = 1.0
         elif draws["PVC"] < chance["PVC"]:
