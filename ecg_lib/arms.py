@@ -14,6 +14,7 @@ import torch
 
 from ecg_lib import paths
 from ecg_lib.config import Config, Stage
+from ecg_lib.config_check import ARMS as ARMS
 from ecg_lib.evaluation.answering import answer_rows
 from ecg_lib.features import EcgTokens
 from ecg_lib.models.clip import EcgClip
@@ -23,9 +24,6 @@ from ecg_lib.questions.debias import pair_verify, severity_weights, unpaired_con
 from ecg_lib.training import finetune
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 
-# stage 1 on pairs; on unpaired rows as they come; on these, weighed by severity; no stage 1
-ARMS = ("de-biased", "control", "weighted", "none")
-
 
 def stage_folder(config: Config, stage: str, arm: str) -> Path:
     """Where an arm's adapters lie after a stage."""
@@ -34,13 +32,14 @@ def stage_folder(config: Config, stage: str, arm: str) -> Path:
 
 def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
               clip: EcgClip, llm: Path | str, valid: pd.DataFrame | None = None,
-              say: Callable[[str], None] = print) -> Path:
-    """Train one arm through stage1 or stage2, or load it; stage2 goes on from stage1 if it ran."""
-    first = stage_folder(config, "stage1", arm)
+              say: Callable[[str], None] = print, first: Path | None = None) -> Path:
+    """Train one arm through stage1 or stage2, or load it.
+
+    stage2 goes on from where stage1 left the arm: `first`, or its place in the profile.
+    """
+    first = first or stage_folder(config, "stage1", arm)
     goes_on = stage == "stage2" and arm != "none"
-    settings: Stage = getattr(config, stage)
-    if stage == "stage2" and not goes_on:
-        settings = alone(settings)
+    settings = of_arm(getattr(config, stage), arm)
     key = fingerprint(
         params=[config.seed, asdict(settings), asdict(config.lora)],
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
@@ -63,9 +62,10 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
     return train_or_load(stage_folder(config, stage, arm), key, train, say)
 
 
-def alone(stage: Stage) -> Stage:
-    """A stage as an arm trains it that had no stage before."""
-    return replace(stage, learning_rate=stage.learning_rate_alone or stage.learning_rate)
+def of_arm(stage: Stage, arm: str) -> Stage:
+    """A stage as one arm trains it: at a rate of its own where the profile names one."""
+    rate = stage.learning_rates.get(arm, stage.learning_rate)
+    return replace(stage, learning_rate=rate, learning_rates={})
 
 
 def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, pd.DataFrame]:

@@ -172,7 +172,7 @@ class Lora:
 class Stage:
     epochs: int = 6
     learning_rate: float = 1e-4
-    learning_rate_alone: float | None = None  # of an arm without the stage before; null = the same
+    learning_rates: dict[str, float] = field(default_factory=dict)  # of single arms, by name
     batch_size: int = 64
     weight_decay: float = 1e-4
     warmup: float = 0.1
@@ -206,7 +206,7 @@ class Surgery:
 
 @dataclass(frozen=True)
 class Study:
-    """Small trainings beside the four arms: dose-response, seeds, lesions; none by default."""
+    """Trainings beside the four arms: rates, dose-response, seeds, lesions; none by default."""
 
     settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
     strengths: list[float] = field(default_factory=list)  # of the confounding of training rows
@@ -214,6 +214,7 @@ class Study:
     seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
     whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
     lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
+    rates: list[float] = field(default_factory=list)  # of stage 2, tried on each of the four arms
     per_answer: int = 25  # ECGs a question and answer in the interventional test
     test_rows: int | None = 1000  # of the random-ECG tests; null = all
     surgery: Surgery = field(default_factory=Surgery)  # for lesions only

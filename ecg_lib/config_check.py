@@ -9,6 +9,8 @@ from ecg_lib.errors import ConfigError
 if TYPE_CHECKING:
     from ecg_lib.config import Config
 
+# stage 1 on pairs; on unpaired rows as they come; on these, weighed by severity; no stage 1
+ARMS = ("de-biased", "control", "weighted", "none")
 SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
 
@@ -37,6 +39,7 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    _check_rates(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
@@ -45,6 +48,16 @@ def check(config: Config, where: str) -> None:
             f"{where}: data.root is empty; name the folder of your data sets, e.g. "
             f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
         )
+
+
+def _check_rates(config: Config, where: str) -> None:
+    for stage in ("stage1", "stage2"):
+        for arm, rate in getattr(config, stage).learning_rates.items():
+            if arm not in ARMS or not rate > 0:
+                raise ConfigError(f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name one "
+                                  f"of {', '.join(ARMS)} and a rate above 0")
+    if not all(rate > 0 for rate in config.study.rates):
+        raise ConfigError(f"{where}: study.rates must lie above 0")
 
 
 def _check_pretraining_study(config: Config, where: str) -> None:
@@ -65,10 +78,9 @@ def _check_study(config: Config, where: str) -> None:
     study = config.study
     if not all(0 <= strength <= 1 for strength in study.strengths):
         raise ConfigError(f"{where}: study.strengths must lie between 0 and 1")
-    unknown = sorted(set(study.arms) - {"de-biased", "control", "weighted", "none"})
+    unknown = sorted(set(study.arms) - set(ARMS))
     if unknown:
-        raise ConfigError(f"{where}: study.arms has {unknown[0]!r}; choose de-biased, control, "
-                          "weighted or none")
+        raise ConfigError(f"{where}: study.arms has {unknown[0]!r}; choose of {', '.join(ARMS)}")
     seeds = [config.seed, *study.seeds, *study.whole_seeds]
     if len(set(seeds)) < len(seeds) and (study.arms or study.lesions):
         raise ConfigError(f"{where}: study.seeds or study.whole_seeds repeats a seed (the "

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from ecg_lib.arms import alone, load_arm, run_stage, stage1_rows, stage_folder, version_of
+from ecg_lib.arms import load_arm, of_arm, run_stage, stage1_rows, stage_folder, version_of
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config, Surgery, vary
 from ecg_lib.errors import ConfigError
@@ -218,7 +218,7 @@ def train_and_ask(config: Config, run: Run, rows: pd.DataFrame, built_on: Founda
     own, key = _at(config, run.config, run.folder), {}
     operated = run.config.study.surgery != Surgery()
     if operated:
-        stage = alone(own.stage2)
+        stage = of_arm(own.stage2, run.arm)
         key = fingerprint(
             params=[own.seed, asdict(stage), asdict(own.lora), asdict(own.study.surgery)],
             rows=_digest(rows), llm=version_of(built_on.llm),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from pipeline_fixtures import smoke_clone  # noqa: F401  (a fixture)
+from study_checkout import small  # noqa: F401  (a fixture)
 
 REPO = Path(__file__).resolve().parent.parent
 

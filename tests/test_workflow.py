@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from questions_cohort import synthetic_records
 
-from ecg_lib import reading
+from ecg_lib import arms, reading
 from ecg_lib import workflow as w
 from ecg_lib.cohorts.simulate import SimulatedCohort
 from ecg_lib.cohorts.store import write_store
 from ecg_lib.config import compose
+from ecg_lib.errors import ConfigError
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.schema import SHORT_NAMES, template_key
 
@@ -107,6 +108,23 @@ def test_the_stamp_of_a_result_does_not_know_where_the_data_lie(store):
 
 
 def test_the_paper_s_rates_hold_for_every_arm_unless_a_profile_says_otherwise():
-    assert compose("paper", ["data.root=/a"]).stage2.learning_rate_alone is None
-    assert compose("paper", ["data.root=/a"]).stage1.learning_rate == 1e-4
-    assert pd.notna(compose("demo").stage2.learning_rate_alone)
+    paper, demo = compose("paper", ["data.root=/a"]), compose("demo")
+    assert (paper.stage1.learning_rate, paper.stage2.learning_rate) == (1e-4, 2e-5)
+    assert {arms.of_arm(paper.stage2, arm).learning_rate for arm in arms.ARMS} == {2e-5}
+    assert arms.of_arm(demo.stage2, "none").learning_rate == demo.stage2.learning_rates["none"]
+    assert arms.of_arm(demo.stage2, "control").learning_rate == demo.stage2.learning_rate
+
+
+def test_another_arm_s_rate_is_no_reason_to_train_this_one_again():
+    before = compose("demo")
+    after = compose("demo", ["+stage2.learning_rates.control=0.1"])
+    of = arms.of_arm
+    assert of(before.stage2, "de-biased") == of(after.stage2, "de-biased")
+    assert of(before.stage2, "control") != of(after.stage2, "control")
+
+
+@pytest.mark.parametrize("override", ["+stage2.learning_rates.sceptic=0.1",
+                                      "+stage1.learning_rates.control=0", "study.rates=[-1]"])
+def test_a_rate_of_no_arm_or_no_rate_is_refused(override):
+    with pytest.raises(ConfigError, match=r"rates"):
+        compose("demo", [override])

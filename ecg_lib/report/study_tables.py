@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from ecg_lib.evaluation.exact_match import HEADLINE, by_question_type
 from ecg_lib.evaluation.over_seeds import difference_over_seeds, mean_over_seeds
-from ecg_lib.evaluation.statistics import Estimate, mcnemar
+from ecg_lib.evaluation.statistics import Estimate, mcnemar, wilson
 
 ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
@@ -154,6 +155,31 @@ def lesions(outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000
                 cells.append(_cell(f"{lesion} - {BASE}", kind,
                                    measured.difference(part, twins, ACCURACY, own)))
     return _frame(sorted(cells, key=lambda cell: cell["row"].endswith(f" - {BASE}")))
+
+
+def learning_rates(scored: Mapping[tuple[str, float], pd.DataFrame],
+                   used: Mapping[str, float]) -> pd.DataFrame:
+    """Exact match on the development wordings of each arm at each rate of stage 2.
+
+    Parameters
+    ----------
+    scored : (arm, rate) -> rows as `exact_match.score` gives them.
+    used : the rate that each arm has in this profile.
+
+    Returns
+    -------
+    DataFrame: row ("control, rate 0.001, best, used"), column ("all types" or a type), value, n,
+    ci_low, ci_high (Wilson); "best" is the arm's highest value of all types.
+    """
+    cells, all_types = [], {key: rows[HEADLINE].mean() for key, rows in scored.items()}
+    for (arm, rate), rows in scored.items():
+        of_arm = {r: value for (a, r), value in all_types.items() if a == arm}
+        marks = [", best"] * (rate == max(of_arm, key=of_arm.__getitem__))
+        row = f"{NAMES[arm]}, rate {rate:g}" + "".join([*marks, *[", used"] * (rate == used[arm])])
+        right = int(rows[HEADLINE].sum())
+        cells.append({"row": row, "column": "all types", **wilson(right, len(rows)).percent()})
+        cells += [{"row": row, **cell} for cell in by_question_type(rows).to_dict("records")]
+    return _frame(cells)
 
 
 def question_groups(rows: pd.DataFrame) -> pd.Series:

@@ -1,0 +1,49 @@
+"""A checkout in small in which a profile was trained: for tests of what builds on it."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ecg_lib import arms, paths, study
+from ecg_lib import workflow as w
+from ecg_lib.cohorts.simulate import SimulatedCohort
+from ecg_lib.cohorts.store import write_store
+from ecg_lib.config import Study, compose
+from ecg_lib.features import encode_store
+from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+
+REPO = Path(__file__).resolve().parent.parent
+STUDY = {
+    "settings": ["questions.templates=[1,12]", "stage1.max_rows=32", "stage2.max_rows=32"],
+    "arms": ["none", "de-biased"], "whole_seeds": [7], "strengths": [0, 1],
+    "lesions": {"mV": ["signal.normalisation=mv"], "deep": ["study.surgery.projector_layers=2"],
+                "eyes": ["study.surgery.train_encoder=true"]},
+    "per_answer": 2, "test_rows": 40}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A checkout in which a profile's encoder, LLM and de-biased arm exist, and no study yet."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "ecg_lib").symlink_to(REPO / "ecg_lib")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "ROOT", root)
+        torch.manual_seed(0)
+        tokenizer = train_byte_pairs(["yes no not sure", "Is there a finding in this ECG?"], 380)
+        tiny_llama(tokenizer, width=16, depth=1, heads=2).save_pretrained(root / "llm")
+        tokenizer.save_pretrained(root / "llm")
+        config = replace(compose("smoke"), study=Study(**STUDY))
+        config = replace(config, llm=replace(config.llm, name_or_path=str(root / "llm")))
+        cohort = SimulatedCohort(patients=120, seed=config.seed)
+        store = write_store(w.store_folder(config, config.data.questions), cohort)
+        w.pretrain_encoder(config, store)
+        clip, _ = w.load_clip(config)
+        features = paths.checkpoints_dir("smoke") / "features" / config.data.questions.folder
+        tokens = encode_store(store, clip.ecg_encoder, features)
+        rows = w.built_questions(study.base_of(config), store)["train"].head(32)
+        for stage in ("stage1", "stage2"):
+            arms.run_stage(config, stage, "de-biased", rows, tokens, clip, root / "llm")
+        yield SimpleNamespace(config=config, store=store, root=root)
