@@ -81,11 +81,16 @@ def test_any_likelihood_counts_and_an_ecg_may_have_several_superclasses():
 
 def test_a_share_draws_patients_and_grows_with_the_share():
     patients = np.repeat(np.arange(50), 3)
-    small, large = (set(lp.drawn(patients, share, 0)) for share in (0.1, 0.5))
+    targets = pd.DataFrame({"MI": np.arange(150) % 30 < 3})
+
+    def drawn(share, seed):
+        return lp.drawn_rows(targets, patients, share, seed)
+
+    small, large = (set(drawn(share, 0)) for share in (0.1, 0.5))
     assert small < large and len(small) == 15
     assert {patients[row] for row in small}.isdisjoint(patients[r] for r in large - small)
-    assert set(lp.drawn(patients, 0.1, 1)) != small
-    assert len(lp.drawn(patients, 0.001, 0)) == 6
+    assert set(drawn(0.1, 1)) != small
+    assert len(drawn(0.001, 0)) == 6
 
 
 @pytest.mark.parametrize("make", [lp.logistic, lp.boosting])

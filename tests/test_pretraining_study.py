@@ -14,7 +14,7 @@ from ecg_lib.config import PretrainingStudy, compose
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.evaluation import few_labels as few
 from ecg_lib.evaluation import pretraining_study as ps
-from ecg_lib.evaluation.linear_probe import SUPERCLASSES
+from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
 from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
 from ecg_lib.report import figures, style
@@ -104,13 +104,13 @@ def test_an_ecg_is_a_positive_of_every_run_its_report_contains_by_whole_words(co
 
 def test_draws_are_nested_keep_rare_labels_and_depend_on_the_seed():
     targets, patients = labelled(1000), np.arange(1000) // 2
-    small, large = (set(few.drawn_rows(targets, patients, f, 0)) for f in (0.1, 0.5))
+    small, large = (set(drawn_rows(targets, patients, f, 0)) for f in (0.1, 0.5))
     assert small < large and len(small) == 100
     assert {patients[row] for row in small}.isdisjoint(patients[r] for r in large - small)
-    assert set(few.drawn_rows(targets, patients, 0.1, 1)) != small
-    assert len(few.drawn_rows(targets, patients, 1.0, 0)) == 1000
+    assert set(drawn_rows(targets, patients, 0.1, 1)) != small
+    assert len(drawn_rows(targets, patients, 1.0, 0)) == 1000
     for seed in range(20):
-        rows = few.drawn_rows(targets, patients, 0.1, seed)
+        rows = drawn_rows(targets, patients, 0.1, seed)
         shares = targets.iloc[rows].mean() / targets.mean()
         assert 0.6 < shares["A"] < 1.4 and 0.6 < shares["B"] < 1.7
 

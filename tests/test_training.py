@@ -7,7 +7,7 @@ import torch
 
 from ecg_lib.config import Lora, Stage
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.answering import answer_rows, generate_answers, score_yes
+from ecg_lib.evaluation.answering import answer_rows, generate_answers, read_rows, score_yes
 from ecg_lib.features import EcgTokens, weights_hash
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
@@ -26,7 +26,6 @@ from ecg_lib.training.language import (
     comprehension,
     disturber,
     load_llm,
-    reading_predictions,
     turns,
 )
 from ecg_lib.training.trainer import fit
@@ -58,8 +57,10 @@ def test_the_small_language_model_of_these_tests_can_read(llm):
     processor = EcgLlmProcessor(tokenizer, slots=0)
     rows = pd.DataFrame({"question": QUESTION, "ecg_id": [["a"], ["b"]]})
     report = {"a": "atrial fibrillation", "b": "sinus rhythm"}
-    said = reading_predictions(model, processor, rows, lambda e, rng: report[e], seed=0)
-    assert said == ["yes", "no"]
+    for kind in ("single-verify", "single-query"):  # scored, and written
+        said = read_rows(model, processor, rows.assign(question_type=kind),
+                         lambda e, rng: report[e], seed=0)
+        assert said.tolist() == ["yes", "no"]
 
 
 def test_an_llm_that_cannot_be_had_is_one_line_that_says_what_to_do(tmp_path):

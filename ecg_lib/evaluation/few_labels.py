@@ -1,4 +1,4 @@
-"""What few labels are worth: draws that keep the labels' proportions, and probes of several kinds.
+"""What few labels are worth: features of a CLIP encoder, probes with and without its texts.
 
 Features are standardised on all training ECGs: that takes no label, and a dozen of labelled ECGs
 could not tell how large a feature is.
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ecg_lib.cohorts.labels import transfer_findings
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.linear_probe import SUPERCLASSES, boosting
+from ecg_lib.evaluation.linear_probe import SUPERCLASSES, boosting, probe_scores
 from ecg_lib.features import encoder_input
 from ecg_lib.models.clip import MAX_SCALE, EcgClip
 
@@ -37,32 +37,6 @@ def prompts(labels: str) -> dict[str, tuple[str, ...]]:
     if list(table.index) != list(SUPERCLASSES):
         raise DataError(f"{PROMPTS.name}: superclasses must be {', '.join(SUPERCLASSES)}")
     return {name: tuple(texts.split("|")) for name, texts in table.items()}
-
-
-def balanced_order(targets: pd.DataFrame, patients: np.ndarray, seed: int) -> np.ndarray:
-    """Patients in an order whose every beginning holds the labels in about their proportions.
-
-    Each patient belongs to the rarest label that one of their ECGs has; the patients of a label
-    are shuffled and spread evenly over the order.
-    """
-    rng, rare = np.random.default_rng(seed), targets.sum().sort_values().index
-    names, codes = np.unique(patients, return_inverse=True)
-    group = np.full(len(names), len(rare))
-    for place in range(len(rare) - 1, -1, -1):  # the rarest last, so that it stays
-        group[codes[targets[rare[place]].to_numpy()]] = place
-    position = np.empty(len(names))
-    for place in np.unique(group):
-        own = rng.permutation(np.flatnonzero(group == place))
-        position[own] = (np.arange(len(own)) + rng.random()) / len(own)
-    return names[np.argsort(position, kind="stable")]
-
-
-def drawn_rows(targets: pd.DataFrame, patients: np.ndarray, fraction: float, seed: int
-               ) -> np.ndarray:
-    """Rows of a fraction of the patients; a larger fraction of one seed holds a smaller one."""
-    order = balanced_order(targets, patients, seed)
-    few = order[:max(2, round(fraction * len(order)))]
-    return np.flatnonzero(np.isin(patients, few))
 
 
 @torch.no_grad()
@@ -130,10 +104,4 @@ def linear(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.
 def boosted(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray
             ) -> pd.DataFrame:
     """Log-odds (test ECGs, labels) of gradient boosting; a constant where there is one class."""
-    scores = {}
-    for label in targets:
-        truth = targets[label].to_numpy()[rows]
-        one_class = truth.all() or not truth.any()
-        scores[label] = np.zeros(len(test)) if one_class else (
-            boosting().fit(train[rows], truth).decision_function(test))
-    return pd.DataFrame(scores)
+    return probe_scores(train, test, targets, rows, boosting)

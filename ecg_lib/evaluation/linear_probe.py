@@ -140,24 +140,49 @@ def boosting() -> ClassifierMixin:
                                           min_samples_leaf=5)  # 20 would not split so few ECGs
 
 
-def drawn(patients: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Rows of a share of the patients, at least two; a larger share holds a smaller one's."""
-    names = np.unique(patients)
-    order = np.random.default_rng(seed).permutation(len(names))
-    few = names[order[:max(2, round(share * len(names)))]]
+def balanced_order(targets: pd.DataFrame, patients: np.ndarray, seed: int) -> np.ndarray:
+    """Patients in an order whose every beginning holds the labels in about their proportions.
+
+    Each patient belongs to the rarest label that one of their ECGs has; the patients of a label
+    are shuffled and spread evenly over the order.
+    """
+    rng, rare = np.random.default_rng(seed), targets.sum().sort_values().index
+    names, codes = np.unique(patients, return_inverse=True)
+    group = np.full(len(names), len(rare))
+    for place in range(len(rare) - 1, -1, -1):  # the rarest last, so that it stays
+        group[codes[targets[rare[place]].to_numpy()]] = place
+    position = np.empty(len(names))
+    for place in np.unique(group):
+        own = rng.permutation(np.flatnonzero(group == place))
+        position[own] = (np.arange(len(own)) + rng.random()) / len(own)
+    return names[np.argsort(position, kind="stable")]
+
+
+def drawn_rows(targets: pd.DataFrame, patients: np.ndarray, fraction: float, seed: int
+               ) -> np.ndarray:
+    """Rows of a fraction of the patients; a larger fraction of one seed holds a smaller one."""
+    order = balanced_order(targets, patients, seed)
+    few = order[:max(2, round(fraction * len(order)))]
     return np.flatnonzero(np.isin(patients, few))
 
 
-def probe_scores(train: Part, test: Part, rows: np.ndarray, make: Make) -> pd.DataFrame:
-    """Log-odds-like scores (test ECGs, labels); constant where `rows` hold one class alone."""
+def probe_scores(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray,
+                 make: Make) -> pd.DataFrame:
+    """Log-odds-like scores (test ECGs, labels); constant where `rows` hold one class alone.
+
+    Parameters
+    ----------
+    train, test : features (n, F)
+    targets : of the training ECGs, (n, labels)
+    rows : of the training ECGs, whose labels are known
+    """
     scores = {}
-    for label in train.targets:
-        truth = train.targets[label].to_numpy()[rows]
+    for label in targets:
+        truth = targets[label].to_numpy()[rows]
         if truth.all() or not truth.any():
-            scores[label] = np.zeros(len(test.patients))
+            scores[label] = np.zeros(len(test))
         else:
-            model = make().fit(train.features[rows], truth)
-            scores[label] = model.decision_function(test.features)
+            scores[label] = make().fit(train[rows], truth).decision_function(test)
     return pd.DataFrame(scores)
 
 
@@ -172,8 +197,9 @@ def probe_table(train: Part, test: Part, shares: Sequence[float], seeds: Sequenc
     table = []
     for share in shares:
         few = seeds if share < 1 else seeds[:1]  # all patients are the same for any seed
-        chosen = [drawn(train.patients, share, seed) for seed in few]
-        each = [probe_scores(train, test, rows, make) for rows in chosen]
+        chosen = [drawn_rows(train.targets, train.patients, share, seed) for seed in few]
+        each = [probe_scores(train.features, test.features, train.targets, rows, make)
+                for rows in chosen]
         about = {"share": share, "train_ecgs": round(np.mean([len(rows) for rows in chosen])),
                  "seeds": len(chosen)}
         cells = []

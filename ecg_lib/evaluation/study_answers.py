@@ -14,7 +14,7 @@ import pandas as pd
 
 from ecg_lib.config import PretrainingStudy
 from ecg_lib.evaluation import few_labels as few
-from ecg_lib.evaluation.linear_probe import LABELS
+from ecg_lib.evaluation.linear_probe import LABELS, drawn_rows
 from ecg_lib.models.clip import EcgClip
 
 ZERO_SHOT, PROBE, WITH_TEXT = "zero-shot", "probe", "probe with text"
@@ -52,7 +52,7 @@ def _probed(split: Split, labels: str, study: PretrainingStudy, probes: Mapping[
     targets, patients = split.truth(labels, "train"), split.patients[split.train]
     answers = {}
     for fraction in study.fractions:
-        rows = [few.drawn_rows(split.truth("superclasses", "train"), patients, fraction, seed)
+        rows = [drawn_rows(split.truth("superclasses", "train"), patients, fraction, seed)
                 for seed in draws(study, fraction)]
         for reading, probe in probes.items():
             answers[labels, column(reading, fraction)] = np.stack(

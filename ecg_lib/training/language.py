@@ -7,7 +7,7 @@ has the paper's prompt with a report in the place of the ECG embeddings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -187,23 +187,3 @@ def load_llm(name_or_path: str | Path, dtype: str = "float32"):
                         "; give a folder written by save_pretrained, or log in to the hub") \
             from error
     return model.eval().requires_grad_(False), tokenizer
-
-
-@torch.no_grad()
-def reading_predictions(model, processor: EcgLlmProcessor, rows: pd.DataFrame, report: Report,
-                        seed: int, max_new_tokens: int = 32, batch_size: int = 128) -> list[str]:
-    """Greedy answers of the LLM to questions about written reports."""
-    rng = np.random.default_rng(seed)
-    prompts = [processor.prompt_ids(q, [report(e, rng) for e in ecgs])
-               for q, ecgs in zip(rows["question"], rows["ecg_id"], strict=True)]
-    answers: Mapping[int, str] = {}
-    order = np.argsort([len(p) for p in prompts], kind="stable")
-    for start in range(0, len(order), batch_size):
-        picked = order[start: start + batch_size]
-        batch = processor.prompts([prompts[i] for i in picked])
-        batch = {k: v.to(model.device) for k, v in batch.items()}
-        new = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False,
-                             pad_token_id=processor.pad_id)[:, batch["input_ids"].shape[1]:]
-        texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
-        answers.update(zip(picked.tolist(), (t.strip() for t in texts), strict=True))
-    return [answers[i] for i in range(len(prompts))]
