@@ -5,12 +5,13 @@ An arm is named by what stage 1 shows it; encoder, LLM and stage 2 are the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
+from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from ecg_lib import paths
 from ecg_lib.config import Config, Stage
@@ -22,12 +23,56 @@ from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.questions.debias import pair_verify, severity_weights, unpaired_control
 from ecg_lib.training import finetune
-from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
+from ecg_lib.training.fingerprint import (
+    code_version,
+    fingerprint,
+    train_or_load,
+    why_not_current,
+)
+from ecg_lib.training.gather import launched
 
 
 def stage_folder(config: Config, stage: str, arm: str) -> Path:
     """Where an arm's adapters lie after a stage."""
     return paths.checkpoints_dir(config.profile) / stage / arm
+
+
+def run_stages(config: Config, stage: str, rows: Mapping[str, pd.DataFrame], tokens: EcgTokens,
+               clip: EcgClip, llm: Path | str) -> None:
+    """Train several arms through stage1 or stage2, or load them; `rows`: arm -> what it is shown.
+
+    On a CPU tiny models leave all but one core idle, so arms are trained side by side.
+    """
+    stale = [arm for arm, shown in rows.items()
+             if why_not_current(stage_folder(config, stage, arm),
+                                _key(config, stage, arm, shown, tokens, llm, None))]
+    jobs = min(len(stale), cpu_count()) if _tiny(config) else 1
+    done: dict[str, list[str]] = {}
+    if jobs > 1:
+        with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // jobs)):
+            said = Parallel(n_jobs=jobs)(
+                delayed(_trained)(config, stage, arm, rows[arm], tokens, clip, llm)
+                for arm in stale)
+        done = dict(zip(stale, said, strict=True))
+    for arm, shown in rows.items():
+        if arm in done:
+            print(*done[arm], sep="\n")
+        else:
+            run_stage(config, stage, arm, shown, tokens, clip, llm)
+
+
+def _tiny(config: Config) -> bool:
+    """Whether models are small enough for several at once: no LLM of others, no GPU, no rank."""
+    return config.llm.name_or_path is None and not torch.cuda.is_available() \
+        and launched() == 1
+
+
+def _trained(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
+             clip: EcgClip, llm: Path | str) -> list[str]:
+    """What `run_stage` said, in a process of its own."""
+    said: list[str] = []
+    run_stage(config, stage, arm, rows, tokens, clip, llm, say=said.append)
+    return said
 
 
 def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
@@ -37,21 +82,14 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
 
     stage2 goes on from where stage1 left the arm: `first`, or its place in the profile.
     """
-    first = first or stage_folder(config, "stage1", arm)
-    goes_on = stage == "stage2" and arm != "none"
+    before = first or stage_folder(config, "stage1", arm)
     settings = of_arm(getattr(config, stage), arm)
-    key = fingerprint(
-        params=[config.seed, asdict(settings), asdict(config.lora)],
-        rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
-        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
-        stage1=version_of(first) if goes_on else "",
-        code=code_version("models", "training/finetune.py", "training/trainer.py"))
 
     def train(folder: Path) -> None:
-        if goes_on:
-            model = EcgLlm.from_pretrained(first, config.llm.dtype, trainable=True)
+        if _goes_on(stage, arm):
+            model = EcgLlm.from_pretrained(before, config.llm.dtype, trainable=True)
             model.projector.requires_grad_(True)
-            processor = EcgLlmProcessor.from_pretrained(first)
+            processor = EcgLlmProcessor.from_pretrained(before)
         else:
             model, processor = finetune.new_model(clip.ecg_encoder, llm, config.lora,
                                                   config.llm.dtype, config.seed)
@@ -59,7 +97,24 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
             model.base_lm.activation_checkpointing_enable()
         finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid)
 
+    key = _key(config, stage, arm, rows, tokens, llm, first)
     return train_or_load(stage_folder(config, stage, arm), key, train, say)
+
+
+def _goes_on(stage: str, arm: str) -> bool:
+    return stage == "stage2" and arm != "none"
+
+
+def _key(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
+         llm: Path | str, first: Path | None) -> dict[str, str]:
+    """Fingerprint of all that a trained arm depends on."""
+    before = first or stage_folder(config, "stage1", arm)
+    return fingerprint(
+        params=[config.seed, asdict(of_arm(getattr(config, stage), arm)), asdict(config.lora)],
+        rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
+        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
+        stage1=version_of(before) if _goes_on(stage, arm) else "",
+        code=code_version("models", "training/finetune.py", "training/trainer.py"))
 
 
 def of_arm(stage: Stage, arm: str) -> Stage:

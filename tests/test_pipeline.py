@@ -52,6 +52,30 @@ def test_git_sees_no_output_of_the_pipeline_but_its_lock_file(smoke_clone):
     ]
 
 
+ONE_BY_ONE = """
+from dataclasses import replace
+from ecg_lib import arms, reading, workflow as w
+from ecg_lib.config import load_config
+config = load_config()
+store = w.open_store(config, config.data.questions)
+clip, _ = w.load_clip(config)
+tokens = w.encode_cohort(config, config.data.questions, clip)
+train, llm = w.read_questions(config, "train"), reading.language_model(config, store)
+arms.run_stage(replace(config, profile="alone"), "stage2", "none", train, tokens, clip, llm)
+"""
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_arms_trained_side_by_side_are_those_trained_one_by_one(smoke_clone):
+    smoke_clone.run("python", "-c", ONE_BY_ONE)
+    alone, beside = ({f.relative_to(folder): digest for f, digest in digests([folder]).items()
+                      if f.suffix == ".safetensors"}
+                     for folder in (smoke_clone.folder / "checkpoints" / profile / "stage2" / "none"
+                                    for profile in ("alone", "smoke")))
+    assert alone and alone == beside
+
+
 @pytest.mark.slow
 @in_one_worker
 def test_an_edited_sentence_retrains_nothing(smoke_clone):
