@@ -43,8 +43,8 @@ def differing(one, other, prefix=""):
     """Dotted names of the fields in which two nested dictionaries differ."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return set() if one == other else {prefix}
-    return {name for key in one
-            for name in differing(one[key], other.get(key), f"{prefix}.{key}".strip("."))}
+    return {name for key in one | other
+            for name in differing(one.get(key), other.get(key), f"{prefix}.{key}".strip("."))}
 
 
 def test_a_lesion_changes_exactly_the_fields_it_names(full):
