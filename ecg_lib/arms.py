@@ -41,7 +41,7 @@ def run_stages(config: Config, stage: str, rows: Mapping[str, pd.DataFrame], tok
                clip: EcgClip, llm: Path | str) -> None:
     """Train several arms through stage1 or stage2, or load them; `rows`: arm -> what it is shown.
 
-    On a CPU tiny models leave all but one core idle, so arms are trained side by side.
+    On a CPU tiny models gain little from a second core, so arms are trained side by side.
     """
     stale = [arm for arm, shown in rows.items()
              if why_not_current(stage_folder(config, stage, arm),

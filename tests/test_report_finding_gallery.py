@@ -1,6 +1,7 @@
 """Findings side by side on paper."""
 
 import numpy as np
+import pytest
 
 from ecg_lib.cohorts.simulate.examples import clearest_examples
 from ecg_lib.report.ecg_plot import SPEED
@@ -43,3 +44,17 @@ def test_traces_are_true_to_scale():
     box = figure.axes[0].get_position()
     assert np.isclose(box.width * width, np.diff(figure.axes[0].get_xlim())[0])
     assert np.isclose(box.height * height, np.diff(figure.axes[0].get_ylim())[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_premature_beat_is_in_the_three_seconds_shown(seed):
+    record = clearest_examples(["PVC"], patients=150, seed=seed)["PVC"]
+    figure = finding_gallery({"PVC": record.signal}, {})
+    trace = max((line.get_xydata() for line in figure.axes[0].lines), key=len)
+    seen, lead = np.diff(trace[:, 1]) / 10, np.diff(record.signal[LEADS.index("II")])  # mV
+    gaps = [np.abs(lead[k : k + len(seen)] - seen).max() for k in range(len(lead) - len(seen) + 1)]
+    start = int(np.argmin(gaps)) / 100
+    assert min(gaps) < 1e-4
+    beats = zip(record.attributes["beat_times"], record.attributes["beat_kinds"], strict=True)
+    ventricular = [time for time, kind in beats if kind == "V"]
+    assert any(start + 0.2 < t < start + SECONDS - 0.2 for t in ventricular)

@@ -226,6 +226,16 @@ def test_other_parameters_do_not_resume_from_foreign_checkpoints(tmp_path):
     assert seen == [False]
 
 
+def test_another_process_leaves_alone_what_the_first_is_writing(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    begun = tmp_path / "run.partial" / "begun.json"
+    begun.parent.mkdir()
+    begun.write_text('{"par')  # half of it, as it may be met
+    train_or_load(tmp_path / "run", fingerprint(params=1), lambda f: (f / "by-1").touch())
+    assert begun.read_text() == '{"par' and (begun.parent / "by-1").is_file()
+    assert not (tmp_path / "run").exists()
+
+
 def test_comments_and_docstrings_do_not_change_the_code_version(tmp_path, monkeypatch):
     room = tmp_path / "ecg_lib" / "models"
     room.mkdir(parents=True)

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from ecg_lib.cohorts.labels import name_of
 from ecg_lib.report.ecg_plot import CAPTION, SPEED, draw_trace, paper_grid
+from ecg_lib.signal.delineate import RATE as DELINEATED_AT
+from ecg_lib.signal.delineate import landmarks
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import RATE
 
@@ -27,6 +29,7 @@ SEEN_IN: Mapping[str, tuple[str, str, str]] = {
     "LVH": ("V1", "V2", "V5"),
 }
 _DEFAULT = ("II", "V1", "V5")
+_PREMATURE = ("PVC", "PAC")  # a beat now and then: most of a record does not show them
 _LEFT, _STEP, _GAP = 12.5, 21.5, 9.0  # mm: room for the pulse, per lead, between two findings
 
 
@@ -59,19 +62,37 @@ def finding_gallery(
             if signal is None:
                 axes.text(width / 2, height / 2, "no recorded example at hand", ha="center")
                 continue
+            shown = _window(np.asarray(signal, dtype=float), code)
             for k, lead in enumerate(SEEN_IN.get(code, _DEFAULT)):
-                shown = _window(np.asarray(signal, dtype=float))[LEADS.index(lead)]
-                draw_trace(axes, shown, 0, RATE, height - 12.0 - _STEP * k, lead, pulse=k == 0)
+                draw_trace(axes, shown[LEADS.index(lead)], 0, RATE, height - 12.0 - _STEP * k, lead,
+                           pulse=k == 0)
     figure.text(6.0 / page[0], 3.0 / page[1], CAPTION, fontsize=7, color="#444444")
     return figure
 
 
-def _window(signal: np.ndarray) -> np.ndarray:
-    """The calmest three seconds: where the baseline moves least, so that traces do not cross."""
+def _window(signal: np.ndarray, code: str) -> np.ndarray:
+    """Three seconds: around the longest pause where the finding makes one, else the calmest."""
     length = int(SECONDS * RATE)
+    last = max(0, signal.shape[-1] - length)
+    pause = _pause(signal) if code in _PREMATURE else None
+    start = _calmest(signal, length) if pause is None else min(max(0, pause - RATE), last)
+    part = signal[:, start : start + length]
+    return part - np.median(part, axis=-1, keepdims=True)
+
+
+def _calmest(signal: np.ndarray, length: int) -> int:
+    """Where the baseline moves least, so that traces do not cross."""
     starts = range(0, max(1, signal.shape[-1] - length + 1), length // 6)
     drift = [np.ptp(np.median(signal[:, s : s + length].reshape(12, 6, -1), -1), -1).max()
              for s in starts]  # fmt: skip
-    start = starts[int(np.argmin(drift))]
-    part = signal[:, start : start + length]
-    return part - np.median(part, axis=-1, keepdims=True)
+    return starts[int(np.argmin(drift))]
+
+
+def _pause(signal: np.ndarray) -> int | None:
+    """Sample where the longest RR interval begins.
+
+    That is the premature beat itself, or where a detector has missed it the beat before.
+    """
+    found = landmarks(signal[LEADS.index("II")], RATE)
+    beats = found["R"] * RATE / DELINEATED_AT if found else np.empty(0)
+    return round(beats[int(np.argmax(np.diff(beats)))]) if len(beats) > 2 else None

@@ -15,6 +15,7 @@ from ecg_lib import paths
 from ecg_lib.training.gather import is_first, wait
 
 MARKER = "fingerprint.json"
+_BEGUN = "begun.json"
 
 
 def code_version(*rooms: str) -> str:
@@ -63,22 +64,31 @@ def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path
         say(f"{folder.name}: loaded (same parameters, data and code)")
         return folder
     partial = folder.with_name(folder.name + ".partial")
-    begun = partial / "begun.json"
-    same = begun.is_file() and json.loads(begun.read_text()) == key
-    if is_first() and partial.is_dir() and not same:
-        shutil.rmtree(partial)
-    say(f"{folder.name}: {'resuming' if partial.is_dir() else 'training'} ({reason})")
-    partial.mkdir(parents=True, exist_ok=True)
-    if is_first():
-        begun.write_text(json.dumps(key))
+    if is_first():  # the others would read what is being written
+        begun = _begin(partial, key)
+        say(f"{folder.name}: {'resuming' if begun else 'training'} ({reason})")
     wait()
+    partial.mkdir(parents=True, exist_ok=True)  # processes may first meet in `train`
     train(partial)
     wait()
     if is_first():
-        begun.unlink()
+        (partial / _BEGUN).unlink()
         (partial / MARKER).write_text(json.dumps(key, indent=1) + "\n")
         if folder.is_dir():
             shutil.rmtree(folder)
         os.replace(partial, folder)
     wait()
     return folder
+
+
+def _begin(partial: Path, key: dict[str, str]) -> bool:
+    """Keep what an interrupted run of the same key has left (then true), drop that of another."""
+    begun = partial / _BEGUN
+    same = begun.is_file() and json.loads(begun.read_text()) == key
+    if partial.is_dir() and not same:
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    temporary = begun.with_suffix(".new")
+    temporary.write_text(json.dumps(key))
+    os.replace(temporary, begun)  # whole or not at all, whenever the run ends
+    return same
