@@ -202,7 +202,8 @@ def test_an_encoder_in_the_projector_s_place_says_the_same_before_it_learns(smal
 
 def test_a_trained_encoder_is_a_copy_that_changes(small, encoder, tmp_path):
     rows = w.built_questions(study.base_of(small.config), small.store)["train"].head(16)
-    settings, before = replace(small.config.stage2, epochs=1, batch_size=8), weights_hash(encoder)
+    settings = replace(small.config.stage2, epochs=1, batch_size=8)
+    before = weights_hash(encoder.requires_grad_(False))
     model, processor = surgery.operate(encoder, small.root / "llm", Lora(r=2), "float32", 0,
                                        Surgery(projector_layers=2, train_encoder=True))
     surgery.train(model, processor, rows, surgery.Signals(small.store, encoder), settings,
