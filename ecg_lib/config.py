@@ -88,6 +88,7 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class Contrastive:
+    start: str = "scratch"  # scratch | simulated: an encoder of `simulated`, trained as `pairs`
     epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -101,7 +102,7 @@ class Contrastive:
 
 @dataclass(frozen=True)
 class Simulated:
-    """An encoder trained on fresh simulated ECGs alone, to see how it reads real ones."""
+    """An encoder trained on fresh simulated ECGs alone: how it reads real ones, and a start."""
 
     ecgs: int = 200_000  # drawn for each seed, none twice
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -110,6 +111,7 @@ class Simulated:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup: float = 0.1
+    average: float = 0.0  # share of the last steps whose weights are averaged, at a constant rate
 
 
 @dataclass(frozen=True)

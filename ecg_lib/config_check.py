@@ -39,7 +39,10 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    if not 0 <= config.simulated.average <= 1:
+        raise ConfigError(f"{where}: simulated.average must lie between 0 and 1")
     _check_rates(config, where)
+    _check_start(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
@@ -58,6 +61,18 @@ def _check_rates(config: Config, where: str) -> None:
                                   f"of {', '.join(ARMS)} and a rate above 0")
     if not all(rate > 0 for rate in config.study.rates):
         raise ConfigError(f"{where}: study.rates must lie above 0")
+
+
+def _check_start(config: Config, where: str) -> None:
+    start, trained = config.contrastive.start, config.simulated
+    if start not in (SCRATCH, SIMULATED):
+        raise ConfigError(f"{where}: contrastive.start is {start!r}; choose {SCRATCH} or "
+                          f"{SIMULATED}")
+    if start == SIMULATED and (config.signal.normalisation not in trained.normalisations
+                               or not trained.seeds):
+        raise ConfigError(f"{where}: contrastive.start is {SIMULATED}, but simulated trains no "
+                          f"encoder with {config.signal.normalisation}; add it to "
+                          "simulated.normalisations, and a seed to simulated.seeds")
 
 
 def _check_pretraining_study(config: Config, where: str) -> None:

@@ -56,7 +56,7 @@ def _scored(config: Config, arm: str, rate: float, train: pd.DataFrame, asked: p
     if rate != of_arm(config.stage2, arm).learning_rate:  # else the arm itself
         own = replace(config, profile=f"{config.profile}/rates/{rate:g}",
                       stage2=replace(config.stage2, learning_rates={arm: rate}))
-    run_stage(own, "stage2", arm, train, tokens, clip, llm, say=_quiet,
+    run_stage(own, "stage2", arm, train, tokens, clip, llm, say=None,
               first=stage_folder(config, "stage1", arm))
     key = fingerprint(model=version_of(stage_folder(own, "stage2", arm)),
                       asked=pd.util.hash_pandas_object(asked.astype(str), index=False).tolist(),
@@ -66,9 +66,5 @@ def _scored(config: Config, arm: str, rate: float, train: pd.DataFrame, asked: p
         answer_arm(own, arm, asked, tokens).to_parquet(folder / "answers.parquet")
 
     place = checkpoints_dir(config.profile) / "rates" / "answers" / f"{arm}-{rate:g}"
-    said = pd.read_parquet(train_or_load(place, key, ask, _quiet) / "answers.parquet")
+    said = pd.read_parquet(train_or_load(place, key, ask, say=None) / "answers.parquet")
     return exact_match.score(said["prediction"], asked)
-
-
-def _quiet(_: str) -> None:
-    """One bar for the search says enough."""

@@ -16,7 +16,7 @@ from ecg_lib import paths
 from ecg_lib.cohorts import report_text
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
-from ecg_lib.config_check import SCRATCH, SIMULATED_ONLY
+from ecg_lib.config_check import SIMULATED_ONLY
 from ecg_lib.evaluation import few_labels, study_answers
 from ecg_lib.evaluation.linear_probe import LABELS, disjoint_rows, hand_features, probe_targets
 from ecg_lib.evaluation.pretraining_study import Models
@@ -24,7 +24,8 @@ from ecg_lib.evaluation.saved import load_clip
 from ecg_lib.evaluation.study_answers import Answers, Split
 from ecg_lib.features import weights_hash
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
-from ecg_lib.training.pairs import Start, train_pairs
+from ecg_lib.training.pairs import Start
+from ecg_lib.workflow import start_from, train_further
 
 _ANSWERS = "answers.npz"
 _PROBES = ("evaluation/few_labels.py", "evaluation/study_answers.py",
@@ -38,35 +39,15 @@ def study_split(config: Config, store: EcgStore) -> Split:
     return Split(train[:most], test[:most], targets, store.records["patient_id"].to_numpy())
 
 
-def start_from(config: Config, start: str, normalisation: str, seed: int) -> Start | None:
-    """What training goes on with: the CLIP of a reader of simulated ECGs, or None, nothing."""
-    if start == SCRATCH:
-        return None
-    return Start(*load_clip(_folder(config, "simulated") / f"{normalisation}-{seed}" / "reader"))
-
-
 def pretrain(config: Config, store: EcgStore, split: Split, start: str, normalisation: str,
              seed: int) -> Start:
     """One encoder of the study, trained or loaded."""
     given = start_from(config, start, normalisation, seed)
     if start == SIMULATED_ONLY:
         return given
-    own = {**asdict(config.pairs)}
-    for name in ("epochs", "learning_rate"):  # what the other start reads does not count
-        own.pop(name if given else f"{name}_further")
-    sizes = [] if given else [asdict(config.encoder), asdict(config.text_encoder),
-                              asdict(config.contrastive)]
-    key = fingerprint(
-        params=[seed, normalisation, own, sizes], start=weights_hash(given.clip) if given else "",
-        data=[store.hash, split.train.tolist(), report_text.phrases()],
-        code=code_version("models", "training/pairs.py", "training/augment.py", "signal",
-                          "training/contrastive.py", "training/gather.py", "training/trainer.py",
-                          "cohorts/report_text.py"))
-    folder = train_or_load(
-        _folder(config, "starts") / f"{start}-{normalisation}-{seed}", key,
-        partial(train_pairs, store, split.train, config, seed=seed, normalisation=normalisation,
-                start=given))
-    return Start(*load_clip(folder))
+    folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
+    return Start(*load_clip(train_further(config, store, split.train, folder, given, seed,
+                                          normalisation)))
 
 
 def compare_starts(config: Config, store: EcgStore
@@ -125,7 +106,7 @@ def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **ma
     def save(folder: Path) -> None:
         np.savez(folder / _ANSWERS, **{"|".join(cell): found for cell, found in answer().items()})
 
-    folder = train_or_load(_folder(config, "starts") / name, key, save, say=lambda _: None)
+    folder = train_or_load(_folder(config, "starts") / name, key, save, say=None)
     with np.load(folder / _ANSWERS) as kept:
         return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
 

@@ -230,7 +230,7 @@ def train_and_ask(config: Config, run: Run, rows: pd.DataFrame, built_on: Founda
         for stage in ("stage1", "stage2")[run.arm == "none":]:
             shown = rows if stage == "stage2" else stage1_rows(rows, normal, run.seed)[run.arm]
             run_stage(own, stage, run.arm, shown, built_on.tokens, built_on.clip, built_on.llm,
-                      say=_quiet)
+                      say=None)
         key = fingerprint(model=version_of(stage_folder(own, "stage2", run.arm)))
     key |= fingerprint(tests=[_digest(part) for part in tests.values()],
                        code=code_version("evaluation/answering.py", "evaluation/exact_match.py"))
@@ -252,14 +252,10 @@ def train_and_ask(config: Config, run: Run, rows: pd.DataFrame, built_on: Founda
                   .assign(test=test) for test, part in tests.items()]
         pd.concat(frames).to_parquet(folder / "answers.parquet")
 
-    folder = train_or_load(_below(config, run.folder) / "answers" / run.arm, key, ask, _quiet)
+    folder = train_or_load(_below(config, run.folder) / "answers" / run.arm, key, ask, say=None)
     saved = pd.read_parquet(folder / "answers.parquet")
     return {test: saved.loc[saved["test"] == test, exact_match.HEADLINE] for test in tests}
 
 
 def _digest(rows: pd.DataFrame) -> list[int]:
     return pd.util.hash_pandas_object(rows.astype(str), index=False).tolist()
-
-
-def _quiet(_: str) -> None:
-    """One bar for the study says enough; a line a training would fill the page."""

@@ -6,25 +6,29 @@ what they need as arguments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from IPython import get_ipython
 from transformers import AutoTokenizer
 
 from ecg_lib import paths
-from ecg_lib.cohorts import prepare
+from ecg_lib.cohorts import prepare, report_text
 from ecg_lib.cohorts.labels import transfer_findings
 from ecg_lib.cohorts.simulate.tables import fingerprint as simulator_version
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Cohort, Config
+from ecg_lib.config_check import SCRATCH, SIMULATED
 from ecg_lib.errors import DataError
-from ecg_lib.features import EcgTokens, encode_store
+from ecg_lib.evaluation.saved import load_clip as load_saved_clip
+from ecg_lib.features import EcgTokens, encode_store, weights_hash
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.reader import EcgReader
 from ecg_lib.questions.build import build_questions
@@ -34,13 +38,17 @@ from ecg_lib.questions.schema import empty_rows, read_split, write_split
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.training import contrastive, simulated
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
+from ecg_lib.training.pairs import Start, train_pairs
 
-READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
+# what an encoder is made of, alone, beside a text encoder and with a head; no language model
+_ENCODER = ("models/encoder.py", "models/clip.py", "models/text_encoder.py", "models/reader.py",
+            "models/finding_head.py")
 SPLITS = ("train", "valid", "dev", "test")
 _DATA = ("profile", "label", "seed", "data", "signal")
 SECTIONS = MappingProxyType({  # parameters that results of a step depend on
     "data": _DATA,
-    "encoder": (*_DATA, "encoder", "text_encoder", "contrastive", "evaluation"),
+    "encoder": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
+                "evaluation"),
     "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
     "starts": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
               "pretraining_study", "evaluation"),
@@ -103,13 +111,56 @@ def open_store(config: Config, cohort: Cohort) -> EcgStore:
 
 def pretrain_encoder(config: Config, store: EcgStore) -> Path:
     """Contrastive pretraining, or what the same inputs trained before; returns its folder."""
+    folder = paths.checkpoints_dir(config.profile) / "encoder" / "clip"
+    if config.contrastive.start == SIMULATED:  # of these readers, that of the first seed
+        given = start_from(config, SIMULATED, config.signal.normalisation,
+                           config.simulated.seeds[0])
+        rows = {split: np.flatnonzero(store.records["split"] == split)
+                for split in ("train", "valid")}
+        return train_further(config, store, rows["train"], folder, given, config.seed,
+                             config.signal.normalisation, rows["valid"])
     key = fingerprint(
         params=[config.seed, asdict(config.encoder), asdict(config.text_encoder),
                 asdict(config.contrastive), config.signal.normalisation],
-        data=store.hash, code=code_version("models", "training/contrastive.py",
+        data=store.hash, code=code_version(*_ENCODER, "training/contrastive.py",
                                            "training/trainer.py", "signal"))
-    return train_or_load(paths.checkpoints_dir(config.profile) / "encoder" / "clip", key,
+    return train_or_load(folder, key,
                          lambda folder: contrastive.pretrain(store, config, folder))
+
+
+def start_from(config: Config, start: str, normalisation: str, seed: int) -> Start | None:
+    """What training goes on with: the CLIP of a reader of simulated ECGs, or None, nothing."""
+    if start == SCRATCH:
+        return None
+    return Start(*load_saved_clip(
+        paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}" / "reader"))
+
+
+def train_further(config: Config, store: EcgStore, rows: Sequence[int], folder: Path,
+                  given: Start | None, seed: int, normalisation: str, valid: Sequence[int] = ()
+                  ) -> Path:
+    """Contrast ECGs with runs of words of their reports, or load what has been trained so.
+
+    Parameters
+    ----------
+    rows : of the store, to train on
+    given : what training goes on with; None: an untrained CLIP
+    valid : rows whose loss is written beside, and nothing else
+    """
+    own = {**asdict(config.pairs)}
+    for name in ("epochs", "learning_rate"):  # what the other start reads does not count
+        own.pop(name if given else f"{name}_further")
+    sizes = [] if given else [asdict(config.encoder), asdict(config.text_encoder),
+                              {**asdict(config.contrastive), "start": None}]
+    key = fingerprint(
+        params=[seed, normalisation, own, sizes], start=weights_hash(given.clip) if given else "",
+        data=[store.hash, list(map(int, rows)), list(map(int, valid)), report_text.phrases()],
+        code=code_version(*_ENCODER, "training/pairs.py", "training/augment.py", "signal",
+                          "training/contrastive.py", "training/gather.py", "training/trainer.py",
+                          "cohorts/report_text.py"))
+    return train_or_load(folder, key, partial(train_pairs, store, rows, config, seed=seed,
+                                              normalisation=normalisation, start=given,
+                                              valid=valid))
 
 
 def load_clip(config: Config) -> tuple[EcgClip, Any]:
@@ -131,12 +182,12 @@ def train_readers(config: Config) -> dict[str, list[EcgReader]]:
         for seed in settings.seeds:
             key = fingerprint(
                 params=[seed, normalisation, asdict(config.encoder), asdict(config.text_encoder),
-                        asdict(config.contrastive), {**asdict(settings), "seeds": None,
-                                                     "normalisations": None}],
+                        {**asdict(config.contrastive), "start": None},
+                        {**asdict(settings), "seeds": None, "normalisations": None}],
                 data=[simulator_version(), transfer_findings().to_csv()],
-                code=code_version("models", "cohorts/simulate", "training/simulated.py",
+                code=code_version(*_ENCODER, "cohorts/simulate", "training/simulated.py",
                                   "training/augment.py", "training/contrastive.py",
-                                  "training/trainer.py", "signal"))
+                                  "training/averaging.py", "training/trainer.py", "signal"))
             folder = paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}"
             train_or_load(folder, key, partial(simulated.train_reader, config, seed,
                                                normalisation=normalisation))

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from ecg_lib import paths, starts
+from ecg_lib import workflow as w
 from ecg_lib.cohorts.prepare import prepare
 from ecg_lib.cohorts.report_text import phrases, plain_text, states_labels
 from ecg_lib.config import PretrainingStudy, compose
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.evaluation import few_labels as few
 from ecg_lib.evaluation import pretraining_study as ps
+from ecg_lib.evaluation import saved
 from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
 from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
@@ -198,7 +200,7 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     def fail(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(starts, "train_pairs", fail)
+    monkeypatch.setattr(w, "train_pairs", fail)
     monkeypatch.setattr(starts, "hand_features", fail)
     monkeypatch.setattr(starts.few_labels, "clip_features", fail)
     models, _, _ = starts.compare_starts(config, store)
@@ -223,6 +225,38 @@ def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study
     nothing = ps.study_cells({}, {}, None, None, 0)
     assert nothing["row"].tolist() == [ps.NO_STUDY]
     style.save(figures.study_lines(nothing), tmp_path, "none")
+
+
+def starting(config, start, rate):
+    """The profile's own pretraining in mV, from scratch or further than a reader."""
+    return dataclasses.replace(
+        config, signal=dataclasses.replace(config.signal, normalisation="mv"),
+        contrastive=dataclasses.replace(config.contrastive, start=start),
+        pairs=dataclasses.replace(config.pairs, learning_rate_further=rate))
+
+
+def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, store, done):
+    reader = saved.load_clip(paths.checkpoints_dir("") / "simulated" / "mv-0" / "reader")[0]
+    kept = dict(reader.named_parameters())
+    still = starting(config, "simulated", 1e-12)
+    w.pretrain_encoder(still, store)
+    clip, tokenizer = w.load_clip(still)
+    words = tokenizer(["sinus rhythm"], return_tensors="pt")
+    assert clip.embed_text(words["input_ids"], words["attention_mask"]).isfinite().all()
+    for name, weight in clip.named_parameters():
+        torch.testing.assert_close(weight, kept[name], rtol=0, atol=1e-6)
+    w.pretrain_encoder(starting(config, "simulated", 1e-3), store)
+    moved = w.load_clip(still)[0].named_parameters()
+    assert any(not torch.allclose(weight, kept[name], atol=1e-4) for name, weight in moved)
+
+
+def test_a_profile_that_trains_no_such_encoder_cannot_start_from_it():
+    with pytest.raises(ConfigError, match="simulated.normalisations"):
+        compose("smoke", ["contrastive.start=simulated"])  # lead_minmax; simulated has mv
+    with pytest.raises(ConfigError, match="contrastive.start is 'random'"):
+        compose("smoke", ["contrastive.start=random"])
+    with pytest.raises(ConfigError, match="simulated.average"):
+        compose("smoke", ["simulated.average=1.5"])
 
 
 def test_a_study_that_has_no_encoder_to_start_from_is_refused():

@@ -75,6 +75,7 @@ def auc_with_ci(
     seed: int = 0,
     min_positives: int = 10,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> Estimate:
     """AUC with a 95 % percentile bootstrap interval.
 
@@ -86,13 +87,16 @@ def auc_with_ci(
         With fewer positives, or fewer negatives, the value is NaN; n_pos is still reported.
     groups : (n,), optional
         Patients: whole patients are drawn. Without groups, records are drawn within each class.
+    weights : (resamples, n), optional
+        How often each record is drawn, of resamples that were drawn before; no others are then.
 
     Raises
     ------
     DataError
         Lengths differ or a score is not finite.
     """
-    return auc_over_seeds(y, np.asarray(score, float)[None], resamples, seed, min_positives, groups)
+    score = np.asarray(score, float)[None]
+    return auc_over_seeds(y, score, resamples, seed, min_positives, groups, weights)
 
 
 def auc_over_seeds(
@@ -102,6 +106,7 @@ def auc_over_seeds(
     seed: int = 0,
     min_positives: int = 10,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> Estimate:
     """Mean AUC of several trainings on the same records, with a bootstrap interval over records.
 
@@ -119,15 +124,18 @@ def auc_over_seeds(
         return Estimate(np.nan, np.nan, np.nan, n, positives)
     first = np.argsort(scores[0], kind="stable")
     y, scores = y[first], scores[:, first]
+    given = None if weights is None else np.asarray(weights, float)[:, first]
+    resamples = resamples if given is None else len(given)
     orders = np.argsort(scores, axis=1, kind="stable")
     codes = None if groups is None else np.unique(np.asarray(groups)[first], return_inverse=True)[1]
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK // n)
     draws = []
     for start in range(0, resamples, step):
-        weights = _weights(rng, min(step, resamples - start), y, codes)
+        drawn = _weights(rng, min(step, resamples - start), y, codes) if given is None \
+            else given[start : start + step]
         each = [
-            _weighted_auc(weights[:, o], y[o], s[o]) for o, s in zip(orders, scores, strict=True)
+            _weighted_auc(drawn[:, o], y[o], s[o]) for o, s in zip(orders, scores, strict=True)
         ]
         draws.append(np.mean(each, axis=0))
     low, high = np.nanpercentile(np.concatenate(draws), [2.5, 97.5])

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ecg_lib.cohorts.labels import zero_shot_near, zero_shot_targets
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.evaluation.answering import score_yes
+from ecg_lib.evaluation.resamples import Resamples
 from ecg_lib.evaluation.statistics import auc_with_ci
 from ecg_lib.features import EcgTokens, encode
 from ecg_lib.models.clip import EcgClip
@@ -88,7 +89,8 @@ def _cosines(clip: EcgClip, tokenizer, cls: torch.Tensor, names: Mapping[str, st
 
 
 def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed: int,
-              min_positives: int, groups: Sequence[str] | None = None) -> pd.DataFrame:
+              min_positives: int, groups: Sequence[str] | None = None,
+              drawn: Resamples | None = None) -> pd.DataFrame:
     """AUC (percent) with interval and n, the number of positives, one row a label.
 
     Parameters
@@ -97,8 +99,10 @@ def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed:
     targets : (ECGs, labels) in the same order; NA where an ECG's cohort cannot carry the label:
         such ECGs are left out, and a label without any other gets no row.
     groups : patients; the bootstrap draws whole patients, since ECGs of one are alike.
+    drawn : resamples of these patients that were drawn before, instead of `resamples` new ones.
     """
     cells, groups = [], None if groups is None else np.asarray(groups)
+    weights = None if drawn is None else drawn.weights(groups)
     for label in scores.columns:
         known = targets[label].notna().to_numpy()
         if not known.any():
@@ -106,7 +110,8 @@ def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed:
         cell = auc_with_ci(targets[label][known].to_numpy(dtype=bool),
                            scores[label].to_numpy()[known], resamples=resamples, seed=seed,
                            min_positives=min_positives,
-                           groups=None if groups is None else groups[known])
+                           groups=None if groups is None else groups[known],
+                           weights=None if weights is None else weights[:, known])
         cells.append({"column": label, **cell.percent()})
     return pd.DataFrame(cells)
 

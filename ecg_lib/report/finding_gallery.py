@@ -31,6 +31,7 @@ SEEN_IN: Mapping[str, tuple[str, str, str]] = {
 _DEFAULT = ("II", "V1", "V5")
 _PREMATURE = ("PVC", "PAC")  # a beat now and then: most of a record does not show them
 _LEFT, _STEP, _GAP = 12.5, 21.5, 9.0  # mm: room for the pulse, per lead, between two findings
+_TOP = 17.0  # mm above the first baseline, for tall R waves
 
 
 def finding_gallery(
@@ -64,7 +65,7 @@ def finding_gallery(
                 continue
             shown = _window(np.asarray(signal, dtype=float), code)
             for k, lead in enumerate(SEEN_IN.get(code, _DEFAULT)):
-                draw_trace(axes, shown[LEADS.index(lead)], 0, RATE, height - 12.0 - _STEP * k, lead,
+                draw_trace(axes, shown[LEADS.index(lead)], 0, RATE, height - _TOP - _STEP * k, lead,
                            pulse=k == 0)
     figure.text(6.0 / page[0], 3.0 / page[1], CAPTION, fontsize=7, color="#444444")
     return figure

@@ -67,8 +67,8 @@ def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
 
 
 def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
-                stage: Stage, folder: Path, seed: int, valid: pd.DataFrame | None = None,
-                gradient_checkpointing: bool = False) -> None:
+                stage: Stage, folder: Path, seed: int, valid: pd.DataFrame | None = None
+                ) -> None:
     """Train on question rows and save the model and `curve.csv` below `folder`.
 
     Rows with a column "weight" count accordingly in the loss.
@@ -81,8 +81,7 @@ def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, t
         valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
         epochs=stage.epochs, batch_size=min(stage.batch_size, len(rows)),
         learning_rate=stage.learning_rate, weight_decay=stage.weight_decay, warmup=stage.warmup,
-        seed=seed, bf16=stage.bf16, group_by_length=True,
-        gradient_checkpointing=gradient_checkpointing)
+        seed=seed, bf16=stage.bf16, group_by_length=True)
     # The saved model names its LLM relative to its final place, one level up from `folder`.
     model.save_pretrained(folder, processor)
     history.to_csv(folder / "curve.csv", index=False)

@@ -51,13 +51,14 @@ def why_not_current(folder: Path, key: dict[str, str]) -> str:
 
 
 def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path], None],
-                  say: Callable[[str], None] = print) -> Path:
+                  say: Callable[[str], None] | None = print) -> Path:
     """Return `folder`, trained for `key`.
 
     `train(partial)` writes everything below `partial`, where an interrupted run of the same key
     finds its own checkpoints again. Only a finished run is renamed to `folder`. Several processes
-    all train; the first looks after the folders.
+    all train; the first looks after the folders. `say` tells what is done and why, or None.
     """
+    say = say or (lambda _: None)
     folder = Path(folder)
     reason = why_not_current(folder, key)
     if not reason:

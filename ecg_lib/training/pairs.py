@@ -23,7 +23,7 @@ from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.encoder import EcgEncoder
 from ecg_lib.training.augment import Augmentation, augment
 from ecg_lib.training.contrastive import build_clip
-from ecg_lib.training.gather import true_of
+from ecg_lib.training.gather import in_training, is_first, processes, true_of
 from ecg_lib.training.trainer import fit
 
 MIN_WORDS = 2  # "normal ecg" is a report; nothing is left of "trace only requested"
@@ -75,17 +75,22 @@ class RunCollator:
                                return_tensors="pt")
         ecg = augment(torch.from_numpy(self.store.mv(index)), self.generator, self.how)
         spaced = [[f" {text} " for text in several] for several in (texts, reports)]
-        return {"ecg": encoder_input(ecg.numpy(), self.encoder), "positives": true_of(*spaced),
-                "input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
+        batch = {"ecg": encoder_input(ecg.numpy(), self.encoder), "positives": true_of(*spaced),
+                 "input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
+        if processes() > 1:  # the texts of others may be true of these ECGs
+            batch |= dict(zip(("texts", "reports"), spaced, strict=True))
+        return batch
 
 
 def train_pairs(store: EcgStore, rows: Sequence[int], config: Config, folder: Path, *, seed: int,
-                normalisation: str, start: Start | None = None) -> None:
+                normalisation: str, start: Start | None = None, valid: Sequence[int] = ()
+                ) -> None:
     """Train on rows of a store; save `clip/` (with its tokenizer) and `curve.csv` below `folder`.
 
     Parameters
     ----------
     rows : to train on; no label is read, and nothing is looked at to stop early
+    valid : rows whose loss stands in the curve; it decides nothing
     start : trained further at `pairs.learning_rate_further`; None: an untrained CLIP
     """
     set_seed(seed)
@@ -99,10 +104,14 @@ def train_pairs(store: EcgStore, rows: Sequence[int], config: Config, folder: Pa
     clip = start.clip.train()
     collate = RunCollator(store, clip.ecg_encoder, start.tokenizer, config.text_encoder.max_tokens,
                           settings, seed)
-    history = fit(clip, [{"row": int(i)} for i in rows], collate, folder, epochs=epochs,
+    held_out = [{"row": int(i)} for i in usable_rows(store, valid)]
+    history = fit(in_training(clip), [{"row": int(i)} for i in rows], collate, folder,
+                  valid=held_out, epochs=epochs,
                   batch_size=min(settings.batch_size, len(rows)), learning_rate=rate,
                   weight_decay=settings.weight_decay, warmup=settings.warmup, seed=seed,
                   clip_norm=1.0, drop_last=True)
+    if not is_first():
+        return
     clip.save_pretrained(folder / "clip")
     start.tokenizer.save_pretrained(str(folder / "clip"))
     history.to_csv(folder / "curve.csv", index=False)

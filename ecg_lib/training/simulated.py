@@ -20,10 +20,12 @@ from ecg_lib.config import Config
 from ecg_lib.features import encoder_input
 from ecg_lib.models.reader import EcgReader
 from ecg_lib.training.augment import Augmentation, augment
+from ecg_lib.training.averaging import renew_batch_norm
 from ecg_lib.training.contrastive import a_piece, build_clip, true_of
 from ecg_lib.training.trainer import fit
 
 WHOLE = 0.25  # share of texts that are a whole report instead of one of its statements
+_RENEWING = 60  # batches that batch norm's statistics are taken from
 _TOKEN_REPORTS = 3000  # reports the tokenizer is trained on, or as many as there are ECGs
 
 
@@ -88,6 +90,9 @@ def train_reader(config: Config, seed: int, folder: Path, normalisation: str) ->
     history = fit(reader, [{"step": k} for k in range(steps)], collate, folder, epochs=1,
                   batch_size=1, learning_rate=settings.learning_rate,
                   weight_decay=settings.weight_decay, warmup=settings.warmup, seed=seed,
-                  clip_norm=1.0)
+                  clip_norm=1.0, average=settings.average)
+    if settings.average:
+        unseen = range(steps, steps + min(_RENEWING, steps))
+        renew_batch_norm(reader, (collate([{"step": k}]) for k in unseen))
     reader.save_pretrained(folder / "reader")
     history.to_csv(folder / "curve.csv", index=False)

@@ -1,0 +1,62 @@
+"""Bootstrap resamples of patients, drawn once and kept: whoever has them gets the same interval.
+
+Table 4's two methods, and all labels of a data set, are judged on the same draws, so that another
+method's scores can later be compared with them draw by draw.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.statistics import bootstrap_ids
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Patients (P,), and which of them each resample drew: `drawn` (resamples, P), positions."""
+
+    patients: NDArray[np.str_]
+    drawn: NDArray[np.uint32]
+
+    @classmethod
+    def draw(cls, patients: Sequence[str], resamples: int, seed: int) -> Resamples:
+        """Draw patients with replacement, as many as there are."""
+        known = np.unique(np.asarray(patients, dtype=str))
+        return cls(known, bootstrap_ids(len(known), resamples, seed).astype(np.uint32))
+
+    def weights(self, patients: Sequence[str]) -> NDArray[np.float64]:
+        """How often each record is drawn, (resamples, records), given each record's patient.
+
+        Raises
+        ------
+        DataError
+            A record is of a patient who was not drawn from.
+        """
+        asked = np.asarray(patients, dtype=str)
+        if missing := set(asked) - set(self.patients):
+            raise DataError(f"resamples: patient {min(missing)} is not among the "
+                            f"{len(self.patients)} drawn from; draw them anew")
+        n = len(self.patients)
+        own = self.drawn + n * np.arange(len(self.drawn))[:, None]
+        counts = np.bincount(own.ravel(), minlength=n * len(self.drawn)).reshape(-1, n)
+        return counts[:, np.searchsorted(self.patients, asked)].astype(float)
+
+    def save(self, path: Path) -> None:
+        """Write both arrays as .npz, atomically."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp.npz")
+        np.savez_compressed(temporary, patients=self.patients, drawn=self.drawn)
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Resamples:
+        """Read what `save` wrote."""
+        with np.load(path) as kept:
+            return cls(kept["patients"], kept["drawn"])
