@@ -7,7 +7,7 @@ what they need as arguments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -113,12 +113,14 @@ def pretrain_encoder(config: Config, store: EcgStore) -> Path:
     """Contrastive pretraining, or what the same inputs trained before; returns its folder."""
     folder = paths.checkpoints_dir(config.profile) / "encoder" / "clip"
     if config.contrastive.start == SIMULATED:  # of these readers, that of the first seed
-        given = start_from(config, SIMULATED, config.signal.normalisation,
-                           config.simulated.seeds[0])
+        seed, normalisation = config.simulated.seeds[0], config.signal.normalisation
+        train_readers(replace(config, simulated=replace(
+            config.simulated, seeds=[seed], normalisations=[normalisation])))
+        given = start_from(config, SIMULATED, normalisation, seed)
         rows = {split: np.flatnonzero(store.records["split"] == split)
                 for split in ("train", "valid")}
         return train_further(config, store, rows["train"], folder, given, config.seed,
-                             config.signal.normalisation, rows["valid"])
+                             normalisation, rows["valid"])
     key = fingerprint(
         params=[config.seed, asdict(config.encoder), asdict(config.text_encoder),
                 asdict(config.contrastive), config.signal.normalisation],
