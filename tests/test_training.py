@@ -7,7 +7,14 @@ import torch
 
 from ecg_lib.config import Lora, Stage
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.answering import answer_rows, generate_answers, read_rows, score_yes
+from ecg_lib.evaluation.answering import (
+    answer_rows,
+    generate_answers,
+    read_rows,
+    score_yes,
+    score_yes_to_each,
+)
+from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.features import EcgTokens, weights_hash
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
@@ -161,6 +168,40 @@ def test_batched_answers_equal_single_answers(trained, tokens, rows):
     together, _ = score_yes(model, processor, questions[:6], ecgs[:6], tokens, batch_size=6)
     single, _ = score_yes(model, processor, questions[:6], ecgs[:6], tokens, batch_size=1)
     assert np.allclose(together, single, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [7, 40])
+def test_questions_that_share_an_ecg_s_cache_are_answered_as_if_asked_alone(trained, tokens,
+                                                                            batch_size):
+    _, model, processor, _ = trained
+    asked = [f"Does this ECG reveal any signs of {label}?" for label in LABEL_TEXT.values()]
+    shared = score_yes_to_each(model, processor, asked, IDS, tokens, batch_size)
+    alone, _ = score_yes(model, processor, asked * len(IDS),
+                         [[ecg] for ecg in IDS for _ in asked], tokens)
+    assert np.allclose(shared, alone.reshape(len(IDS), len(asked)), atol=1e-5)
+    assert shared.std(0).max() > 0.05, "the ECG counts"
+    assert shared.std(1).max() > 0.05, "the question counts"
+    backwards = score_yes_to_each(model, processor, asked[::-1], IDS, tokens, batch_size)
+    assert np.allclose(backwards[:, ::-1], shared, atol=1e-5), "no question hears the one before"
+
+
+def test_what_prompts_share_is_read_once_an_ecg(trained, tokens, monkeypatch):
+    _, model, processor, _ = trained
+    asked = [f"Is {label} present?" for label in LABEL_TEXT.values()]
+    decoder, read = model.base_lm.get_decoder(), []
+    forward = decoder.forward
+
+    def counted(*args, **kwargs):
+        given = kwargs.get("inputs_embeds", kwargs.get("input_ids"))
+        read.append(tuple(given.shape[:2]))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, "forward", counted)
+    score_yes_to_each(model, processor, asked, IDS, tokens)
+    prompts = [processor.prompt_ids(question, 1) for question in asked]
+    slots = prompts[0].count(processor.slot_id)
+    assert len(read) == 1 + len(asked) and read[0][1] > slots
+    assert [n for _, n in read[1:]] == [len(p) - read[0][1] for p in prompts]
 
 
 def test_scoring_says_what_greedy_generation_says(trained, tokens, rows):

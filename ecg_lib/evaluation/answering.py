@@ -60,6 +60,42 @@ def score_yes(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
 
 
 @torch.no_grad()
+def score_yes_to_each(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
+                      ecg_ids: list[str], tokens: EcgTokens, batch_size: int = 128) -> np.ndarray:
+    """P(yes) to the same questions about each of many ECGs, (ECGs, questions).
+
+    What all prompts begin with, the ECG included, is read once an ECG; each question goes on from
+    the keys and values that are left. `score_yes` is the plain reference.
+    """
+    prompts = [processor.prompt_ids(question, 1) for question in questions]
+    shared = _shared_length(prompts)
+    decoder, head = model.base_lm.get_decoder(), model.base_lm.get_output_embeddings()
+    p_yes = np.zeros((len(ecg_ids), len(prompts)))
+    for at in tqdm(range(0, len(ecg_ids), batch_size), desc="score", leave=False):
+        some = ecg_ids[at: at + batch_size]
+
+        def of_each(ids: list[int], n: int = len(some)) -> Tensor:
+            return torch.tensor([ids], device=model.device).expand(n, -1)
+
+        begun = model.embed(of_each(prompts[0][:shared]), tokens.get(some).to(model.device))
+        cache = decoder(inputs_embeds=begun, use_cache=True).past_key_values
+        for k, prompt in enumerate(prompts):
+            hidden = decoder(input_ids=of_each(prompt[shared:]), past_key_values=cache,
+                             use_cache=True).last_hidden_state  # (B, rest, H)
+            scores, _ = first_token_scores(head(hidden[:, -1]), processor)
+            p_yes[at: at + len(some), k] = scores.cpu().numpy()
+            cache.crop(shared - len(prompt))  # forgets the question
+    return p_yes
+
+
+def _shared_length(prompts: list[list[int]]) -> int:
+    """With how many tokens all prompts begin; one at least is left of each."""
+    longest = min(map(len, prompts)) - 1
+    same = (len(set(column)) == 1 for column in zip(*prompts, strict=False))
+    return next((k for k, equal in enumerate(same) if not equal or k == longest), longest)
+
+
+@torch.no_grad()
 def generate_answers(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
                      ecgs: list[list[str]], tokens: EcgTokens, max_new_tokens: int = 32,
                      batch_size: int = 128) -> list[str]:

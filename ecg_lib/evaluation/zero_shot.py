@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ecg_lib.cohorts.labels import zero_shot_near, zero_shot_targets
 from ecg_lib.cohorts.store import EcgStore
-from ecg_lib.evaluation.answering import score_yes
+from ecg_lib.evaluation.answering import score_yes_to_each
 from ecg_lib.evaluation.resamples import Resamples
 from ecg_lib.evaluation.statistics import auc_with_ci
 from ecg_lib.features import EcgTokens, encode
@@ -56,10 +56,9 @@ def count_cells(records: pd.DataFrame, title: str) -> list[dict]:
 def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg_ids: list[str],
                names: Mapping[str, str], prompt: str, batch_size: int = 128) -> pd.DataFrame:
     """P(yes) of `prompt` with each label's name, (ECGs, labels)."""
-    questions = [prompt.format(label=name) for _ in ecg_ids for name in names.values()]
-    ecgs = [[e] for e in ecg_ids for _ in names]
-    p_yes, _ = score_yes(model, processor, questions, ecgs, tokens, batch_size)
-    return pd.DataFrame(p_yes.reshape(len(ecg_ids), len(names)), ecg_ids, list(names))
+    questions = [prompt.format(label=name) for name in names.values()]
+    p_yes = score_yes_to_each(model, processor, questions, ecg_ids, tokens, batch_size)
+    return pd.DataFrame(p_yes, ecg_ids, list(names))
 
 
 def clip_scores(clip: EcgClip, tokenizer, tokens: EcgTokens, ecg_ids: list[str],
