@@ -28,7 +28,6 @@ from ecg_lib.training.finetune import (
     prepare_rows,
     train_stage,
 )
-from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 from ecg_lib.training.language import (
     comprehension,
     disturber,
@@ -220,73 +219,6 @@ def test_the_same_seed_trains_the_same_weights(llm, tokens, rows, tmp_path):
         train_stage(model, processor, rows, tokens, stage, tmp_path / run, seed=5)
         states.append(model.trainable_state())
     assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
-
-
-def test_train_or_load_trains_once_then_loads_then_names_what_changed(tmp_path):
-    calls, said = [], []
-
-    def train(folder):
-        calls.append(folder)
-        (folder / "weights").write_text("w")
-
-    key = fingerprint(params={"lr": 1}, data="d", code="c")
-    folder = train_or_load(tmp_path / "stage1", key, train, said.append)
-    train_or_load(tmp_path / "stage1", key, train, said.append)
-    assert len(calls) == 1 and "loaded" in said[-1]
-    assert (folder / "weights").read_text() == "w"
-    train_or_load(tmp_path / "stage1", fingerprint(params={"lr": 2}, data="d", code="c"), train,
-                  said.append)
-    assert len(calls) == 2 and "params changed" in said[-1]
-
-
-def test_a_failed_training_leaves_no_finished_folder_and_is_taken_up_again(tmp_path):
-    key = fingerprint(params=1)
-
-    def fails(folder):
-        (folder / "half").write_text("epoch 1")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_or_load(tmp_path / "run", key, fails)
-    assert not (tmp_path / "run").exists()
-    seen = []
-    train_or_load(tmp_path / "run", key, lambda f: seen.append((f / "half").read_text()))
-    assert seen == ["epoch 1"]
-
-
-def test_other_parameters_do_not_resume_from_foreign_checkpoints(tmp_path):
-    def fails(folder):
-        (folder / "half").write_text("x")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_or_load(tmp_path / "run", fingerprint(params=1), fails)
-    seen = []
-    train_or_load(tmp_path / "run", fingerprint(params=2),
-                  lambda f: seen.append((f / "half").exists()))
-    assert seen == [False]
-
-
-def test_another_process_leaves_alone_what_the_first_is_writing(tmp_path, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    begun = tmp_path / "run.partial" / "begun.json"
-    begun.parent.mkdir()
-    begun.write_text('{"par')  # half of it, as it may be met
-    train_or_load(tmp_path / "run", fingerprint(params=1), lambda f: (f / "by-1").touch())
-    assert begun.read_text() == '{"par' and (begun.parent / "by-1").is_file()
-    assert not (tmp_path / "run").exists()
-
-
-def test_comments_and_docstrings_do_not_change_the_code_version(tmp_path, monkeypatch):
-    room = tmp_path / "ecg_lib" / "models"
-    room.mkdir(parents=True)
-    monkeypatch.setattr("ecg_lib.paths.ROOT", tmp_path)
-    (room / "a.py").write_text('"""One."""\nx = 1\n')
-    first = code_version("models")
-    (room / "a.py").write_text('"""Another text."""\n# why\nx = 1\n')
-    assert code_version("models") == first
-    (room / "a.py").write_text('"""One."""\nx = 2\n')
-    assert code_version("models") != first
 
 
 class Line(torch.nn.Module):
