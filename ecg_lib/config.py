@@ -152,7 +152,12 @@ class Llm:
     depth: int = 3
     heads: int = 4
     vocabulary: int = 1500
-    rows: int = 60000  # reading-comprehension turns seen in pretraining
+    rows: int = 60000  # questions about a cohort's reports in pretraining
+    look_ups: int = 0  # made-up texts with sixteen short questions each, first of all
+    look_up_rate: float = 3e-3  # learning rate of the look-ups
+    made_up: int = 0  # pairs of made-up reports, twelve questions each
+    anew: float = 0.5  # share of the rows' questions that are put in words of practice
+    general: int = 1  # passes of the general text and the glossary
     batch_size: int = 64
     learning_rate: float = 3e-3
     passages: int = 0  # everyday comprehension: two lists of plain things, six questions each

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from ecg_lib.cohorts.labels import load_findings, zero_shot_targets
 from ecg_lib.cohorts.simulate.reports import statements
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
+from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.questions.build import build_questions
+from ecg_lib.questions.practice import asked_anew
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.texts import load_general_text, load_glossary
 from ecg_lib.questions.vocabulary import all_answers
@@ -56,14 +59,14 @@ def _templates(config: Config) -> list[int]:
     return list(config.questions.templates or load_templates())
 
 
-def label_rows(config: Config, store: EcgStore, split: str, n: int) -> pd.DataFrame:
+def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -> pd.DataFrame:
     """Reading practice on the labels of Table 4: up to n yes and n no rows of each."""
     records = store.records[store.records["split"] == split]
     targets = zero_shot_targets(records).fillna(False).astype(bool)
     rows = []
     for number, label in enumerate(targets):
         for answer, hit in (("yes", targets[label]), ("no", ~targets[label])):
-            few = records[hit].sample(min(n, int(hit.sum())), random_state=config.seed)
+            few = records[hit].sample(min(n, int(hit.sum())), random_state=seed)
             question = config.evaluation.zero_shot_prompt.format(label=LABEL_TEXT[label])
             rows += [{"template_id": 1, "question_id": number, "question_type": "single-verify",
                       "question": question, "answer": [answer], "ecg_id": [e]}
@@ -83,16 +86,16 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
     if config.llm.name_or_path:
         return _named(config.llm.name_or_path,
                       paths.checkpoints_dir(config.profile) / "language_model")
-    general, rows = general_text(), reading_rows(config, store)
+    general, draw = general_text(), partial(practice_rows, config, store)
     key = fingerprint(params=[config.seed, asdict(config.llm)],
                       data=[store.hash, general, phrases()],
-                      rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
+                      rows=pd.util.hash_pandas_object(draw(0).astype(str), index=False).tolist(),
                       code=code_version("models", "questions", "cohorts/simulate",
                                         "training/language.py", "training/asked_alone.py",
                                         "training/trainer.py"))
     return train_or_load(
         paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
-        lambda folder: language.pretrain_tiny(rows, written_reports(config, store), general,
+        lambda folder: language.pretrain_tiny(draw, written_reports(config, store), general,
                                               phrases(), config, folder))
 
 
@@ -108,25 +111,42 @@ def phrases() -> list[str]:
     return [*load_findings()["name"], *all_answers(), *LABEL_TEXT.values()]
 
 
-def reading_rows(config: Config, store: EcgStore, split: str = "train") -> pd.DataFrame:
-    """Questions for reading practice: no confounding, so that reading teaches no shortcut.
+def reading_rows(config: Config, store: EcgStore, split: str = "train", draw: int = 0
+                 ) -> pd.DataFrame:
+    """Questions about written reports: no confounding, so that reading teaches no shortcut.
 
     Comparisons of different patients are drawn among few of them, so that many questions share a
-    pair of reports and are read at once.
+    pair of reports and are read at once. Another `draw` has other questions, patients and pairs.
     """
     templates = _templates(config)
     mixed = [t for t in templates if load_templates()[t].question_type.endswith("irrelevant-verify")
              or load_templates()[t].question_type.endswith("irrelevant-query")]
-    records = store.records
-    few = records.groupby("split", group_keys=False).head(READ_PAIRS_AMONG)
-    sizes, seed = question_sizes(4 * config.questions.per_answer), config.seed + 1
+    records, seed = store.records, config.seed + 1 + 1000 * draw
+    few = records.sample(frac=1, random_state=seed).groupby("split").head(READ_PAIRS_AMONG)
+    sizes = question_sizes(4 * config.questions.per_answer)
     parts = [build_questions(part, sizes, 0.0, seed, chosen)[split]
              for part, chosen in ((records, sorted(set(templates) - set(mixed))), (few, mixed))
              if chosen]
-    if split == "train":
-        parts.append(label_rows(config, store, split, 4 * config.questions.per_answer))
-        parts.append(placed_rows(pd.concat(parts), 2, seed))
     return pd.concat(parts, ignore_index=True)
+
+
+def practice_rows(config: Config, store: EcgStore, draw: int) -> pd.DataFrame:
+    """What the tiny LLM practises in a pass: `reading_rows` of train, a share of them in words of
+    practice, the labels of Table 4, and questions about one of two ECGs.
+
+    Half of it: a template with four times the rows of another has twice as many in practice.
+    """
+    rows, seed = reading_rows(config, store, "train", draw), config.seed + 1 + 1000 * draw
+    rng = np.random.default_rng(seed)
+    asked = {q.id: q for t in _templates(config) for q in load_templates()[t].questions()}
+    rows["question"] = [
+        (rng.random() < config.llm.anew and asked_anew(asked[number], rng)) or question
+        for number, question in zip(rows["question_id"], rows["question"], strict=True)]
+    rows = pd.concat([rows, label_rows(config, store, "train", 4 * config.questions.per_answer,
+                                       seed)], ignore_index=True)
+    rows = pd.concat([rows, placed_rows(rows, 2, seed)], ignore_index=True)
+    often = rows["template_id"].map(rows["template_id"].value_counts())
+    return rows.sample(-(-len(rows) // 2), weights=often**-0.5, random_state=seed)
 
 
 def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
@@ -152,3 +172,24 @@ def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
                 placed.append({**row, "question": text, "ecg_id": list(pair),
                                "question_type": "comparison_irrelevant-verify"})
     return pd.DataFrame(placed, columns=rows.columns)
+
+
+def gate(accuracy: float, config: Config) -> str:
+    """A sentence on a tiny LLM's reading accuracy (percent) in held-out wordings.
+
+    An LLM that the profile names answers in its own words before stage 1; it passes ungated.
+
+    Raises
+    ------
+    DataError
+        It is below ``llm.reading_gate``: no way of training it would differ from another.
+    """
+    wanted = 100 * config.llm.reading_gate
+    if config.llm.name_or_path:
+        return f"{accuracy:.1f}% read; no gate for an LLM that was pretrained elsewhere"
+    if accuracy < wanted:
+        raise DataError(
+            f"llm: {accuracy:.1f}% of held-out wordings read, llm.reading_gate asks for "
+            f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
+            "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate")
+    return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"

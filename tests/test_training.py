@@ -18,10 +18,8 @@ from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.features import EcgTokens, weights_hash
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
-from ecg_lib.models.processor import IGNORE, EcgLlmProcessor
+from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
-from ecg_lib.questions.everyday import Passage
-from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.finetune import (
     QuestionCollator,
     new_model,
@@ -29,10 +27,7 @@ from ecg_lib.training.finetune import (
     train_stage,
 )
 from ecg_lib.training.language import (
-    comprehension,
-    disturber,
     load_llm,
-    turns,
 )
 from ecg_lib.training.trainer import fit
 from ecg_lib.training.weighted import WeightedAnswers
@@ -251,83 +246,3 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
     assert resumed.steps == 8  # two of four epochs were already done
     assert torch.allclose(resumed.w, whole.w, atol=1e-6)
     assert curve["epoch"].max() == 4
-
-
-def reading_rows():
-    return pd.DataFrame({
-        "question": ["Is a there?", "Is b there?", "Is c there?", "Is d there?"],
-        "answer": [["yes"], ["no"], ["sinus rhythm", "atrial fibrillation"], ["no"]],
-        "ecg_id": [["x"], ["x"], ["x"], ["y", "x"]]})
-
-
-def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(llm):
-    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
-    examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0, pack=2)
-    texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
-    assert len(examples) == 3  # three questions about x by twos, one about y and x
-    assert sum(text.count("report x") for text in texts) == 3
-    learnt = []
-    for example in examples:
-        kept = [i if t != IGNORE else -1 for i, t in
-                zip(example["input_ids"], example["labels"], strict=True)]
-        assert len(kept) == len(example["labels"])
-        learnt += [i for i in kept if i != -1]
-    said = processor.tokenizer.decode(learnt).split("</s>")
-    assert sorted(s.strip() for s in said if s) == sorted(
-        ["yes", "no", "no", "atrial fibrillation; sinus rhythm"])  # in canonical order
-
-
-def test_everyday_passages_carry_loss_on_their_answers_only(llm):
-    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
-    passage = Passage("Two lists.", [("Is rain new?", "yes"), ("What is gone?", "fog; hail")])
-    (row,) = comprehension([passage], processor)
-    said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
-    assert processor.tokenizer.decode(said).split("</s>")[:2] == [" yes", " fog; hail"]
-    text = processor.tokenizer.decode(row["input_ids"])
-    assert text.index("Two lists.") < text.index("Is rain new?") < text.index("What is gone?")
-
-
-def test_only_questions_about_one_ecg_are_disturbed(llm):
-    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
-    examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0,
-                     disturb=lambda question, rng: "disturbed")
-    texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
-    assert sorted("disturbed" in text for text in texts) == [False, True]
-    assert all(("Is d there?" in text) != ("disturbed" in text) for text in texts)
-
-
-def test_a_question_among_others_is_learned_as_if_asked_alone(llm):
-    model, tokenizer = load_llm(llm)
-    processor = EcgLlmProcessor(tokenizer, slots=0)
-    asked = [("Is a there?", ["yes"]), ("Is b there?", ["no"]), (QUESTION, ["sinus rhythm"])]
-    rows = pd.DataFrame({"question": [q for q, _ in asked], "answer": [a for _, a in asked],
-                         "ecg_id": [["x"]] * 3})
-    report = {"x": "atrial fibrillation"}
-    together = turns(rows, lambda e, rng: report[e], processor, seed=0, pack=3)
-    single = [processor.example(q, a[0], ["atrial fibrillation"]) for q, a in asked]
-    assert len(together) == 1
-    n = [len(processor.answer_ids(a[0])) for _, a in asked]
-    with torch.no_grad():
-        fast = AskedAlone(model)(**collate(together, processor))["loss"]
-        plain = [model(**processor.batch([s])).loss for s in single]
-    expected = sum(k * p for k, p in zip(n, plain, strict=True)) / sum(n)
-    assert torch.isclose(fast, expected, atol=1e-5)
-
-
-def test_a_disturbed_question_keeps_its_terms_and_loses_words():
-    terms = ["left bundle branch block", "sinus rhythm"]
-    disturb = disturber(["Some other words stand here."], terms, share=1.0)
-    question = "Does this ECG of a patient show left bundle branch block or sinus rhythm today?"
-    rng = np.random.default_rng(0)
-    disturbed = [disturb(question, rng) for _ in range(50)]
-    assert all(term in text for text in disturbed for term in terms)
-    assert len(set(disturbed)) > 45
-    assert disturber(["a"], terms, share=0.0)(question, rng) == question
-
-
-def test_a_phrase_is_one_token_and_decodes_with_its_spaces():
-    texts = ["complete left bundle branch block. sinus rhythm"] * 20
-    tokenizer = train_byte_pairs(texts, 400, ["complete left bundle branch block", "sinus rhythm"])
-    ids = tokenizer("sinus rhythm")["input_ids"]
-    assert len(ids) == 1
-    assert tokenizer.decode(tokenizer(texts[0])["input_ids"]).strip() == texts[0]

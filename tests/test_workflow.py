@@ -12,7 +12,7 @@ from ecg_lib import workflow as w
 from ecg_lib.cohorts.simulate import SimulatedCohort
 from ecg_lib.cohorts.store import write_store
 from ecg_lib.config import compose
-from ecg_lib.errors import ConfigError
+from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.schema import SHORT_NAMES, template_key
 
@@ -50,7 +50,7 @@ def test_a_sample_of_rows_keeps_every_question_type_in_proportion(rows):
 
 
 def test_reading_practice_on_labels_says_yes_and_no_where_it_is_true(config, store):
-    practice = reading.label_rows(config, store, "train", n=6)
+    practice = reading.label_rows(config, store, "train", n=6, seed=0)
     af = practice[practice["question"].str.contains("atrial fibrillation")]
     assert set(af["answer"].str[0]) == {"yes", "no"}
     for row in af.itertuples():
@@ -95,10 +95,40 @@ def test_a_question_about_one_ecg_of_two_has_the_answer_of_that_ecg(config, stor
         assert answer == [truth[what, place]] and "this ECG" not in question
         seen.add((what, place))
     assert seen == set(truth)
-    practice = reading.reading_rows(config, store)
+    practice = reading.practice_rows(config, store, 0)
     assert practice["question"].str.startswith("In the ").any()
     asked = reading.reading_rows(config, store, "dev")["question"]
     assert not asked.str.startswith("In the ").any()
+
+
+def test_every_pass_of_practice_has_other_questions_and_other_pairs(config, store):
+    first, again, other = (reading.practice_rows(config, store, k) for k in (0, 0, 1))
+    pd.testing.assert_frame_equal(first, again)
+    compared = [{tuple(e) for e in rows["ecg_id"] if len(e) == 2} for rows in (first, other)]
+    assert len(compared[0] & compared[1]) < len(compared[0]) / 2
+    trained = set(store.records.loc[store.records["split"] == "train", "ecg_id"])
+    assert {e for rows in (first, other) for ecgs in rows["ecg_id"] for e in ecgs} <= trained
+
+
+def test_a_share_of_practice_is_asked_anew_and_never_as_it_is_tested(config, store):
+    plain, half, all_ = (set(reading.practice_rows(replace(config, llm=replace(
+        config.llm, anew=share)), store, 0)["question"]) for share in (0.0, 0.5, 1.0))
+    known = set(reading.reading_rows(config, store)["question"])
+    known = {q for q in known if "reveal any signs" not in q}  # Table 4's, practised as it is
+    assert len(known & plain) > len(known) / 3  # half of the rows are practised
+    assert not known & all_ and known & half and half - plain
+    held_out = {q for split in ("dev", "test") for q in reading.reading_rows(
+        config, store, split)["question"]}
+    assert not (plain | half | all_) & held_out
+
+
+def test_a_run_stops_at_a_tiny_llm_that_cannot_read(config):
+    asked = replace(config, llm=replace(config.llm, reading_gate=0.95))
+    assert "passed" in reading.gate(95.0, asked)
+    with pytest.raises(DataError, match=r"94\.9% .* llm.reading_gate asks for 95%.*llm.look_ups"):
+        reading.gate(94.9, asked)
+    named = replace(asked, llm=replace(asked.llm, name_or_path="some/llm"))
+    assert "no gate" in reading.gate(10.0, named)
 
 
 def test_the_stamp_of_a_result_does_not_know_where_the_data_lie(store):

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-JOINT = "\ua78f"  # a letter of no living script: joins the words of a phrase into one token
 
 
 def train_byte_pairs(texts: Iterable[str], vocabulary: int,
                      phrases: Iterable[str] = ()) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokeniser; digits are single tokens, as in Llama.
 
-    `phrases`, such as "left bundle branch block", may become one token each if they are frequent:
-    a model this small would spend its depth on spelling them. Decoding gives back the spaces.
+    Each of the `phrases` of several words, such as "left bundle branch block", is one token more: a
+    model this small would spend its depth on spelling them.
     """
-    longest_first = sorted({p for p in phrases if " " in p}, key=lambda p: (-len(p), p))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(p, p.replace(" ", JOINT)) for p in longest_first])
+        [normalizers.Strip(left=True, right=False), normalizers.Prepend(" ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True),
-         pre_tokenizers.ByteLevel(add_prefix_space=True)]
+         pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace(JOINT, " ")])
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=["<pad>", "<s>", "</s>"],
@@ -33,6 +38,8 @@ def train_byte_pairs(texts: Iterable[str], vocabulary: int,
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(f" {p}", normalized=True)
+                          for p in sorted({p for p in phrases if " " in p})])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )

@@ -74,6 +74,7 @@ class Template:
     ask: str
     facet: str
     wordings: Wordings
+    wording: str = ""  # the name of its wordings
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     item: str = "{finding}"
     fill: dict[str, str] = field(default_factory=dict)
@@ -141,7 +142,8 @@ class Question:
         return pattern.format(**(fill | self.values))
 
 
-def _placeholders(text: str) -> set[str]:
+def placeholders(text: str) -> set[str]:
+    """Names in braces: "Is {finding} there?" -> {"finding"}."""
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
@@ -164,12 +166,12 @@ def _read_wordings(name: str, entry: dict, path: Path) -> Wordings:
         )
     wordings = Wordings((entry["template"], *entry["train"]), (entry["dev"],), tuple(entry["test"]))
     for text in wordings.all():
-        if _placeholders(text) - PLACEHOLDERS:
+        if placeholders(text) - PLACEHOLDERS:
             raise DataError(
                 f"{where}: unknown placeholder in {text!r}; known are "
                 f"{', '.join(sorted(PLACEHOLDERS))}"
             )
-        if _placeholders(text) != _placeholders(wordings.sentence):
+        if placeholders(text) != placeholders(wordings.sentence):
             raise DataError(
                 f"{where}: {text!r} does not use the placeholders of the template sentence"
             )
@@ -183,11 +185,11 @@ def _read_wordings(name: str, entry: dict, path: Path) -> Wordings:
 def _read_template(entry: dict, wordings: dict[str, Wordings], path: Path) -> Template:
     where = f"{path.name}: template {entry.get('id', '(no id)')}"
     entry = dict(entry)
-    name = entry.pop("wording", None)
+    name = entry.get("wording")
     if name not in wordings:
         raise DataError(f"{where}: unknown wording {name!r}; add it under wordings")
     fill = entry.get("fill", {})
-    constant = _Partial({k: v for k, v in fill.items() if not _placeholders(v)})
+    constant = _Partial({k: v for k, v in fill.items() if not placeholders(v)})
     entry["wordings"] = Wordings(
         *(
             tuple(text.format_map(constant) for text in part)
@@ -217,7 +219,7 @@ def _read_template(entry: dict, wordings: dict[str, Wordings], path: Path) -> Te
             f"{where}: ask {template.ask!r} does not go with {template.question_type}; use "
             f"one of {', '.join(sorted(ASKS[template.form]))}"
         )
-    unbound = _placeholders(template.wordings.sentence) - set(template.options) - set(fill)
+    unbound = placeholders(template.wordings.sentence) - set(template.options) - set(fill)
     if unbound:
         raise DataError(
             f"{where}: nothing fills {{{sorted(unbound)[0]}}}; add it to options or fill"

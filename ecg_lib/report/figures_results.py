@@ -44,7 +44,8 @@ def learning_curves(
     if "step" not in history or not losses:
         raise DataError("learning curves: history needs a step and a loss column; log them")
     with style.use():
-        fig = style.new_figure(7.2 if others else 4.6, 3.2)
+        width = 7.2 if others else 4.6
+        fig = style.new_figure(width, 3.2)
         axes = np.atleast_1d(fig.subplots(1, 2 if others else 1))
         for ax, names, unit in zip(
             axes, (losses, others), ("loss (nats)", "fraction"), strict=False
@@ -63,7 +64,7 @@ def learning_curves(
         if others:
             axes[1].set_ylim(0, 1.02)
         fig.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
-        style.caption(fig, caption, label)
+        style.caption(fig, wrap(caption, round(13.5 * width)), label)
     return fig
 
 

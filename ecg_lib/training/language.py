@@ -26,8 +26,10 @@ from ecg_lib.errors import DataError
 from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.everyday import Passage, everyday_passages
-from ecg_lib.questions.vocabulary import answer_text
+from ecg_lib.questions.made_up import Practice, look_ups, made_up_pairs
+from ecg_lib.questions.vocabulary import JOINER, answer_text, canonical_order
 from ecg_lib.training.asked_alone import AskedAlone, collate, shared_row
+from ecg_lib.training.muon import MuonAdamW
 from ecg_lib.training.trainer import fit
 
 _PROBE = "Why?"
@@ -54,21 +56,25 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
 
     Questions about the same ECG share one report and the paper's prompt, so that a token read
     teaches more answers; each is answered as if asked alone (:mod:`ecg_lib.training.asked_alone`).
-    Which questions stand together is drawn anew for each seed.
+    Which questions stand together is drawn anew for each seed. Several answers stand in the order
+    of the reports, which is easier to learn than ECG-QA's and no less true.
     """
     rng = np.random.default_rng(seed)
     shuffled = rows.iloc[rng.permutation(len(rows))]
-    by_ecgs: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    by_ecgs: dict[tuple[str, ...], list[tuple[str, Sequence[str]]]] = {}
     for question, answer, ecgs in zip(shuffled["question"], shuffled["answer"],
                                       shuffled["ecg_id"], strict=True):
         if disturb and len(ecgs) == 1:  # what is compared with what hangs on every word
             question = disturb(question, rng)
-        by_ecgs.setdefault(tuple(ecgs), []).append((question, answer_text(answer)))
+        by_ecgs.setdefault(tuple(ecgs), []).append((question, answer))
     examples = []
     for ecgs, asked in by_ecgs.items():
         for start in range(0, len(asked), pack):
-            prefix = _until_question([report(e, rng) for e in ecgs], processor)
-            examples.append(_row(prefix, asked[start: start + pack], processor))
+            reports = [report(e, rng) for e in ecgs]
+            said = [(question, JOINER.join(sorted(canonical_order(answer),
+                                                   key=". ".join(reports).find)))
+                    for question, answer in asked[start: start + pack]]
+            examples.append(_row(_until_question(reports, processor), said, processor))
     return examples
 
 
@@ -107,6 +113,12 @@ def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> li
                  passage.turns, processor) for passage in passages]
 
 
+def practice(texts: Sequence[Practice], processor: EcgLlmProcessor) -> list[dict]:
+    """Made-up reports and their questions -> training rows."""
+    return [_row(_until_question(text.reports, processor), text.turns, processor)
+            for text in texts]
+
+
 def _row(prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
          ) -> dict:
     return shared_row(prefix, [(_words(question, processor), processor.answer_ids(answer))
@@ -131,43 +143,80 @@ def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     return rows
 
 
-def pretrain_tiny(rows: pd.DataFrame, report: Report, general: Sequence[str],
+def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: Sequence[str],
                   phrases: Sequence[str], config: Config, folder: Path) -> None:
     """Train tokenizer and tiny Llama on reading comprehension and general text; save both.
 
+    Short look-ups come first: a model that cannot find a name in a report learns nothing from a
+    question in a sentence, and most of the practice would be lost on it.
+
     Parameters
     ----------
-    rows : question rows of training ECGs, train wordings only.
+    draw : pass number -> question rows of training ECGs, never in a held-out wording. Every pass
+        has others: rows that come again are learnt by heart, comparisons first of all.
     report : gives a written report of an ECG, worded anew at each call.
     general : plain sentences that hold the words of all wordings, and the glossary.
     phrases : findings and answers that may become single tokens.
     """
     set_seed(config.seed)
     settings, rng = config.llm, np.random.default_rng(config.seed)
-    sample = rows.sample(min(len(rows), settings.rows), random_state=config.seed)
-    frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
+    passes = _passes(draw, settings.rows, config.seed)
     passages = everyday_passages(settings.passages, config.seed)
+    first = look_ups(settings.look_ups, config.seed)
+    pairs = made_up_pairs(settings.made_up, config.seed)
+    frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
     everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in passages[:3000]]
-    written = [report(ecgs[0], rng) for ecgs in sample["ecg_id"].head(5000)]
-    texts = [*general, *frames, *everyday, *rows["question"].unique(),
-             *map(answer_text, rows["answer"]), *written]
+    written = [report(ecgs[0], rng) for ecgs in passes[0]["ecg_id"].head(5000)]
+    asked = [" ".join(turn) for text in [*first[-1000:], *pairs[:1000]] for turn in text.turns]
+    texts = [*general, *frames, *everyday, *passes[0]["question"].unique(),
+             *map(answer_text, passes[0]["answer"]), *written, *asked]
     tokenizer = train_byte_pairs(texts, settings.vocabulary, phrases)
     processor = _Remembering(tokenizer, slots=0)
     model = tiny_llama(tokenizer, settings.width, settings.depth, settings.heads)
     disturb = disturber(general, phrases, settings.disturb)
-    data, asked = [], 0
-    while asked < settings.rows:  # reports are worded anew, so passes never repeat a text
-        data += turns(sample, report, processor, config.seed + asked, settings.pack, disturb)
-        asked += len(sample)
-    data += comprehension(passages, processor)
-    data += sentences(general, processor) * (1 + settings.rows // 10_000)
-    history = fit(AskedAlone(model), data, partial(collate, processor=processor), folder, epochs=1,
-                  batch_size=settings.batch_size, learning_rate=settings.learning_rate,
-                  weight_decay=0.01, warmup=0.05, seed=config.seed, bf16=settings.bf16,
-                  group_by_length=True, clip_norm=1.0)
+    then = [example for k, part in enumerate(passes)  # reports are worded anew in each
+            for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
+    then += practice(pairs, processor) + comprehension(passages, processor)
+    then += sentences(general, processor) * settings.general
+    courses = {"look_ups": (practice(first, processor), settings.look_up_rate),
+               "reading": (of_like_length(then, settings.batch_size, config.seed),
+                           settings.learning_rate)}
+    histories = []
+    for name, (data, rate) in courses.items():
+        by_muon = MuonAdamW(model, (model.get_input_embeddings(),), rate, weight_decay=0.01)
+        history = fit(AskedAlone(model), data, partial(collate, processor=processor),
+                      folder / name, epochs=1, batch_size=settings.batch_size, learning_rate=rate,
+                      warmup=0.05, seed=config.seed, bf16=settings.bf16, in_order=True,
+                      clip_norm=1.0, optimizer=by_muon)
+        histories.append(history.assign(course=name))
+        (folder / name).rmdir()
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
-    history.to_csv(folder / "curve.csv", index=False)
+    pd.concat(histories).to_csv(folder / "curve.csv", index=False)
+
+
+def _passes(draw: Callable[[int], pd.DataFrame], n: int, seed: int) -> list[pd.DataFrame]:
+    """Passes until there are `n` rows; of the last one, a sample."""
+    passes: list[pd.DataFrame] = []
+    while (missing := n - sum(map(len, passes))) > 0:
+        rows = draw(len(passes))
+        passes.append(rows.sample(min(len(rows), missing), random_state=seed))
+    return passes
+
+
+def of_like_length(rows: Sequence[dict], batch_size: int, seed: int, among: int = 30
+                   ) -> list[dict]:
+    """Rows in a random order in which batches hold rows of similar length, so little padding."""
+    rng = np.random.default_rng(seed)
+    order, batches = rng.permutation(len(rows)), []
+    for start in range(0, len(rows), among * batch_size):
+        some = sorted(order[start: start + among * batch_size],
+                      key=lambda i: len(rows[i]["input_ids"]))
+        batches += [some[k: k + batch_size] for k in range(0, len(some), batch_size)]
+    full = [batch for batch in batches if len(batch) == batch_size]
+    rest = [batch for batch in batches if len(batch) < batch_size]  # last: batches stay aligned
+    return [rows[i] for k in rng.permutation(len(full)) for i in full[k]] + \
+        [rows[i] for batch in rest for i in batch]
 
 
 def load_llm(name_or_path: str | Path, dtype: str = "float32"):

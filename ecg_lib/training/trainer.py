@@ -73,7 +73,8 @@ def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder:
         epochs: float, batch_size: int, learning_rate: float, weight_decay: float = 1e-4,
         warmup: float = 0.1, seed: int = 42, bf16: bool = False, group_by_length: bool = False,
         valid: Sequence[dict] | None = None, clip_norm: float = 0.0, drop_last: bool = False,
-        average: float = 0.0) -> pd.DataFrame:
+        average: float = 0.0, in_order: bool = False,
+        optimizer: torch.optim.Optimizer | None = None) -> pd.DataFrame:
     """Train in place: AdamW, cosine with warm-up; return the learning curve.
 
     An interrupted run resumes from its last epoch in `folder`.
@@ -82,6 +83,8 @@ def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder:
     ----------
     average : above 0, the rate stays constant after the warm-up and the weights become the mean
         over this share of the steps, the last ones; batch norm is then the caller's to renew.
+    in_order : rows are taken as they come, not shuffled.
+    optimizer : in AdamW's place; it brings its own decay.
 
     Returns
     -------
@@ -97,7 +100,8 @@ def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder:
         warmup_steps=warmup, max_grad_norm=clip_norm, bf16=bf16, seed=seed,
         save_strategy="epoch", save_total_limit=1, logging_steps=max(1, steps // 40),
         eval_strategy="epoch" if valid else "no", prediction_loss_only=True,
-        train_sampling_strategy="group_by_length" if group_by_length else "random",
+        train_sampling_strategy="sequential" if in_order else
+        "group_by_length" if group_by_length else "random",
         remove_unused_columns=False, label_names=[], report_to=[], dataloader_drop_last=drop_last,
         dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(), log_level="error",
         disable_tqdm=True,
@@ -105,6 +109,7 @@ def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder:
     averaging = Averaging(average)
     trainer = _Trainer(model=model, args=arguments, train_dataset=Rows(rows),
                        eval_dataset=Rows(valid) if valid else None, data_collator=collate,
+                       optimizers=(optimizer, None),
                        callbacks=[Progress(Path(folder).name.removesuffix(".partial")),
                                   *([averaging] if average else [])])
     trainer.remove_callback(PrinterCallback)

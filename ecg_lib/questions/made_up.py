@@ -1,0 +1,182 @@
+"""Made-up written reports and questions about them: the tiny LLM's practice in looking things up.
+
+Findings are drawn without regard to which occur together. A cohort's own reports repeat themselves,
+and a model this small learns their pairs by heart sooner than it learns to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ecg_lib.questions.practice import begun, drawn, load_practice
+from ecg_lib.questions.templates import load_templates
+from ecg_lib.questions.truth import CHANGES
+from ecg_lib.questions.vocabulary import JOINER, NO, NONE, NOT_SURE, YES, answers_in
+
+PLACES = (("the first ECG", "the second ECG"), ("the previous ECG", "the recent ECG"))
+# Where a finding is: in the first report, in the second.
+WHERE = {(True, False): "first", (False, True): "second", (True, True): "both",
+         (False, False): NONE}
+_MOST = 3  # findings of one relation: in one report alone, in both, in none but asked about
+_LONGEST = 8  # findings of a report that stands alone
+_DOUBT = 0.2  # share of findings that a report calls possible
+_OWN = 0.4  # share of questions in a train wording of templates.yaml
+_ALONE = 0.2  # share of single reports among look-ups, after the first
+_FIRST = 0.2  # share of look-ups, the first ones, in single reports only
+
+
+class Practice(NamedTuple):
+    """One report or two, and questions about them with their answers."""
+
+    reports: tuple[str, ...]
+    turns: list[tuple[str, str]]
+
+
+def stated() -> list[str]:
+    """What a report may state and a question ask about: the closed answers but leads and ranges."""
+    return list(answers_in("diagnostic", "form", "rhythm", "axis", "stage", "noise",
+                           "extrasystole"))
+
+
+def look_ups(n: int, seed: int, questions: int = 16) -> list[Practice]:
+    """Draw `n` texts with short questions, such as "atrial fibrillation gone?".
+
+    Looking a name up in a report is learned soonest from many short questions about each, first in
+    one report, then in which of two; answers are balanced.
+    """
+    rng, names = np.random.default_rng(seed), stated()
+    return [_alone(rng, names, questions) if k < _FIRST * n or rng.random() < _ALONE
+            else _looked_up_in_two(rng, names, questions) for k in range(n)]
+
+
+def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
+    """Draw `n` pairs of reports, asked about in sentences; each comparison is true as often as not.
+    """
+    rng, names = np.random.default_rng(seed), stated()
+    wordings: dict[tuple[str, str], tuple[str, ...]] = {}
+    for template in load_templates().values():
+        if template.two_ecgs:
+            key = template.wording, template.fill["old"]
+            wordings.setdefault(key, template.wordings.train)
+    pairs = []
+    for _ in range(n):
+        reports, where = _two_reports(rng, names)
+        place = dict(zip(("old", "new"), _any(rng, PLACES), strict=True))
+        pairs.append(Practice(reports, [_asked_of_two(rng, where, place, wordings)
+                                        for _ in range(questions)]))
+    return pairs
+
+
+def _alone(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
+    """A report, and of findings that are in it or not whether they are."""
+    n = 1 + rng.integers(_LONGEST)
+    some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
+    held, others = some[:n], some[n:]
+    doubt = {name: rng.random() < _DOUBT for name in held}
+    turns = []
+    for _ in range(questions):
+        if rng.random() < 0.5:
+            name = _any(rng, held)
+            turns.append((f"{name}?", NOT_SURE if doubt[name] else YES))
+        else:
+            turns.append((f"{_any(rng, others)}?", NO))
+    return Practice((_report(held, doubt),), turns)
+
+
+def _two_reports(rng: np.random.Generator, names: Sequence[str]
+                 ) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
+    """Two reports, and of each finding in which of them it is."""
+    drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * _MOST]]
+    cut = np.cumsum(1 + rng.integers(_MOST, size=4))
+    groups = np.split(drawn_names[: cut[-1]], cut[:-1])
+    held = [(str(name), CHANGES[relation]) for relation, group in zip(CHANGES, groups, strict=True)
+            for name in group]
+    where = dict(held[i] for i in rng.permutation(len(held)))
+    reports = []
+    for k in (0, 1):
+        there = [name for name, pattern in where.items() if pattern[k]]
+        reports.append(_report(there, {name: rng.random() < _DOUBT for name in there}))
+    return tuple(reports), where
+
+
+def _report(names: Sequence[str], doubt: dict[str, bool]) -> str:
+    return ". ".join(("possible " if doubt[name] else "") + name for name in names)
+
+
+def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
+    """Two reports, and of a finding where it is, whether it is in one, what became of it."""
+    reports, where = _two_reports(rng, names)
+    senses, place = load_practice().senses, _any(rng, PLACES)
+    turns = []
+    for _ in range(questions):
+        kind = rng.random()
+        finding, held = _one_of(rng, where)
+        if kind < 0.45:
+            turns.append((f"{finding} where?", WHERE[held]))
+        elif kind < 0.6:
+            k = rng.integers(2)
+            turns.append((f"{finding} in {place[k]}?", YES if held[k] else NO))
+        else:
+            turns.append(_sense(rng, finding, held, {r: few[:1] for r, few in senses.items()}))
+    return Practice(reports, turns)
+
+
+def _sense(rng: np.random.Generator, finding: str, held: tuple[bool, bool],
+           senses: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """What became of a finding in a word or two, and whether that is so."""
+    truth, relation = _claimed(rng, held)
+    return f"{finding} {_any(rng, senses[relation])}?", YES if relation == truth else NO
+
+
+def _one_of(rng: np.random.Generator, where: dict[str, tuple[bool, bool]]
+            ) -> tuple[str, tuple[bool, bool]]:
+    """A finding of a relation; each relation is as likely."""
+    pattern = _any(rng, list(CHANGES.values()))
+    finding = _any(rng, [name for name, held in where.items() if held == pattern])
+    return finding, pattern
+
+
+def _claimed(rng: np.random.Generator, held: tuple[bool, bool]) -> tuple[str, str]:
+    """The relation that holds, and the one to ask about: the same every second time."""
+    truth = next(name for name, pattern in CHANGES.items() if pattern == held)
+    others = [name for name in CHANGES if name != truth]
+    return truth, truth if rng.random() < 0.5 else _any(rng, others)
+
+
+def _asked_of_two(rng: np.random.Generator, where: dict, place: dict[str, str], wordings: dict
+                  ) -> tuple[str, str]:
+    """A question in a sentence, and its answer; lists are in the order of the reports."""
+    ways, kind = load_practice(), rng.random()
+    finding, held = _one_of(rng, where)
+    if kind < 0.15:
+        text = drawn(_any(rng, ways.where), rng).format(finding=finding, **place)
+        return text, {"first": place["old"], "second": place["new"]}.get(WHERE[held], WHERE[held])
+    if kind < 0.3:
+        k = rng.integers(2)
+        text = begun(drawn(_any(rng, ways.one), rng).format(
+            finding=finding, old=place[("old", "new")[k]]))
+        return text, YES if held[k] else NO
+    if kind < 0.4:
+        relation = _any(rng, [name for name in CHANGES if name != "absent"])
+        named = [name for name, pattern in where.items() if pattern == CHANGES[relation]]
+        values = place | {"topic": "finding"}
+        return _sentence(rng, wordings, f"which_{relation}", values), JOINER.join(named or [NONE])
+    if kind < 0.6:
+        question, answer = _sense(rng, finding, held, ways.senses)
+        return question.format(**place), answer
+    truth, relation = _claimed(rng, held)
+    text = _sentence(rng, wordings, relation, place | {"finding": finding})
+    return text, YES if relation == truth else NO
+
+
+def _sentence(rng: np.random.Generator, wordings: dict, wording: str, values: dict) -> str:
+    own = rng.random() < _OWN
+    sentence = _any(rng, wordings[wording, values["old"]] if own else load_practice().ask[wording])
+    return begun(drawn(sentence, rng).format(**values))
+
+
+def _any(rng: np.random.Generator, options: Sequence):
+    return options[rng.integers(len(options))]

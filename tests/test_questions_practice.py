@@ -1,0 +1,174 @@
+"""Words and reports of practice: true answers, and no held-out question among them."""
+
+import re
+
+import numpy as np
+import pytest
+
+from ecg_lib.questions.made_up import PLACES, WHERE, look_ups, made_up_pairs, stated
+from ecg_lib.questions.practice import asked_anew, drawn, every, load_practice
+from ecg_lib.questions.templates import load_templates, placeholders
+from ecg_lib.questions.truth import CHANGES
+from ecg_lib.questions.vocabulary import NO, NONE, YES
+
+WAYS = load_practice()
+TEMPLATES = load_templates()
+
+
+def words(text):
+    """Lower-case words; ECGs by place, whatever is asked about."""
+    text = text.lower()
+    for old, new in PLACES:
+        text = text.replace(old.lower(), "{old}").replace(new.lower(), "{new}")
+    return re.findall(r"\{\w+\}|\w+", text)
+
+
+def edits(a, b):
+    """Least number of words to insert, drop or replace."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+def test_alternatives_are_drawn_one_of_each():
+    assert every("Is [it|that] so[| here]?") == ["Is it so?", "Is it so here?", "Is that so?",
+                                                 "Is that so here?"]
+    rng = np.random.default_rng(0)
+    assert {drawn("Is [it|that] so[| here]?", rng) for _ in range(100)} == set(
+        every("Is [it|that] so[| here]?"))
+
+
+def test_distance_counts_words():
+    assert edits("is it so".split(), "is it not so".split()) == 1
+    assert edits("is it so".split(), "was that so".split()) == 2
+
+
+def test_no_practice_sentence_is_within_two_words_of_a_held_out_wording():
+    held_out = {tuple(words(text)) for t in TEMPLATES.values()
+                for text in (*t.wordings.dev, *t.wordings.test)}
+    asked = [text for part in (*WAYS.ask.values(), WAYS.where, WAYS.one) for s in part
+             for text in every(s)]
+    assert len(asked) > 500
+    near = [(text, " ".join(held)) for text in asked for held in held_out
+            if abs(len(words(text)) - len(held)) < 3 and edits(words(text), held) < 3]
+    assert not near
+
+
+def test_every_word_of_a_held_out_comparison_has_been_met():
+    """New as a sentence, not as a bag of unknown words; the rest is in `everyday.yaml`."""
+    met = {w for t in TEMPLATES.values() for text in t.wordings.train for w in words(text)}
+    met |= {w for part in WAYS.ask.values() for s in part for text in every(s)
+            for w in words(text)}
+    turns = {w for t in TEMPLATES.values() if t.two_ecgs
+             for text in (*t.wordings.dev, *t.wordings.test) for w in words(text)} - met
+    assert turns <= {"set", "against", "going", "into", "become", "became", "goes", "begins",
+                     "persists", "since", "alone"}
+
+
+@pytest.mark.parametrize("number", [1, 2, 8, 12, 21, 26, 43, 48, 57])
+def test_a_question_asked_anew_keeps_what_it_asks_about(number):
+    rng = np.random.default_rng(0)
+    question = TEMPLATES[number].questions()[-1]
+    texts = {asked_anew(question, rng) for _ in range(60)}
+    assert len(texts) > 5
+    for text in texts:
+        assert not placeholders(text) and "[" not in text
+        assert all(value in text for value in question.values.values())
+        for place in ("old", "new"):
+            where = TEMPLATES[number].fill.get(place)
+            assert where is None or where in text.lower().replace("ecg", "ECG")
+
+
+def test_a_wording_without_words_of_practice_stays():
+    question = TEMPLATES[42].questions()[0]
+    assert question.template.wording not in WAYS.ask
+    assert asked_anew(question, np.random.default_rng(0)) is None
+
+
+def holds(report, finding):
+    return any(s.removeprefix("possible ") == finding for s in report.split(". "))
+
+
+def relation_of(question):
+    """Which comparison a question makes and of what, from the sentence it was made of."""
+    trained = {}
+    for t in TEMPLATES.values():
+        if t.two_ecgs and t.wording in CHANGES:
+            trained.setdefault(t.wording, set()).update(t.wordings.train)
+    for relation in CHANGES:
+        sentences = {text for s in WAYS.ask[relation] for text in every(s)} | trained[relation]
+        for sentence in sentences:
+            for old, new in PLACES:
+                pattern = re.escape(sentence.replace("{old}", old).replace("{new}", new))
+                pattern = pattern.replace(r"\{finding\}", "(.+?)")
+                if match := re.fullmatch(pattern, question, flags=re.IGNORECASE):
+                    return relation, match.group(1)
+    return None
+
+
+def test_answers_are_true_of_the_made_up_reports():
+    compared = 0
+    for pair in made_up_pairs(30, seed=0):
+        for question, answer in pair.turns:
+            if answer in (YES, NO) and (found := relation_of(question)):
+                relation, finding = found
+                there = tuple(holds(report, finding) for report in pair.reports)
+                assert (answer == YES) == (there == CHANGES[relation]), (pair.reports, question)
+                compared += 1
+            elif answer not in (YES, NO, NONE, "both") and not answer.startswith("the "):
+                named = [told(pair.reports, finding) for finding in answer.split("; ")]
+                assert len(set(named)) == 1 and named[0] in CHANGES.values()
+                text = ". ".join(pair.reports)
+                assert answer.split("; ") == sorted(answer.split("; "), key=text.find)
+    assert compared > 80
+
+
+def told(reports, name):
+    return tuple(holds(report, name) for report in reports)
+
+
+def test_answers_to_short_questions_are_true_and_balanced():
+    relation = {s.format(old=old, new=new): name for name, few in WAYS.senses.items()
+                for s in few for old, new in PLACES}
+    said = []
+    for text in look_ups(200, seed=0):
+        for question, answer in text.turns:
+            name = max((n for n in stated() if question.startswith(n)), key=len)
+            asked = question.removesuffix("?").removeprefix(name).strip()
+            there = told(text.reports, name)
+            if len(text.reports) == 1:
+                doubt = f"possible {name}" in text.reports[0].split(". ")
+                assert answer == ("not sure" if doubt else YES if there[0] else NO)
+            elif asked == "where":
+                assert answer == WHERE[there]
+            elif asked in relation:
+                assert (answer == YES) == (there == CHANGES[relation[asked]])
+            else:
+                place = asked.removeprefix("in ")
+                k = next(k for places in PLACES for k in (0, 1) if places[k] == place)
+                assert (answer == YES) == there[k]
+            said.append((len(text.reports), answer))
+    single = [a for n, a in said if n == 1]
+    assert 0.4 < single.count(NO) / len(single) < 0.6
+    where = [a for n, a in said if n == 2 and a in WHERE.values()]
+    assert all(0.2 < where.count(a) / len(where) < 0.3 for a in WHERE.values())
+
+
+def test_look_ups_begin_with_single_reports():
+    texts = look_ups(100, seed=3)
+    assert {len(t.reports) for t in texts[:20]} == {1}
+    assert {len(t.reports) for t in texts[20:]} == {1, 2}
+
+
+def test_each_comparison_is_true_every_second_time():
+    said = [(relation_of(q), a) for pair in made_up_pairs(60, seed=1) for q, a in pair.turns]
+    for relation in CHANGES:
+        yes = [answer == YES for found, answer in said if found and found[0] == relation]
+        assert len(yes) > 20 and 0.3 < np.mean(yes) < 0.7
+
+
+def test_a_seed_makes_up_the_same_pairs_and_another_one_others():
+    assert made_up_pairs(3, 0) == made_up_pairs(3, 0) != made_up_pairs(3, 1)
