@@ -22,7 +22,9 @@ from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.practice import asked_anew
+from ecg_lib.questions.everyday import load_everyday
+from ecg_lib.questions.made_up import PLACES
+from ecg_lib.questions.practice import asked_anew, load_practice
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.texts import load_general_text, load_glossary
 from ecg_lib.questions.vocabulary import all_answers
@@ -31,7 +33,6 @@ from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_loa
 from ecg_lib.workflow import question_sizes
 
 READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
-PLACES = (("first", "second"), ("previous", "recent"))  # names of the ECGs of a comparison
 _THIS_ECG = re.compile(r"(this|the) (ECG|recording|electrocardiogram|tracing)")
 
 
@@ -48,8 +49,10 @@ def written_reports(config: Config, store: EcgStore) -> language.Report:
 
     def report(ecg_id: str, rng: np.random.Generator) -> str:
         if ecg_id not in said:
+            own = statements(store.record(ecg_id), about)
             wider = [LABEL_TEXT[label] for label, yes in targets.loc[ecg_id].items() if yes]
-            said[ecg_id] = list(dict.fromkeys([*statements(store.record(ecg_id), about), *wider]))
+            said[ecg_id] = [*own, *(name for name in dict.fromkeys(wider)
+                                    if not {name, f"possible {name}"} & set(own))]
         return ". ".join(said[ecg_id][i] for i in rng.permutation(len(said[ecg_id])))
 
     return report
@@ -87,12 +90,15 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
         return _named(config.llm.name_or_path,
                       paths.checkpoints_dir(config.profile) / "language_model")
     general, draw = general_text(), partial(practice_rows, config, store)
-    key = fingerprint(params=[config.seed, asdict(config.llm)],
-                      data=[store.hash, general, phrases()],
+    practised = {name: value for name, value in asdict(config.llm).items()
+                 if name != "reading_gate"}  # it judges what is trained
+    key = fingerprint(params=[config.seed, practised],
+                      data=[store.hash, general, phrases(), asdict(load_practice()),
+                            load_everyday()],
                       rows=pd.util.hash_pandas_object(draw(0).astype(str), index=False).tolist(),
                       code=code_version("models", "questions", "cohorts/simulate",
                                         "training/language.py", "training/asked_alone.py",
-                                        "training/trainer.py"))
+                                        "training/muon.py", "training/trainer.py"))
     return train_or_load(
         paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
         lambda folder: language.pretrain_tiny(draw, written_reports(config, store), general,
@@ -165,10 +171,10 @@ def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
         for k, ecg in enumerate(pair):
             for i in rng.integers(len(asked[ecg]), size=n) if ecg in asked else ():
                 row = asked[ecg].iloc[i]
-                name = PLACES[rng.integers(len(PLACES))][k]
-                text = _THIS_ECG.sub(f"the {name} ECG", row["question"])
+                place = PLACES[rng.integers(len(PLACES))][k]
+                text = _THIS_ECG.sub(place, row["question"])
                 if text == row["question"]:
-                    text = f"In the {name} ECG: {text}"
+                    text = f"In {place}: {text}"
                 placed.append({**row, "question": text, "ecg_id": list(pair),
                                "question_type": "comparison_irrelevant-verify"})
     return pd.DataFrame(placed, columns=rows.columns)

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from ecg_lib.questions.made_up import PLACES, WHERE, look_ups, made_up_pairs, stated
+from ecg_lib.questions.made_up import PLACES, TOPICS, WHERE, look_ups, made_up_pairs, stated
 from ecg_lib.questions.practice import asked_anew, drawn, every, load_practice
 from ecg_lib.questions.templates import load_templates, placeholders
 from ecg_lib.questions.truth import CHANGES
-from ecg_lib.questions.vocabulary import NO, NONE, YES
+from ecg_lib.questions.vocabulary import NO, NONE, YES, answers_in, classes_for
 
 WAYS = load_practice()
 TEMPLATES = load_templates()
@@ -130,12 +130,58 @@ def told(reports, name):
     return tuple(holds(report, name) for report in reports)
 
 
+def listed_topic(question):
+    """Topic and relation of a terse list, such as "finding gone?"; None for another question."""
+    for topic in TOPICS:
+        if question == f"{topic}?":
+            return topic, None
+        for relation, few in WAYS.senses.items():
+            if question == f"{topic} {few[0]}?":
+                return topic, relation
+    return None
+
+
+def listed(reports, topic, relation):
+    """The plain way: every finding of the reports in turn, each once."""
+    groups = {"possible or certain diagnosis": "diagnostic", "certain diagnosis": "diagnostic",
+              "wave form": "form", "rhythm": "rhythm", "heart axis": "axis", "noise": "noise",
+              "infarction stage": "stage", "kind of extra beat": "extrasystole"}
+    named = []
+    for said in ". ".join(reports).split(". "):
+        name = said.removeprefix("possible ")
+        right = name in (answers_in("diagnostic", "form", "rhythm") if topic == "finding"
+                         else answers_in(groups[topic]))
+        if topic == "certain diagnosis" and said != name:
+            right = False
+        if relation and told(reports, name) != CHANGES[relation]:
+            right = False
+        if right and name not in named:
+            named.append(name)
+    nothing = "none of myocardial infarction" if topic == "infarction stage" else NONE
+    return "; ".join(named) or nothing
+
+
+def test_a_list_may_name_what_the_template_of_its_topic_admits():
+    for template in TEMPLATES.values():
+        if (topic := template.fill.get("topic")) in TOPICS and template.wording in (
+                "query", "which_removed", "which_new", "which_still"):
+            named = set(answers_in(*TOPICS[topic]))
+            assert named and not named - set(classes_for(template.id))
+            rest = set(classes_for(template.id)) - named
+            assert rest <= {NONE, "none of myocardial infarction",
+                            "unknown stage of myocardial infarction"}
+
+
 def test_answers_to_short_questions_are_true_and_balanced():
     relation = {s.format(old=old, new=new): name for name, few in WAYS.senses.items()
                 for s in few for old, new in PLACES}
-    said = []
+    said, lists = [], 0
     for text in look_ups(200, seed=0):
         for question, answer in text.turns:
+            if (topic := listed_topic(question)) is not None:
+                assert answer == listed(text.reports, *topic)
+                lists += 1
+                continue
             name = max((n for n in stated() if question.startswith(n)), key=len)
             asked = question.removesuffix("?").removeprefix(name).strip()
             there = told(text.reports, name)
@@ -151,6 +197,7 @@ def test_answers_to_short_questions_are_true_and_balanced():
                 k = next(k for places in PLACES for k in (0, 1) if places[k] == place)
                 assert (answer == YES) == there[k]
             said.append((len(text.reports), answer))
+    assert lists > 100
     single = [a for n, a in said if n == 1]
     assert 0.4 < single.count(NO) / len(single) < 0.6
     where = [a for n, a in said if n == 2 and a in WHERE.values()]

@@ -95,6 +95,18 @@ def test_no_text_of_a_figure_is_cut_off_at_its_edge(name):
     assert drawn.y0 >= -0.01 and drawn.y1 <= height + 0.01
 
 
+def test_a_caption_is_broken_where_the_figure_ends():
+    text = "Seven words that go on and on. " * 8
+    with style.use():
+        fig = style.new_figure(4.0, 2.0)
+        style.caption(fig, text + "\nA line of its own.", "some data")
+        fig.draw_without_rendering()
+    lines = fig.get_supxlabel().split("\n")
+    assert " ".join(lines[:-2]) == text.strip() and "A line of its own." in lines
+    assert lines[-1] == "Our numbers: some data."
+    assert fig.get_tightbbox().x1 <= 4.01
+
+
 @pytest.mark.parametrize("name", MEASURED)
 def test_figures_of_our_numbers_say_where_these_come_from(name):
     assert LABEL in texts(MEASURED[name]())

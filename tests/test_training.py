@@ -231,18 +231,32 @@ class Line(torch.nn.Module):
         return {"loss": ((self.w * x - y) ** 2).mean()}
 
 
+def pairs_of_numbers(batch):
+    return {k: torch.tensor([r[k] for r in batch]) for k in ("x", "y")}
+
+
+def test_the_held_out_loss_stands_in_the_curve_once_an_epoch_and_teaches_nothing(tmp_path):
+    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
+    held_out = [{"x": 1.0, "y": y} for y in (0.0, 1.0, 2.0, 3.0)]
+    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+    alone, watched = Line(), Line()
+    fit(alone, data, pairs_of_numbers, tmp_path / "alone", **options)
+    curve = fit(watched, data, pairs_of_numbers, tmp_path / "run", valid=held_out, **options)
+    assert torch.equal(alone.w, watched.w)
+    found = curve["valid_loss"].dropna()
+    assert len(found) == 4
+    expected = np.mean([(watched.w.item() - row["y"]) ** 2 for row in held_out])
+    assert found.iloc[-1] == pytest.approx(expected, rel=1e-4)
+
+
 def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
     data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
-
-    def collate(batch):
-        return {k: torch.tensor([r[k] for r in batch]) for k in ("x", "y")}
-
     options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
     whole, broken, resumed = Line(), Line(crash_at=9), Line()
-    fit(whole, data, collate, tmp_path / "whole", **options)
+    fit(whole, data, pairs_of_numbers, tmp_path / "whole", **options)
     with pytest.raises(RuntimeError, match="power cut"):
-        fit(broken, data, collate, tmp_path / "run", **options)
-    curve = fit(resumed, data, collate, tmp_path / "run", **options)
+        fit(broken, data, pairs_of_numbers, tmp_path / "run", **options)
+    curve = fit(resumed, data, pairs_of_numbers, tmp_path / "run", **options)
     assert resumed.steps == 8  # two of four epochs were already done
     assert torch.allclose(resumed.w, whole.w, atol=1e-6)
     assert curve["epoch"].max() == 4

@@ -68,6 +68,15 @@ def test_everyday_passages_carry_loss_on_their_answers_only(processor):
     assert text.index("Two lists.") < text.index("Is rain new?") < text.index("What is gone?")
 
 
+def test_several_answers_stand_in_the_order_of_the_report_whole_names_only(processor):
+    rows = pd.DataFrame({"question": ["Which?"], "ecg_id": [["x"]],
+                         "answer": [["rain", "fog"]]})
+    text = {"x": "hail rain. possible fog in lead II. rain"}
+    (row,) = turns(rows, lambda e, rng: text[e], processor, seed=0)
+    said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
+    assert processor.tokenizer.decode(said).startswith(" fog; rain")
+
+
 def test_only_questions_about_one_ecg_are_disturbed(processor):
     examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0,
                      disturb=lambda question, rng: "disturbed")

@@ -7,6 +7,7 @@ and a model this small learns their pairs by heart sooner than it learns to comp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,16 +17,25 @@ from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.truth import CHANGES
 from ecg_lib.questions.vocabulary import JOINER, NO, NONE, NOT_SURE, YES, answers_in
 
+# Names of the ECGs of a comparison: first, second.
 PLACES = (("the first ECG", "the second ECG"), ("the previous ECG", "the recent ECG"))
 # Where a finding is: in the first report, in the second.
 WHERE = {(True, False): "first", (False, True): "second", (True, True): "both",
          (False, False): NONE}
+TOPICS = {  # topic of a list -> the groups of answers.csv that it names
+    "possible or certain diagnosis": ("diagnostic",), "certain diagnosis": ("diagnostic",),
+    "wave form": ("form",), "rhythm": ("rhythm",), "heart axis": ("axis",),
+    "infarction stage": ("stage",), "noise": ("noise",), "kind of extra beat": ("extrasystole",),
+    "finding": ("diagnostic", "form", "rhythm"),
+}
+_EMPTY = {"infarction stage": "none of myocardial infarction"}  # NONE for the other topics
 _MOST = 3  # findings of one relation: in one report alone, in both, in none but asked about
 _LONGEST = 8  # findings of a report that stands alone
 _DOUBT = 0.2  # share of findings that a report calls possible
 _OWN = 0.4  # share of questions in a train wording of templates.yaml
+_LISTS = 0.35  # share of look-ups that ask for a list
 _ALONE = 0.2  # share of single reports among look-ups, after the first
-_FIRST = 0.2  # share of look-ups, the first ones, in single reports only
+_FIRST = 0.3  # share of look-ups, the first ones, in single reports only
 
 
 class Practice(NamedTuple):
@@ -45,11 +55,14 @@ def look_ups(n: int, seed: int, questions: int = 16) -> list[Practice]:
     """Draw `n` texts with short questions, such as "atrial fibrillation gone?".
 
     Looking a name up in a report is learned soonest from many short questions about each, first in
-    one report, then in which of two; answers are balanced.
+    one report, then in which of two; answers but lists are balanced.
     """
     rng, names = np.random.default_rng(seed), stated()
-    return [_alone(rng, names, questions) if k < _FIRST * n or rng.random() < _ALONE
-            else _looked_up_in_two(rng, names, questions) for k in range(n)]
+    texts = []
+    for k in range(n):
+        ask = _alone if k < _FIRST * n or rng.random() < _ALONE else _looked_up_in_two
+        texts.append(ask(rng, names, questions))
+    return texts
 
 
 def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
@@ -76,14 +89,49 @@ def _alone(rng: np.random.Generator, names: Sequence[str], questions: int) -> Pr
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
     held, others = some[:n], some[n:]
     doubt = {name: rng.random() < _DOUBT for name in held}
-    turns = []
+    turns: list[tuple[str, str]] = []
     for _ in range(questions):
-        if rng.random() < 0.5:
+        asked = _topic(rng, held, doubt) if rng.random() < _LISTS else None
+        if asked and asked not in turns:
+            turns.append(asked)
+        elif rng.random() < 0.5:
             name = _any(rng, held)
             turns.append((f"{name}?", NOT_SURE if doubt[name] else YES))
         else:
             turns.append((f"{_any(rng, others)}?", NO))
     return Practice((_report(held, doubt),), turns)
+
+
+@cache
+def _named_by(topic: str) -> frozenset[str]:
+    return frozenset(answers_in(*TOPICS[topic]))
+
+
+@cache
+def _topics_of(name: str) -> tuple[str, ...]:
+    return tuple(topic for topic in TOPICS if name in _named_by(topic))
+
+
+def _topic(rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
+           ) -> tuple[str, str]:
+    """A topic, mostly one of which there is something, and what there is of it."""
+    topic = _any(rng, _topics_of(_any(rng, held)) if rng.random() < 0.8 else list(TOPICS))
+    sure = topic.startswith("certain")
+    return f"{topic}?", _listed([name for name in held if not (sure and doubt[name])], topic)
+
+
+def _listed(names: Sequence[str], topic: str) -> str:
+    """Those of a topic, in the order given."""
+    return JOINER.join([name for name in names if name in _named_by(topic)]
+                       or [_EMPTY.get(topic, NONE)])
+
+
+def _changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]
+             ) -> tuple[str, str]:
+    """A relation that a list may be asked of, and the findings of which it is true."""
+    relation = _any(rng, [name for name in CHANGES if name != "absent"])
+    return relation, _listed([name for name, pattern in where.items()
+                              if pattern == CHANGES[relation]], "finding")
 
 
 def _two_reports(rng: np.random.Generator, names: Sequence[str]
@@ -106,15 +154,20 @@ def _report(names: Sequence[str], doubt: dict[str, bool]) -> str:
     return ". ".join(("possible " if doubt[name] else "") + name for name in names)
 
 
-def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
+def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int
+                      ) -> Practice:
     """Two reports, and of a finding where it is, whether it is in one, what became of it."""
     reports, where = _two_reports(rng, names)
     senses, place = load_practice().senses, _any(rng, PLACES)
-    turns = []
+    turns: list[tuple[str, str]] = []
     for _ in range(questions):
         kind = rng.random()
         finding, held = _one_of(rng, where)
-        if kind < 0.45:
+        relation, named = _changed(rng, where)
+        asked = f"finding {senses[relation][0]}?", named
+        if rng.random() < _LISTS and asked not in turns:
+            turns.append(asked)
+        elif kind < 0.45:
             turns.append((f"{finding} where?", WHERE[held]))
         elif kind < 0.6:
             k = rng.integers(2)
@@ -160,10 +213,9 @@ def _asked_of_two(rng: np.random.Generator, where: dict, place: dict[str, str], 
             finding=finding, old=place[("old", "new")[k]]))
         return text, YES if held[k] else NO
     if kind < 0.4:
-        relation = _any(rng, [name for name in CHANGES if name != "absent"])
-        named = [name for name, pattern in where.items() if pattern == CHANGES[relation]]
+        relation, named = _changed(rng, where)
         values = place | {"topic": "finding"}
-        return _sentence(rng, wordings, f"which_{relation}", values), JOINER.join(named or [NONE])
+        return _sentence(rng, wordings, f"which_{relation}", values), named
     if kind < 0.6:
         question, answer = _sense(rng, finding, held, ways.senses)
         return question.format(**place), answer

@@ -64,7 +64,7 @@ def learning_curves(
         if others:
             axes[1].set_ylim(0, 1.02)
         fig.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
-        style.caption(fig, wrap(caption, round(13.5 * width)), label)
+        style.caption(fig, caption, label)
     return fig
 
 

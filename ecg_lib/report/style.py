@@ -5,6 +5,7 @@ drawings orange is what is trained, blue what is frozen.
 """
 
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
 )
 OURS, PAPER = BLUE, "#8c8c8c"
 DPI = 150
+_LETTERS = 16  # of a caption, an inch
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 STYLE: Mapping[str, Any] = {
@@ -73,9 +75,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def caption(fig: Figure, text: str, label: str = "") -> None:
-    """One sentence under the figure on what to see, and where our numbers come from."""
-    lines = text if not label else f"{text}\nOur numbers: {label}."
-    fig.supxlabel(lines, x=0.01, ha="left", fontsize=8, color=QUIET, linespacing=1.4)
+    """A sentence under the figure on what to see, and where our numbers come from.
+
+    Lines longer than the figure is wide are broken; line breaks of the text stay.
+    """
+    whole = text if not label else f"{text}\nOur numbers: {label}."
+    wide = round(_LETTERS * fig.get_figwidth())
+    lines = [part for line in whole.split("\n") for part in textwrap.wrap(line, wide) or [""]]
+    fig.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=QUIET, linespacing=1.4)
 
 
 def save(fig: Figure, folder: Path, name: str) -> tuple[Path, Path]:

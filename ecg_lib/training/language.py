@@ -71,11 +71,23 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
     for ecgs, asked in by_ecgs.items():
         for start in range(0, len(asked), pack):
             reports = [report(e, rng) for e in ecgs]
-            said = [(question, JOINER.join(sorted(canonical_order(answer),
-                                                   key=". ".join(reports).find)))
+            said = [(question, JOINER.join(_as_reported(answer, reports)))
                     for question, answer in asked[start: start + pack]]
             examples.append(_row(_until_question(reports, processor), said, processor))
     return examples
+
+
+def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
+    """Answers in the order of the statements that they repeat; names within names do not count."""
+    if len(answers) < 2:
+        return list(answers)
+    text = ". ".join(reports)
+
+    def place(answer: str) -> int:
+        said = re.search(rf"(?:^|\. )(?:possible )?{re.escape(answer)}(?:\.|$| in lead)", text)
+        return said.start() if said else len(text)
+
+    return sorted(canonical_order(answers), key=place)
 
 
 def disturber(general: Sequence[str], phrases: Sequence[str], share: float

@@ -64,6 +64,12 @@ class _Trainer(Trainer):
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self._trainable(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
 
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """The held-out loss, of any model that gives one: labels may have any name, or none."""
+        with torch.no_grad():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach().mean(), None, None
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         target = self.accelerator.unwrap_model(model or self.model)
         target.load_state_dict(load_file(Path(resume_from_checkpoint) / WEIGHTS), strict=False)
