@@ -21,6 +21,7 @@ from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
+from ecg_lib.questions.advice import explanation, load_advice
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.everyday import load_everyday
 from ecg_lib.questions.made_up import PLACES
@@ -79,9 +80,7 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
 
 def general_text() -> list[str]:
     """Plain English about ECGs, and the glossary as question and answer."""
-    lines = [f"What does {e.term} mean? {e.what} It can lead to: {e.leads_to} When to see a "
-             f"doctor: {e.see_doctor}" for e in load_glossary().values()]
-    return [*load_general_text(), *lines]
+    return [*load_general_text(), *map(explanation, load_glossary())]
 
 
 def language_model(config: Config, store: EcgStore) -> Path | str:
@@ -94,7 +93,7 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
                  if name != "reading_gate"}  # it judges what is trained
     key = fingerprint(params=[config.seed, practised],
                       data=[store.hash, general, phrases(), asdict(load_practice()),
-                            load_everyday()],
+                            load_everyday(), asdict(load_advice())],
                       rows=pd.util.hash_pandas_object(draw(0).astype(str), index=False).tolist(),
                       code=code_version("models", "questions", "cohorts/simulate",
                                         "training/language.py", "training/asked_alone.py",

@@ -89,10 +89,11 @@ def test_a_wrong_type_names_the_whole_path_of_the_field():
         from_mapping({"stage1": {"epochs": "many"}})
 
 
-def test_demo_full_is_demo_and_a_study():
+def test_demo_full_is_demo_with_the_default_practice_and_a_study():
     demo, full = (compose(name).as_dict() for name in ("demo", "demo-full"))
     differ = {field for field in demo if demo[field] != full[field]}
-    assert differ == {"profile", "study"}
+    assert differ == {"profile", "study", "llm"}
+    assert full["llm"] == compose("ptbxl", ["data.root=somewhere"]).as_dict()["llm"]
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
 
 

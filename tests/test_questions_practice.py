@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ecg_lib.questions.made_up import PLACES, TOPICS, WHERE, look_ups, made_up_pairs, stated
+from ecg_lib.questions.made_up import PLACES, WHERE, look_ups, made_up_pairs, stated, topics
 from ecg_lib.questions.practice import asked_anew, drawn, every, load_practice
 from ecg_lib.questions.templates import load_templates, placeholders
 from ecg_lib.questions.truth import CHANGES
@@ -132,7 +132,7 @@ def told(reports, name):
 
 def listed_topic(question):
     """Topic and relation of a terse list, such as "finding gone?"; None for another question."""
-    for topic in TOPICS:
+    for topic in topics():
         if question == f"{topic}?":
             return topic, None
         for relation, few in WAYS.senses.items():
@@ -161,15 +161,21 @@ def listed(reports, topic, relation):
     return "; ".join(named) or nothing
 
 
-def test_a_list_may_name_what_the_template_of_its_topic_admits():
+def test_lists_are_asked_of_what_templates_ask_of_a_whole_ecg():
+    groups = {"possible or certain diagnosis": ("diagnostic",), "wave form": ("form",),
+              "certain diagnosis": ("diagnostic",), "rhythm": ("rhythm",), "noise": ("noise",),
+              "heart axis": ("axis",), "infarction stage": ("stage",),
+              "kind of extra beat": ("extrasystole",), "finding": ("diagnostic", "form", "rhythm")}
+    assert {topic: of.names for topic, of in topics().items()} == {
+        topic: frozenset(answers_in(*named)) & set(stated()) for topic, named in groups.items()}
+    assert [topic for topic, of in topics().items() if of.certain] == ["certain diagnosis"]
+    assert {topic for topic, of in topics().items() if of.empty != NONE} == {"infarction stage"}
     for template in TEMPLATES.values():
-        if (topic := template.fill.get("topic")) in TOPICS and template.wording in (
+        if (of := topics().get(template.fill.get("topic", ""))) and template.wording in (
                 "query", "which_removed", "which_new", "which_still"):
-            named = set(answers_in(*TOPICS[topic]))
-            assert named and not named - set(classes_for(template.id))
-            rest = set(classes_for(template.id)) - named
-            assert rest <= {NONE, "none of myocardial infarction",
-                            "unknown stage of myocardial infarction"}
+            rest = set(classes_for(template.id)) - of.names
+            assert of.names <= set(classes_for(template.id)) and rest <= {
+                NONE, "none of myocardial infarction", "unknown stage of myocardial infarction"}
 
 
 def test_answers_to_short_questions_are_true_and_balanced():

@@ -14,10 +14,11 @@ from torch import distributed, multiprocessing, nn
 from transformers import BertConfig, BertModel
 
 from ecg_lib.cohorts.prepare import prepare
+from ecg_lib.config import Pairs
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.text_encoder import TextEncoder, train_report_tokens
-from ecg_lib.training import contrastive
+from ecg_lib.training import contrastive, pairs
 from ecg_lib.training.fingerprint import train_or_load
 from ecg_lib.training.gather import GatheredClip, true_of
 
@@ -150,6 +151,24 @@ def test_reports_travel_with_a_batch_only_where_others_need_them(monkeypatch, tm
         if travels:
             assert made["reports"] == reports.tolist()[:6]
             assert torch.equal(made["positives"], true_of(made["texts"], made["reports"]))
+
+
+def test_runs_of_words_travel_so_that_others_can_tell_of_which_ecgs_they_are_true(monkeypatch,
+                                                                                   tmp_path):
+    store = prepare("simulated", None, tmp_path, patients=12, seed=0)
+    tokenizer, encoder = train_report_tokens(store.records["report"], 300), small_clip().ecg_encoder
+    alone = pairs.RunCollator(store, encoder, tokenizer, 32, Pairs(words=2), 0)
+    assert "texts" not in alone([{"row": 0}, {"row": 1}])
+    monkeypatch.setattr(pairs, "processes", lambda: 2)
+    collate = pairs.RunCollator(store, encoder, tokenizer, 32, Pairs(words=2), 0)
+    halves = [collate([{"row": i} for i in part]) for part in (range(6), range(6, 12))]
+    assert all(torch.equal(half["positives"], true_of(half["texts"], half["reports"]))
+               for half in halves)
+    across = true_of(halves[0]["texts"], halves[1]["reports"])
+    assert across.any() and not across.all()  # what one process would otherwise take for negatives
+    plain = [text.strip() for text in halves[0]["texts"]]  # spaces mark whole words only
+    assert torch.equal(halves[0]["input_ids"],
+                       tokenizer(plain, padding=True, return_tensors="pt")["input_ids"])
 
 
 @pytest.mark.parametrize("name, kind", [("ddp", "MULTI_GPU"), ("fsdp", "FSDP")])

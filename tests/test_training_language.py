@@ -6,9 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
+from ecg_lib.config import compose
 from ecg_lib.models.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.questions.advice import talks
 from ecg_lib.questions.everyday import Passage
+from ecg_lib.questions.made_up import look_ups
+from ecg_lib.training import language
 from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.language import (
     comprehension,
@@ -209,3 +213,32 @@ def test_rows_in_order_are_met_in_order(tmp_path):
     fit(model, rows, note, tmp_path, **options,
         optimizer=MuonAdamW(model, (model.table,), 1e-2, 0.0))
     assert met == [n % 5 for n in range(12)]
+
+
+@pytest.mark.parametrize("learned, courses", [
+    (100.0, ["look_ups", "reading"]),
+    (0.0, ["look_ups", "look_ups_2", "look_ups_3", "look_ups_4", "reading"])])
+def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, courses):
+    drawn = []
+
+    def noted(n, seed, **how):
+        drawn.append((n, seed, how.get("alone_first")))
+        return look_ups(n, seed, **how)
+
+    config = compose("smoke", ["llm.look_ups=24", "llm.rows=4", "llm.made_up=4", "llm.talks=4",
+                               "llm.passages=4", "llm.batch_size=8"])
+    monkeypatch.setattr(language, "_LEARNED", learned)
+    monkeypatch.setattr(language, "look_ups", noted)
+    practised = []
+    monkeypatch.setattr(language, "sentences", lambda texts, _, own=language.sentences:
+                        practised.extend(texts) or own(texts, _))
+    language.pretrain_tiny(lambda k: reading_rows(), lambda ecg, rng: f"report {ecg}",
+                           ["Plain words."], ["sinus rhythm"], config, tmp_path)
+    curve = pd.read_csv(tmp_path / "curve.csv")
+    assert curve["course"].drop_duplicates().tolist() == courses
+    more = [(12, config.seed + k, 0.0) for k in (1, 2, 3)] if learned == 0 else []
+    assert drawn == [(24, config.seed, None), *more]  # fresh ones, about two reports as well
+    assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
+                                                                    tmp_path.iterdir()}
+    assert not [f for f in tmp_path.iterdir() if f.is_dir()]
+    assert set(talks(4, config.seed)) < set(practised)

@@ -18,6 +18,7 @@ from ecg_lib.evaluation.answering import generate_answers
 from ecg_lib.features import EcgTokens
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.questions import advice
 from ecg_lib.questions.draw import Pool
 from ecg_lib.questions.templates import Question, load_templates
 from ecg_lib.questions.texts import load_glossary
@@ -27,6 +28,7 @@ from ecg_lib.questions.vocabulary import NONE, answer_text, canonical_order, par
 # Templates of ECG-QA: the diagnosis of one ECG; what is new in the second of two of one patient, or
 # of two patients. Their first test wording is asked, which no model was trained on.
 INTERPRET, NEW, NEW_IN_OTHER = 8, 48, 62
+PAPERS_PATIENT = 69, "F"  # "a 69 year old grandmother"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,17 @@ def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:
     """Ask the language model alone what a term means; the truth is the glossary's entry."""
     question = f"What does {term} mean?"
     return Turn(question, say(model, processor, question), load_glossary()[term].what)
+
+
+def advise(model: EcgLlm, processor: EcgLlmProcessor, term: str, age: float, sex: str) -> Turn:
+    """Tell the language model alone age (years) and sex (F, M) and ask what to do about a term.
+
+    Where they are not known, or it is a child, a woman of 69 asks, as in the paper.
+    """
+    if not (advice.YOUNGEST <= age <= advice.OLDEST and sex):  # an unknown age is NaN
+        age, sex = PAPERS_PATIENT
+    question = advice.question(term, age, sex)
+    return Turn(question, say(model, processor, question), advice.advised(term, age, sex))
 
 
 def agrees(turn: Turn, words: int = 5) -> bool:

@@ -15,20 +15,13 @@ import numpy as np
 from ecg_lib.questions.practice import begun, drawn, load_practice
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.truth import CHANGES
-from ecg_lib.questions.vocabulary import JOINER, NO, NONE, NOT_SURE, YES, answers_in
+from ecg_lib.questions.vocabulary import JOINER, NO, NONE, NOT_SURE, YES, answers_in, classes_for
 
 # Names of the ECGs of a comparison: first, second.
 PLACES = (("the first ECG", "the second ECG"), ("the previous ECG", "the recent ECG"))
 # Where a finding is: in the first report, in the second.
 WHERE = {(True, False): "first", (False, True): "second", (True, True): "both",
          (False, False): NONE}
-TOPICS = {  # topic of a list -> the groups of answers.csv that it names
-    "possible or certain diagnosis": ("diagnostic",), "certain diagnosis": ("diagnostic",),
-    "wave form": ("form",), "rhythm": ("rhythm",), "heart axis": ("axis",),
-    "infarction stage": ("stage",), "noise": ("noise",), "kind of extra beat": ("extrasystole",),
-    "finding": ("diagnostic", "form", "rhythm"),
-}
-_EMPTY = {"infarction stage": "none of myocardial infarction"}  # NONE for the other topics
 _MOST = 3  # findings of one relation: in one report alone, in both, in none but asked about
 _LONGEST = 8  # findings of a report that stands alone
 _DOUBT = 0.2  # share of findings that a report calls possible
@@ -36,6 +29,14 @@ _OWN = 0.4  # share of questions in a train wording of templates.yaml
 _LISTS = 0.35  # share of look-ups that ask for a list
 _ALONE = 0.2  # share of single reports among look-ups, after the first
 _FIRST = 0.3  # share of look-ups, the first ones, in single reports only
+
+
+class Topic(NamedTuple):
+    """What a list may name, what it says where there is nothing, whether possible ones stay out."""
+
+    names: frozenset[str]
+    empty: str
+    certain: bool
 
 
 class Practice(NamedTuple):
@@ -51,16 +52,17 @@ def stated() -> list[str]:
                            "extrasystole"))
 
 
-def look_ups(n: int, seed: int, questions: int = 16) -> list[Practice]:
+def look_ups(n: int, seed: int, questions: int = 16, alone_first: float = _FIRST
+             ) -> list[Practice]:
     """Draw `n` texts with short questions, such as "atrial fibrillation gone?".
 
     Looking a name up in a report is learned soonest from many short questions about each, first in
-    one report, then in which of two; answers but lists are balanced.
+    one report (a share of `alone_first`), then in which of two; answers but lists are balanced.
     """
     rng, names = np.random.default_rng(seed), stated()
     texts = []
     for k in range(n):
-        ask = _alone if k < _FIRST * n or rng.random() < _ALONE else _looked_up_in_two
+        ask = _alone if k < alone_first * n or rng.random() < _ALONE else _looked_up_in_two
         texts.append(ask(rng, names, questions))
     return texts
 
@@ -103,27 +105,34 @@ def _alone(rng: np.random.Generator, names: Sequence[str], questions: int) -> Pr
 
 
 @cache
-def _named_by(topic: str) -> frozenset[str]:
-    return frozenset(answers_in(*TOPICS[topic]))
+def topics() -> dict[str, Topic]:
+    """Topics of lists, by the templates that query them of a whole ECG."""
+    known, found = set(stated()), {}
+    for template in load_templates().values():
+        topic, names = template.fill.get("topic"), known & set(classes_for(template.id))
+        if template.form == "query" and topic and names and not template.options:
+            certain = template.facet.startswith("certain")
+            found.setdefault(topic, Topic(frozenset(names), template.empty, certain))
+    return found
 
 
 @cache
 def _topics_of(name: str) -> tuple[str, ...]:
-    return tuple(topic for topic in TOPICS if name in _named_by(topic))
+    return tuple(topic for topic, of in topics().items() if name in of.names)
 
 
 def _topic(rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
            ) -> tuple[str, str]:
     """A topic, mostly one of which there is something, and what there is of it."""
-    topic = _any(rng, _topics_of(_any(rng, held)) if rng.random() < 0.8 else list(TOPICS))
-    sure = topic.startswith("certain")
-    return f"{topic}?", _listed([name for name in held if not (sure and doubt[name])], topic)
+    topic = _any(rng, _topics_of(_any(rng, held)) if rng.random() < 0.8 else list(topics()))
+    certain = topics()[topic].certain
+    return f"{topic}?", _listed([name for name in held if not (certain and doubt[name])], topic)
 
 
 def _listed(names: Sequence[str], topic: str) -> str:
     """Those of a topic, in the order given."""
-    return JOINER.join([name for name in names if name in _named_by(topic)]
-                       or [_EMPTY.get(topic, NONE)])
+    of = topics()[topic]
+    return JOINER.join([name for name in names if name in of.names] or [of.empty])
 
 
 def _changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]

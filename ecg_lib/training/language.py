@@ -17,6 +17,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    LlamaForCausalLM,
     PreTrainedTokenizerBase,
     set_seed,
 )
@@ -25,6 +26,7 @@ from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.questions.advice import talks
 from ecg_lib.questions.everyday import Passage, everyday_passages
 from ecg_lib.questions.made_up import Practice, look_ups, made_up_pairs
 from ecg_lib.questions.vocabulary import JOINER, answer_text, canonical_order
@@ -33,6 +35,8 @@ from ecg_lib.training.muon import MuonAdamW
 from ecg_lib.training.trainer import fit
 
 _PROBE = "Why?"
+_LEARNED = 0.15  # loss a token of look-ups; where comparing is not learned yet, it ends at 0.18-0.4
+_MORE = 3  # further courses of look-ups, at most, each of half as many
 Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
 
 
@@ -160,7 +164,8 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     """Train tokenizer and tiny Llama on reading comprehension and general text; save both.
 
     Short look-ups come first: a model that cannot find a name in a report learns nothing from a
-    question in a sentence, and most of the practice would be lost on it.
+    question in a sentence, and most of the practice would be lost on it. Where they have not been
+    learned by the end of their course, more of them follow.
 
     Parameters
     ----------
@@ -175,12 +180,12 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     passes = _passes(draw, settings.rows, config.seed)
     passages = everyday_passages(settings.passages, config.seed)
     first = look_ups(settings.look_ups, config.seed)
-    pairs = made_up_pairs(settings.made_up, config.seed)
+    pairs, talk = made_up_pairs(settings.made_up, config.seed), talks(settings.talks, config.seed)
     frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
     everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in passages[:3000]]
     written = [report(ecgs[0], rng) for ecgs in passes[0]["ecg_id"].head(5000)]
     asked = [" ".join(turn) for text in [*first[-1000:], *pairs[:1000]] for turn in text.turns]
-    texts = [*general, *frames, *everyday, *passes[0]["question"].unique(),
+    texts = [*general, *talk[:1000], *frames, *everyday, *passes[0]["question"].unique(),
              *map(answer_text, passes[0]["answer"]), *written, *asked]
     tokenizer = train_byte_pairs(texts, settings.vocabulary, phrases)
     processor = _Remembering(tokenizer, slots=0)
@@ -189,22 +194,32 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     then = [example for k, part in enumerate(passes)  # reports are worded anew in each
             for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
     then += practice(pairs, processor) + comprehension(passages, processor)
-    then += sentences(general, processor) * settings.general
-    courses = {"look_ups": (practice(first, processor), settings.look_up_rate),
-               "reading": (of_like_length(then, settings.batch_size, config.seed),
-                           settings.learning_rate)}
-    histories = []
-    for name, (data, rate) in courses.items():
-        by_muon = MuonAdamW(model, (model.get_input_embeddings(),), rate, weight_decay=0.01)
-        history = fit(AskedAlone(model), data, partial(collate, processor=processor),
-                      folder / name, epochs=1, batch_size=settings.batch_size, learning_rate=rate,
-                      warmup=0.05, seed=config.seed, bf16=settings.bf16, in_order=True,
-                      clip_norm=1.0, optimizer=by_muon)
-        histories.append(history.assign(course=name))
-        (folder / name).rmdir()
+    then += sentences(general, processor) * settings.general + sentences(talk, processor)
+    course = partial(_course, model, processor, config, folder)
+    histories = [course("look_ups", practice(first, processor), settings.look_up_rate)]
+    for k in range(1, 1 + _MORE):  # when comparing is learned is luck
+        if histories[-1]["loss"].iloc[-1] < _LEARNED:
+            break
+        more = look_ups(settings.look_ups // 2, config.seed + k, alone_first=0.0)
+        histories.append(course(f"look_ups_{k + 1}", practice(more, processor),
+                                settings.look_up_rate))
+    histories.append(course("reading", of_like_length(then, settings.batch_size, config.seed),
+                            settings.learning_rate))
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     pd.concat(histories).to_csv(folder / "curve.csv", index=False)
+
+
+def _course(model: LlamaForCausalLM, processor: EcgLlmProcessor, config: Config, folder: Path,
+            name: str, rows: Sequence[dict], rate: float) -> pd.DataFrame:
+    """Train on rows in their order, from `rate` to zero; return the learning curve."""
+    by_muon = MuonAdamW(model, (model.get_input_embeddings(),), rate, weight_decay=0.01)
+    history = fit(AskedAlone(model), rows, partial(collate, processor=processor), folder / name,
+                  epochs=1, batch_size=config.llm.batch_size, learning_rate=rate, warmup=0.05,
+                  seed=config.seed, bf16=config.llm.bf16, in_order=True, clip_norm=1.0,
+                  optimizer=by_muon)
+    (folder / name).rmdir()
+    return history.assign(course=name)
 
 
 def _passes(draw: Callable[[int], pd.DataFrame], n: int, seed: int) -> list[pd.DataFrame]:

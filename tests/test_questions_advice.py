@@ -1,0 +1,68 @@
+"""Advice by age and sex: every age has one entry, and practice says what the dialogue expects."""
+
+import re
+
+import pytest
+
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation import dialogue
+from ecg_lib.questions import advice
+from ecg_lib.questions.templates import load_templates
+from ecg_lib.questions.texts import load_glossary
+
+
+@pytest.mark.parametrize("sex, word", [("F", "woman"), ("M", "man")])
+def test_every_age_from_18_has_one_entry_and_the_entry_names_it(sex, word):
+    for age in range(18, 121):
+        said = advice.load_advice().entry(age, sex).advice
+        assert said.startswith(f"A {word} ") and said.endswith(".")
+        low, high = re.match(r"A \w+ (?:under (?P<u>\d+)|of (?P<a>\d+) (?:to (?P<b>\d+)|or more))",
+                             said).group("a", "b")
+        under = re.search(r"under (\d+)", said)
+        assert age < int(under[1]) if under else int(low) <= age <= int(high or 120)
+    assert all(entry.source for entry in advice.load_advice().entries)
+
+
+def test_a_gap_between_ages_is_named(tmp_path, monkeypatch):
+    text = advice._FILE.read_text().replace("ages: [50, 64]", "ages: [51, 64]")
+    (tmp_path / "advice.yaml").write_text(text)
+    monkeypatch.setattr(advice, "_FILE", tmp_path / "advice.yaml")
+    advice.load_advice.cache_clear()
+    with pytest.raises(DataError, match="advice.yaml: 0 entries for sex F at 50"):
+        advice.load_advice()
+    monkeypatch.undo()
+    advice.load_advice.cache_clear()
+
+
+def test_practice_explains_and_advises_as_the_dialogue_expects():
+    texts = advice.talks(600, seed=0)
+    assert texts == advice.talks(600, seed=0) and texts != advice.talks(600, seed=1)
+    explained = [text for text in texts if text.startswith("What does ")]
+    advised = [text for text in texts if "A woman " in text or "A man " in text]
+    assert len(explained) == 300 == len(advised) and not set(explained) & set(advised)
+    for text in advised:
+        age = float(re.search(r"\b(\d\d)\b", text)[1])
+        sex = "F" if re.search(r"\b(woman|lady)\b", text.split("?")[0]) else "M"
+        term = max((t for t in load_glossary() if t in text.split("?")[0]), key=len)
+        assert text.endswith("? " + advice.advised(term, age, sex))
+    for text in explained:
+        term = text.removeprefix("What does ").split(" mean?")[0]
+        assert load_glossary()[term].what in text and load_glossary()[term].see_doctor in text
+    asked = {w for t in load_templates().values() for w in t.wordings.dev + t.wordings.test}
+    assert not any(way in text for way in asked for text in texts)
+
+
+@pytest.mark.parametrize("age, sex, heard", [(51.0, "M", "51 year old man"),
+                                             (float("nan"), "M", "69 year old woman"),
+                                             (7.0, "F", "69 year old woman"),
+                                             (80.0, "", "69 year old woman")])
+def test_the_patient_asks_with_age_and_sex_or_the_papers_patient_does(monkeypatch, age, sex, heard):
+    monkeypatch.setattr(dialogue, "say", lambda model, processor, text: "said to " + text)
+    turn = dialogue.advise(None, None, "sinus bradycardia", age, sex)
+    assert heard in turn.question and turn.said == "said to " + turn.question
+    assert "sinus bradycardia" in turn.question
+    assert load_glossary()["sinus bradycardia"].see_doctor in turn.truth
+    right = "A man of 40 to 64" if age == 51 else "A woman of 65 or more"
+    assert turn.truth.startswith(right)
+    assert dialogue.agrees(dialogue.Turn("", turn.truth, turn.truth))
+    assert not dialogue.agrees(dialogue.Turn("", turn.truth.replace("A ", "The ", 1), turn.truth))
