@@ -158,7 +158,7 @@ class Llm:
     made_up: int = 0  # pairs of made-up reports, twelve questions each
     anew: float = 0.5  # share of the rows' questions that are put in words of practice
     general: int = 1  # passes of the general text and the glossary
-    talks: int = 100  # explanations and advice for the dialogue of Figure 4
+    talks: int = 100  # meanings and advice for the dialogue of Figure 4
     batch_size: int = 64
     learning_rate: float = 3e-3
     passages: int = 0  # everyday comprehension: two lists of plain things, six questions each

@@ -21,7 +21,7 @@ from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
-from ecg_lib.questions.advice import explanation, load_advice
+from ecg_lib.questions.advice import explained, load_advice, meaning
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.everyday import load_everyday
 from ecg_lib.questions.made_up import PLACES
@@ -80,7 +80,8 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
 
 def general_text() -> list[str]:
     """Plain English about ECGs, and the glossary as question and answer."""
-    return [*load_general_text(), *map(explanation, load_glossary())]
+    return [*load_general_text(),
+            *(f"{meaning(term)} {explained(term)}" for term in load_glossary())]
 
 
 def language_model(config: Config, store: EcgStore) -> Path | str:

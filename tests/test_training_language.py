@@ -215,6 +215,17 @@ def test_rows_in_order_are_met_in_order(tmp_path):
     assert met == [n % 5 for n in range(12)]
 
 
+def test_a_dialogue_is_learned_as_it_is_asked_without_an_ecg(processor):
+    talk = [("Is there rain?", "yes"), ("Two lists.", "none"), ("Is there fog?", "no")]
+    rows = language.dialogues(talk, processor, pack=2)
+    assert len(rows) == 2
+    start = processor.tokenizer.bos_token_id
+    alone = language.sentences([" ".join(talk[2])], processor)[0]
+    assert rows[1]["input_ids"] == alone["input_ids"] and alone["input_ids"][0] == start
+    answers = [i for i in rows[0]["labels"] if i != IGNORE]
+    assert processor.tokenizer.decode(answers, skip_special_tokens=True).split() == ["yes", "none"]
+
+
 @pytest.mark.parametrize("learned, courses", [
     (100.0, ["look_ups", "reading"]),
     (0.0, ["look_ups", "look_ups_2", "look_ups_3", "look_ups_4", "reading"])])
@@ -230,8 +241,8 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     monkeypatch.setattr(language, "_LEARNED", learned)
     monkeypatch.setattr(language, "look_ups", noted)
     practised = []
-    monkeypatch.setattr(language, "sentences", lambda texts, _, own=language.sentences:
-                        practised.extend(texts) or own(texts, _))
+    monkeypatch.setattr(language, "dialogues", lambda talk, _, own=language.dialogues:
+                        practised.extend(talk) or own(talk, _))
     language.pretrain_tiny(lambda k: reading_rows(), lambda ecg, rng: f"report {ecg}",
                            ["Plain words."], ["sinus rhythm"], config, tmp_path)
     curve = pd.read_csv(tmp_path / "curve.csv")
@@ -241,4 +252,4 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
                                                                     tmp_path.iterdir()}
     assert not [f for f in tmp_path.iterdir() if f.is_dir()]
-    assert set(talks(4, config.seed)) < set(practised)
+    assert practised == talks(4, config.seed)

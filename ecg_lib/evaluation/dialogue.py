@@ -139,7 +139,7 @@ def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: in
 
 def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:
     """Ask the language model alone what a term means; the truth is the glossary's entry."""
-    question = f"What does {term} mean?"
+    question = advice.meaning(term)
     return Turn(question, say(model, processor, question), load_glossary()[term].what)
 
 

@@ -73,28 +73,33 @@ def advised(term: str, age: float, sex: str) -> str:
             f"{load_glossary()[term].see_doctor}")
 
 
-def explanation(term: str) -> str:
-    """A term of the glossary, asked about and explained."""
+def explained(term: str) -> str:
+    """What a term of the glossary means."""
     entry = load_glossary()[term]
-    return (f"What does {term} mean? {entry.what} It can lead to: {entry.leads_to} When to see a "
-            f"doctor: {entry.see_doctor}")
+    return (f"{entry.what} It can lead to: {entry.leads_to} When to see a doctor: "
+            f"{entry.see_doctor}")
 
 
-def talks(n: int, seed: int) -> list[str]:
-    """`n` texts to practise the dialogue with: explanations, and as often advice.
+def meaning(term: str) -> str:
+    """As a dialogue asks."""
+    return f"What does {term} mean?"
+
+
+def talks(n: int, seed: int) -> list[tuple[str, str]]:
+    """`n` questions and answers to practise the dialogue with: advice, and half as often meanings.
 
     Ages up to 95 years are as likely; so are sexes, terms and ways of asking.
     """
     rng, known, terms = np.random.default_rng(seed), load_advice(), list(load_glossary())
-    texts = []
+    said = []
     for k in range(n):
         term = terms[rng.integers(len(terms))]
-        if k % 2:
-            texts.append(explanation(term))
+        if k % 3 == 0:
+            said.append((meaning(term), explained(term)))
             continue
         age, sex = int(rng.integers(YOUNGEST, 96)), ("F", "M")[rng.integers(2)]
         people, ways = known.people[sex], known.asked
         asked = ways[rng.integers(len(ways))].format(
             age=age, person=people[rng.integers(len(people))], term=term)
-        texts.append(f"{asked} {advised(term, age, sex)}")
-    return texts
+        said.append((asked, advised(term, age, sex)))
+    return said

@@ -150,6 +150,13 @@ def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
     return processor.answer_ids(text.strip())[:-1]  # without the end mark
 
 
+def dialogues(talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 8
+              ) -> list[dict]:
+    """Questions and answers about no ECG -> training rows of `pack`, loss on the answers."""
+    start = processor.tokenizer.bos_token_id
+    return [_row([start], talk[k: k + pack], processor) for k in range(0, len(talk), pack)]
+
+
 def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     """Plain text -> training rows with loss on every token."""
     rows = []
@@ -185,8 +192,8 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in passages[:3000]]
     written = [report(ecgs[0], rng) for ecgs in passes[0]["ecg_id"].head(5000)]
     asked = [" ".join(turn) for text in [*first[-1000:], *pairs[:1000]] for turn in text.turns]
-    texts = [*general, *talk[:1000], *frames, *everyday, *passes[0]["question"].unique(),
-             *map(answer_text, passes[0]["answer"]), *written, *asked]
+    texts = [*general, *map(" ".join, talk[:1000]), *frames, *everyday, *written, *asked,
+             *passes[0]["question"].unique(), *map(answer_text, passes[0]["answer"])]
     tokenizer = train_byte_pairs(texts, settings.vocabulary, phrases)
     processor = _Remembering(tokenizer, slots=0)
     model = tiny_llama(tokenizer, settings.width, settings.depth, settings.heads)
@@ -194,7 +201,7 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     then = [example for k, part in enumerate(passes)  # reports are worded anew in each
             for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
     then += practice(pairs, processor) + comprehension(passages, processor)
-    then += sentences(general, processor) * settings.general + sentences(talk, processor)
+    then += sentences(general, processor) * settings.general + dialogues(talk, processor)
     course = partial(_course, model, processor, config, folder)
     histories = [course("look_ups", practice(first, processor), settings.look_up_rate)]
     for k in range(1, 1 + _MORE):  # when comparing is learned is luck
