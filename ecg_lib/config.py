@@ -157,7 +157,7 @@ class Llm:
     look_up_rate: float = 3e-3  # learning rate of the look-ups
     made_up: int = 0  # pairs of made-up reports, twelve questions each
     anew: float = 0.5  # share of the rows' questions that are put in words of practice
-    general: int = 1  # passes of the general text and the glossary
+    general: int = 1  # passes of the general text
     talks: int = 100  # meanings and advice for the dialogue of Figure 4
     batch_size: int = 64
     learning_rate: float = 3e-3

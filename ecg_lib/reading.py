@@ -21,7 +21,7 @@ from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
-from ecg_lib.questions.advice import explained, load_advice, meaning
+from ecg_lib.questions.advice import load_advice
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.everyday import load_everyday
 from ecg_lib.questions.made_up import PLACES
@@ -78,23 +78,18 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
     return pd.DataFrame(rows)
 
 
-def general_text() -> list[str]:
-    """Plain English about ECGs, and the glossary as question and answer."""
-    return [*load_general_text(),
-            *(f"{meaning(term)} {explained(term)}" for term in load_glossary())]
-
-
 def language_model(config: Config, store: EcgStore) -> Path | str:
     """The LLM: the one the profile names, or a tiny one pretrained to read reports."""
     if config.llm.name_or_path:
         return _named(config.llm.name_or_path,
                       paths.checkpoints_dir(config.profile) / "language_model")
-    general, draw = general_text(), partial(practice_rows, config, store)
+    general, draw = load_general_text(), partial(practice_rows, config, store)
     practised = {name: value for name, value in asdict(config.llm).items()
                  if name != "reading_gate"}  # it judges what is trained
     key = fingerprint(params=[config.seed, practised],
                       data=[store.hash, general, phrases(), asdict(load_practice()),
-                            load_everyday(), asdict(load_advice())],
+                            load_everyday(), asdict(load_advice()),
+                            [asdict(entry) for entry in load_glossary().values()]],
                       rows=pd.util.hash_pandas_object(draw(0).astype(str), index=False).tolist(),
                       code=code_version("models", "questions", "cohorts/simulate",
                                         "training/language.py", "training/asked_alone.py",

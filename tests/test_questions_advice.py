@@ -39,7 +39,7 @@ def test_practice_explains_and_advises_as_the_dialogue_expects():
     assert said == advice.talks(600, seed=0) and said != advice.talks(600, seed=1)
     explained = [turn for turn in said if turn[0].startswith("What does ")]
     advised = [turn for turn in said if turn[1].startswith(("A woman ", "A man "))]
-    assert len(explained) == 200 and len(advised) == 400 and not set(explained) & set(advised)
+    assert len(explained) == 400 and len(advised) == 200 and not set(explained) & set(advised)
     for question, answer in advised:
         age = float(re.search(r"\b(\d\d)\b", question)[1])
         sex = "F" if re.search(r"\b(woman|lady)\b", question) else "M"
@@ -50,6 +50,15 @@ def test_practice_explains_and_advises_as_the_dialogue_expects():
         assert answer.startswith(entry.what) and answer.endswith(entry.see_doctor)
     held_out = {w for t in load_templates().values() for w in t.wordings.dev + t.wordings.test}
     assert not held_out & {question for question, _ in said}
+
+
+def test_short_questions_practise_what_the_advice_begins_with():
+    for question, answer in advice.spans(300, seed=0):
+        age = int(question.split()[0])
+        sex = "F" if question.endswith(("woman?", "lady?")) else "M"
+        assert advice.advised("sinus rhythm", age, sex).startswith(f"{answer} should ")
+        assert len(answer.split()) <= 6
+    assert len({answer for _, answer in advice.spans(300, seed=0)}) == 6
 
 
 @pytest.mark.parametrize("age, sex, heard", [(51.0, "M", "51 year old man"),

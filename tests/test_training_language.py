@@ -9,7 +9,7 @@ import torch
 from ecg_lib.config import compose
 from ecg_lib.models.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
-from ecg_lib.questions.advice import talks
+from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage
 from ecg_lib.questions.made_up import look_ups
 from ecg_lib.training import language
@@ -241,8 +241,8 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     monkeypatch.setattr(language, "_LEARNED", learned)
     monkeypatch.setattr(language, "look_ups", noted)
     practised = []
-    monkeypatch.setattr(language, "dialogues", lambda talk, _, own=language.dialogues:
-                        practised.extend(talk) or own(talk, _))
+    monkeypatch.setattr(language, "dialogues", lambda talk, *how, own=language.dialogues, **more:
+                        practised.extend(talk) or own(talk, *how, **more))
     language.pretrain_tiny(lambda k: reading_rows(), lambda ecg, rng: f"report {ecg}",
                            ["Plain words."], ["sinus rhythm"], config, tmp_path)
     curve = pd.read_csv(tmp_path / "curve.csv")
@@ -252,4 +252,4 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
                                                                     tmp_path.iterdir()}
     assert not [f for f in tmp_path.iterdir() if f.is_dir()]
-    assert practised == talks(4, config.seed)
+    assert practised == talks(4, config.seed) + spans(16, config.seed)

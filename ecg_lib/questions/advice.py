@@ -25,6 +25,11 @@ class Entry:
     advice: str
     source: str
 
+    @property
+    def span(self) -> str:
+        """The words for sex and age that the advice begins with."""
+        return self.advice.split(" should ")[0]
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -86,20 +91,36 @@ def meaning(term: str) -> str:
 
 
 def talks(n: int, seed: int) -> list[tuple[str, str]]:
-    """`n` questions and answers to practise the dialogue with: advice, and half as often meanings.
-
-    Ages up to 95 years are as likely; so are sexes, terms and ways of asking.
+    """`n` questions and answers to practise the dialogue with: meanings, and half as often advice.
     """
-    rng, known, terms = np.random.default_rng(seed), load_advice(), list(load_glossary())
+    rng, terms = np.random.default_rng(seed), list(load_glossary())
     said = []
     for k in range(n):
         term = terms[rng.integers(len(terms))]
-        if k % 3 == 0:
+        if k % 3:
             said.append((meaning(term), explained(term)))
             continue
-        age, sex = int(rng.integers(YOUNGEST, 96)), ("F", "M")[rng.integers(2)]
-        people, ways = known.people[sex], known.asked
-        asked = ways[rng.integers(len(ways))].format(
-            age=age, person=people[rng.integers(len(people))], term=term)
-        said.append((asked, advised(term, age, sex)))
+        age, sex, person = _anyone(rng)
+        ways = load_advice().asked
+        said.append((ways[rng.integers(len(ways))].format(age=age, person=person, term=term),
+                     advised(term, age, sex)))
     return said
+
+
+def spans(n: int, seed: int) -> list[tuple[str, str]]:
+    """`n` short questions after what advice hangs on: "58 year old woman?", "A woman of 50 to 64".
+
+    In a whole answer these words are few among many, and a small model overlooks the age.
+    """
+    rng, known, said = np.random.default_rng(seed), load_advice(), []
+    for _ in range(n):
+        age, sex, person = _anyone(rng)
+        said.append((f"{age} year old {person}?", known.entry(age, sex).span))
+    return said
+
+
+def _anyone(rng: np.random.Generator) -> tuple[int, str, str]:
+    """Age up to 95 years, sex and a word for such a person, each value as likely."""
+    age, sex = int(rng.integers(YOUNGEST, 96)), ("F", "M")[rng.integers(2)]
+    people = load_advice().people[sex]
+    return age, sex, people[rng.integers(len(people))]

@@ -26,7 +26,7 @@ from ecg_lib.config import Config
 from ecg_lib.errors import DataError
 from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
-from ecg_lib.questions.advice import talks
+from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage, everyday_passages
 from ecg_lib.questions.made_up import Practice, look_ups, made_up_pairs
 from ecg_lib.questions.vocabulary import JOINER, answer_text, canonical_order
@@ -179,7 +179,7 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     draw : pass number -> question rows of training ECGs, never in a held-out wording. Every pass
         has others: rows that come again are learnt by heart, comparisons first of all.
     report : gives a written report of an ECG, worded anew at each call.
-    general : plain sentences that hold the words of all wordings, and the glossary.
+    general : plain sentences that hold the words of all wordings.
     phrases : findings and answers that may become single tokens.
     """
     set_seed(config.seed)
@@ -202,6 +202,7 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
             for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
     then += practice(pairs, processor) + comprehension(passages, processor)
     then += sentences(general, processor) * settings.general + dialogues(talk, processor)
+    then += dialogues(spans(4 * settings.talks, config.seed), processor, pack=24)
     course = partial(_course, model, processor, config, folder)
     histories = [course("look_ups", practice(first, processor), settings.look_up_rate)]
     for k in range(1, 1 + _MORE):  # when comparing is learned is luck
