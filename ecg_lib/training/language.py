@@ -150,9 +150,12 @@ def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
     return processor.answer_ids(text.strip())[:-1]  # without the end mark
 
 
-def dialogues(talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 8
+def dialogues(talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 1
               ) -> list[dict]:
-    """Questions and answers about no ECG -> training rows of `pack`, loss on the answers."""
+    """Questions and answers about no ECG -> training rows of `pack`, loss on the answers.
+
+    Few in a row: words are learned by heart in many small steps, not in few large ones.
+    """
     start = processor.tokenizer.bos_token_id
     return [_row([start], talk[k: k + pack], processor) for k in range(0, len(talk), pack)]
 
@@ -202,7 +205,7 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
             for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
     then += practice(pairs, processor) + comprehension(passages, processor)
     then += sentences(general, processor) * settings.general + dialogues(talk, processor)
-    then += dialogues(spans(4 * settings.talks, config.seed), processor, pack=24)
+    then += dialogues(spans(4 * settings.talks, config.seed), processor, pack=4)
     course = partial(_course, model, processor, config, folder)
     histories = [course("look_ups", practice(first, processor), settings.look_up_rate)]
     for k in range(1, 1 + _MORE):  # when comparing is learned is luck
