@@ -93,7 +93,8 @@ def test_demo_full_is_demo_with_the_default_practice_and_a_study():
     demo, full = (compose(name).as_dict() for name in ("demo", "demo-full"))
     differ = {field for field in demo if demo[field] != full[field]}
     assert differ == {"profile", "study", "llm"}
-    assert full["llm"] == compose("ptbxl", ["data.root=somewhere"]).as_dict()["llm"]
+    default = compose("ptbxl", ["data.root=somewhere", "llm.reading_gate=0.95"])
+    assert full["llm"] == default.as_dict()["llm"]
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
 
 
