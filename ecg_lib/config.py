@@ -153,8 +153,8 @@ class Llm:
     heads: int = 4
     vocabulary: int = 1500
     rows: int = 60000  # questions about a cohort's reports in pretraining
-    look_ups: int = 0  # made-up texts with sixteen short questions each, first of all
-    look_up_rate: float = 3e-3  # learning rate of the look-ups
+    look_ups: int = 0  # made-up texts with eight short questions each, first of all
+    look_up_rate: float = 2e-3  # learning rate of the look-ups
     made_up: int = 0  # pairs of made-up reports, twelve questions each
     anew: float = 0.5  # share of the rows' questions that are put in words of practice
     general: int = 1  # passes of the general text

@@ -24,7 +24,7 @@ from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.questions.advice import load_advice
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.everyday import load_everyday
-from ecg_lib.questions.made_up import PLACES
+from ecg_lib.questions.made_up import PLACES, stated
 from ecg_lib.questions.practice import asked_anew, load_practice
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.texts import load_general_text, load_glossary
@@ -108,8 +108,12 @@ def _named(llm: str, folder: Path) -> str:
 
 
 def phrases() -> list[str]:
-    """Findings, answers and the labels of Table 4: each is one word to a cardiologist."""
-    return [*load_findings()["name"], *all_answers(), *LABEL_TEXT.values()]
+    """Findings, answers and the labels of Table 4: each is one word to a cardiologist.
+
+    So is a possible finding: a model this small does not connect the two words.
+    """
+    possible = [f"possible {name}" for name in stated()]
+    return [*load_findings()["name"], *all_answers(), *LABEL_TEXT.values(), *possible]
 
 
 def reading_rows(config: Config, store: EcgStore, split: str = "train", draw: int = 0

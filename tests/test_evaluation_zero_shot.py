@@ -106,7 +106,7 @@ def test_an_explanation_that_departs_from_the_glossary_is_shown_with_it():
     assert dialogue.shown(right) == ("What?", right.said)
     wrong = Turn("What?", "A kind of tea", right.truth)
     said = dialogue.shown(wrong)[1]
-    assert "A kind of tea" in said and f"The glossary says: {right.truth}" in said
+    assert "A kind of tea" in said and f"It should have said: {right.truth}" in said
 
 
 def test_the_case_study_is_a_table_with_every_question_answer_and_truth(tmp_path):

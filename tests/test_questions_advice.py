@@ -61,7 +61,9 @@ def test_short_questions_practise_what_the_advice_begins_with():
     assert len({answer for _, answer in advice.spans(300, seed=0)}) == 6
 
 
-@pytest.mark.parametrize("age, sex, heard", [(51.0, "M", "51 year old man"),
+@pytest.mark.parametrize("age, sex, heard", [(51.0, "M", "a 51 year old man"),
+                                             (80.0, "M", "an 80 year old man"),
+                                             (18.0, "F", "an 18 year old woman"),
                                              (float("nan"), "M", "69 year old woman"),
                                              (7.0, "F", "69 year old woman"),
                                              (80.0, "", "69 year old woman")])
@@ -71,8 +73,9 @@ def test_the_patient_asks_with_age_and_sex_or_the_papers_patient_does(monkeypatc
     assert heard in turn.question and turn.said == "said to " + turn.question
     assert "sinus bradycardia" in turn.question
     assert load_glossary()["sinus bradycardia"].see_doctor in turn.truth
-    right = "A man of 40 to 64" if age == 51 else "A woman of 65 or more"
-    assert turn.truth.startswith(right)
+    right = {51: "A man of 40 to 64", 18: "A woman under 50"}
+    other = "A man of 65 or more" if "80" in heard else "A woman of 65 or more"
+    assert turn.truth.startswith(right.get(age, other))
     asked = advice.load_advice().asked
     assert turn.question.split()[-4:] == asked[0].split()[-4:]  # in a way that is practised
     assert dialogue.agrees(dialogue.Turn("", turn.truth, turn.truth))

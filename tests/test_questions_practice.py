@@ -5,7 +5,17 @@ import re
 import numpy as np
 import pytest
 
-from ecg_lib.questions.made_up import PLACES, WHERE, look_ups, made_up_pairs, stated, topics
+from ecg_lib.questions.made_up import (
+    ALONE,
+    FEW,
+    PLACES,
+    SHORT,
+    WHERE,
+    look_ups,
+    made_up_pairs,
+    stated,
+    topics,
+)
 from ecg_lib.questions.practice import asked_anew, drawn, every, load_practice
 from ecg_lib.questions.templates import load_templates, placeholders
 from ecg_lib.questions.truth import CHANGES
@@ -182,7 +192,7 @@ def test_answers_to_short_questions_are_true_and_balanced():
     relation = {s.format(old=old, new=new): name for name, few in WAYS.senses.items()
                 for s in few for old, new in PLACES}
     said, lists = [], 0
-    for text in look_ups(200, seed=0):
+    for text in look_ups(400, seed=0):
         for question, answer in text.turns:
             if (topic := listed_topic(question)) is not None:
                 assert answer == listed(text.reports, *topic)
@@ -210,10 +220,27 @@ def test_answers_to_short_questions_are_true_and_balanced():
     assert all(0.2 < where.count(a) / len(where) < 0.3 for a in WHERE.values())
 
 
-def test_look_ups_begin_with_single_reports():
-    texts = look_ups(100, seed=3)
-    assert {len(t.reports) for t in texts[:20]} == {1}
-    assert {len(t.reports) for t in texts[20:]} == {1, 2}
+def most_findings(texts):
+    return max(len(report.split(". ")) for text in texts for report in text.reports)
+
+
+def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
+    texts = look_ups(400, seed=3)
+    short, alone, few = (round(share * 400) for share in (SHORT, ALONE, FEW))
+    assert {len(t.reports) for t in texts[:alone]} == {1}
+    assert most_findings(texts[:short]) == 3 < most_findings(texts[short:alone]) == 8
+    assert {answer for t in texts[:short] for _, answer in t.turns} == {YES, NO, "not sure"}
+    assert any(listed_topic(q) for t in texts[short:alone] for q, _ in t.turns)
+    first, then = ([t for t in part if len(t.reports) == 2] for part in (texts[alone:few],
+                                                                         texts[few:]))
+    assert 0.4 < len(first) / (few - alone) < 0.6 < 0.65 < len(then) / (400 - few) < 0.85
+    assert most_findings(first) == 2 < most_findings(then) == 6
+
+
+def test_a_course_that_starts_later_has_the_later_part():
+    assert most_findings(t for t in look_ups(40, 0, start=FEW) if len(t.reports) == 2) > 2
+    assert 5 < sum(len(t.reports) == 2 for t in look_ups(40, 0, start=ALONE)) < 40
+    assert all(len(t.turns) == 5 for t in look_ups(10, 0, questions=5))
 
 
 def test_each_comparison_is_true_every_second_time():

@@ -11,7 +11,7 @@ from ecg_lib.models.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage
-from ecg_lib.questions.made_up import look_ups
+from ecg_lib.questions.made_up import FEW, look_ups
 from ecg_lib.training import language
 from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.language import (
@@ -233,7 +233,7 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     drawn = []
 
     def noted(n, seed, **how):
-        drawn.append((n, seed, how.get("alone_first")))
+        drawn.append((n, seed, how.get("start")))
         return look_ups(n, seed, **how)
 
     config = compose("smoke", ["llm.look_ups=24", "llm.rows=4", "llm.made_up=4", "llm.talks=4",
@@ -247,7 +247,7 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
                            ["Plain words."], ["sinus rhythm"], config, tmp_path)
     curve = pd.read_csv(tmp_path / "curve.csv")
     assert curve["course"].drop_duplicates().tolist() == courses
-    more = [(12, config.seed + k, 0.0) for k in (1, 2, 3)] if learned == 0 else []
+    more = [(12, config.seed + k, FEW) for k in (1, 2, 3)] if learned == 0 else []
     assert drawn == [(24, config.seed, None), *more]  # fresh ones, about two reports as well
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
                                                                     tmp_path.iterdir()}

@@ -165,7 +165,7 @@ def shown(turn: Turn) -> tuple[str, str]:
     if agrees(turn):
         return turn.question, turn.said
     said = textwrap.shorten(turn.said, 200, placeholder=" ...") or "(no answer)"
-    return turn.question, f"{said} [The glossary says: {turn.truth}]"
+    return turn.question, f"{said} [It should have said: {turn.truth}]"
 
 
 def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -> None:

@@ -69,7 +69,7 @@ def load_advice() -> Advice:
 def question(term: str, age: float, sex: str) -> str:
     """As a dialogue asks."""
     known = load_advice()
-    return known.asked[0].format(age=int(age), person=known.people[sex][0], term=term)
+    return known.asked[0].format(age=_number(int(age)), person=known.people[sex][0], term=term)
 
 
 def advised(term: str, age: float, sex: str) -> str:
@@ -102,7 +102,7 @@ def talks(n: int, seed: int) -> list[tuple[str, str]]:
             continue
         age, sex, person = _anyone(rng)
         ways = load_advice().asked
-        said.append((ways[rng.integers(len(ways))].format(age=age, person=person, term=term),
+        said.append((ways[rng.integers(len(ways))].format(age=_number(age), person=person, term=term),
                      advised(term, age, sex)))
     return said
 
@@ -117,6 +117,11 @@ def spans(n: int, seed: int) -> list[tuple[str, str]]:
         age, sex, person = _anyone(rng)
         said.append((f"{age} year old {person}?", known.entry(age, sex).span))
     return said
+
+
+def _number(age: int) -> str:
+    """An age after its article: an 80, a 69."""
+    return f"{'an' if age in (8, 11, 18) or 80 <= age < 90 else 'a'} {age}"
 
 
 def _anyone(rng: np.random.Generator) -> tuple[int, str, str]:

@@ -24,11 +24,13 @@ WHERE = {(True, False): "first", (False, True): "second", (True, True): "both",
          (False, False): NONE}
 _MOST = 3  # findings of one relation: in one report alone, in both, in none but asked about
 _LONGEST = 8  # findings of a report that stands alone
-_DOUBT = 0.2  # share of findings that a report calls possible
+_SHORT = 3  # findings of the first such reports
+_DOUBT = 0.3  # share of findings that a report calls possible
 _OWN = 0.4  # share of questions in a train wording of templates.yaml
 _LISTS = 0.35  # share of look-ups that ask for a list
-_ALONE = 0.2  # share of single reports among look-ups, after the first
-_FIRST = 0.3  # share of look-ups, the first ones, in single reports only
+# What a course of look-ups has mastered by which share of it: names in short reports, all that is
+# asked of one report, the same of two reports with one finding a relation.
+SHORT, ALONE, FEW = 0.15, 0.33, 0.5
 
 
 class Topic(NamedTuple):
@@ -52,18 +54,25 @@ def stated() -> list[str]:
                            "extrasystole"))
 
 
-def look_ups(n: int, seed: int, questions: int = 16, alone_first: float = _FIRST
-             ) -> list[Practice]:
-    """Draw `n` texts with short questions, such as "atrial fibrillation gone?".
+def look_ups(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Practice]:
+    """Draw `n` texts with short questions, such as "atrial fibrillation gone?": a course.
 
-    Looking a name up in a report is learned soonest from many short questions about each, first in
-    one report (a share of `alone_first`), then in which of two; answers but lists are balanced.
+    Looking a name up is learned soonest in steps, each the ground of the next: whether it is in a
+    short report, then longer reports and lists, then in which of two; and sooner from a few
+    questions about many texts than from many about few. All at once it is not learned for long.
+    Answers but lists are balanced. `start` is the share of the course that is left out.
     """
     rng, names = np.random.default_rng(seed), stated()
     texts = []
     for k in range(n):
-        ask = _alone if k < alone_first * n or rng.random() < _ALONE else _looked_up_in_two
-        texts.append(ask(rng, names, questions))
+        done = start + (1 - start) * k / n
+        if done < SHORT:
+            text = _alone(rng, names, questions, _SHORT, lists=0.0)
+        elif done < ALONE or rng.random() < (0.5 if done < FEW else 0.25):
+            text = _alone(rng, names, questions, _LONGEST, _LISTS)
+        else:
+            text = _looked_up_in_two(rng, names, questions, 1 if done < FEW else _MOST)
+        texts.append(text)
     return texts
 
 
@@ -85,15 +94,16 @@ def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
     return pairs
 
 
-def _alone(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
-    """A report, and of findings that are in it or not whether they are."""
-    n = 1 + rng.integers(_LONGEST)
+def _alone(rng: np.random.Generator, names: Sequence[str], questions: int, longest: int,
+           lists: float) -> Practice:
+    """A report, and of findings that are in it or not whether they are; a share asks for lists."""
+    n = 1 + rng.integers(longest)
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
     held, others = some[:n], some[n:]
     doubt = {name: rng.random() < _DOUBT for name in held}
     turns: list[tuple[str, str]] = []
     for _ in range(questions):
-        asked = _topic(rng, held, doubt) if rng.random() < _LISTS else None
+        asked = _topic(rng, held, doubt) if rng.random() < lists else None
         if asked and asked not in turns:
             turns.append(asked)
         elif rng.random() < 0.5:
@@ -143,11 +153,11 @@ def _changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]
                               if pattern == CHANGES[relation]], "finding")
 
 
-def _two_reports(rng: np.random.Generator, names: Sequence[str]
+def _two_reports(rng: np.random.Generator, names: Sequence[str], most: int = _MOST
                  ) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
     """Two reports, and of each finding in which of them it is."""
-    drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * _MOST]]
-    cut = np.cumsum(1 + rng.integers(_MOST, size=4))
+    drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * most]]
+    cut = np.cumsum(1 + rng.integers(most, size=4))
     groups = np.split(drawn_names[: cut[-1]], cut[:-1])
     held = [(str(name), CHANGES[relation]) for relation, group in zip(CHANGES, groups, strict=True)
             for name in group]
@@ -163,10 +173,10 @@ def _report(names: Sequence[str], doubt: dict[str, bool]) -> str:
     return ". ".join(("possible " if doubt[name] else "") + name for name in names)
 
 
-def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int
-                      ) -> Practice:
+def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int,
+                      most: int) -> Practice:
     """Two reports, and of a finding where it is, whether it is in one, what became of it."""
-    reports, where = _two_reports(rng, names)
+    reports, where = _two_reports(rng, names, most)
     senses, place = load_practice().senses, _any(rng, PLACES)
     turns: list[tuple[str, str]] = []
     for _ in range(questions):

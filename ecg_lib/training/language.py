@@ -28,14 +28,14 @@ from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcesso
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage, everyday_passages
-from ecg_lib.questions.made_up import Practice, look_ups, made_up_pairs
+from ecg_lib.questions.made_up import FEW, Practice, look_ups, made_up_pairs
 from ecg_lib.questions.vocabulary import JOINER, answer_text, canonical_order
 from ecg_lib.training.asked_alone import AskedAlone, collate, shared_row
 from ecg_lib.training.muon import MuonAdamW
 from ecg_lib.training.trainer import fit
 
 _PROBE = "Why?"
-_LEARNED = 0.15  # loss a token of look-ups; where comparing is not learned yet, it ends at 0.18-0.4
+_LEARNED = 0.35  # loss a token of look-ups; where comparing is not learned yet, it ends at 0.5-0.6
 _MORE = 3  # further courses of look-ups, at most, each of half as many
 Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
 
@@ -211,7 +211,7 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     for k in range(1, 1 + _MORE):  # when comparing is learned is luck
         if histories[-1]["loss"].iloc[-1] < _LEARNED:
             break
-        more = look_ups(settings.look_ups // 2, config.seed + k, alone_first=0.0)
+        more = look_ups(settings.look_ups // 2, config.seed + k, start=FEW)
         histories.append(course(f"look_ups_{k + 1}", practice(more, processor),
                                 settings.look_up_rate))
     histories.append(course("reading", of_like_length(then, settings.batch_size, config.seed),
