@@ -107,6 +107,20 @@ def _named(llm: str, folder: Path) -> str:
     return llm
 
 
+def practice_curve(llm: Path | str) -> pd.DataFrame:
+    """`step` and a loss for each kind of practice; no rows where the LLM was pretrained by others.
+    """
+    path = Path(llm) / "curve.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=["step"])
+    curve = pd.read_csv(path)
+    kind = curve["course"].str.extract(r"([a-z_]*[a-z])", expand=False).str.replace("_", "-")
+    ends = curve.groupby("course", sort=False)["step"].max().cumsum().shift(fill_value=0)
+    curve["step"] += curve["course"].map(ends)
+    return curve.assign(kind="loss of " + kind).pivot(index="step", columns="kind", values="loss") \
+        .rename_axis(columns=None).reset_index()
+
+
 def phrases() -> list[str]:
     """Findings, answers and the labels of Table 4: each is one word to a cardiologist.
 

@@ -229,7 +229,8 @@ def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
     short, alone, few = (round(share * 400) for share in (SHORT, ALONE, FEW))
     assert {len(t.reports) for t in texts[:alone]} == {1}
     assert most_findings(texts[:short]) == 3 < most_findings(texts[short:alone]) == 8
-    assert {answer for t in texts[:short] for _, answer in t.turns} == {YES, NO, "not sure"}
+    assert {answer for t in texts[:short] for _, answer in t.turns} == {YES, NO}
+    assert any(answer == "not sure" for t in texts[short:alone] for _, answer in t.turns)
     assert any(listed_topic(q) for t in texts[short:alone] for q, _ in t.turns)
     first, then = ([t for t in part if len(t.reports) == 2] for part in (texts[alone:few],
                                                                          texts[few:]))

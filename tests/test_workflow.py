@@ -145,6 +145,21 @@ def test_the_tiny_llm_is_trained_anew_when_a_sentence_of_its_practice_changes(
     assert changed == [{"data"}, {"data"}, {"params"}, set()]
 
 
+def test_the_practice_curve_runs_on_through_all_courses(tmp_path):
+    (tmp_path / "curve.csv").write_text("step,loss,course\n5,3,look_ups\n10,2,look_ups\n"
+                                        "4,1.5,look_ups_2\n5,2.5,reading\n7,1,reading\n")
+    curve = reading.practice_curve(tmp_path)
+    assert curve["step"].tolist() == [5, 10, 14, 19, 21]
+    assert curve["loss of look-ups"].dropna().tolist() == [3, 2, 1.5]
+    assert curve["loss of reading"].dropna().tolist() == [2.5, 1]
+    assert reading.practice_curve("some/llm").empty
+
+
+def test_a_possible_finding_is_a_word_of_its_own():
+    known = reading.phrases()
+    assert {"possible atrial fibrillation", "atrial fibrillation", "not sure"} <= set(known)
+
+
 def test_a_run_stops_at_a_tiny_llm_that_cannot_read(config):
     asked = replace(config, llm=replace(config.llm, reading_gate=0.95))
     assert "passed" in reading.gate(95.0, asked)

@@ -102,7 +102,8 @@ def talks(n: int, seed: int) -> list[tuple[str, str]]:
             continue
         age, sex, person = _anyone(rng)
         ways = load_advice().asked
-        said.append((ways[rng.integers(len(ways))].format(age=_number(age), person=person, term=term),
+        asked = ways[rng.integers(len(ways))]
+        said.append((asked.format(age=_number(age), person=person, term=term),
                      advised(term, age, sex)))
     return said
 

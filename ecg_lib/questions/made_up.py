@@ -28,9 +28,9 @@ _SHORT = 3  # findings of the first such reports
 _DOUBT = 0.3  # share of findings that a report calls possible
 _OWN = 0.4  # share of questions in a train wording of templates.yaml
 _LISTS = 0.35  # share of look-ups that ask for a list
-# What a course of look-ups has mastered by which share of it: names in short reports, all that is
-# asked of one report, the same of two reports with one finding a relation.
-SHORT, ALONE, FEW = 0.15, 0.33, 0.5
+# Steps of a course of look-ups, by the share at which they end: names in short reports that have no
+# doubts, all that is asked of one report, two reports with one finding a relation.
+SHORT, ALONE, FEW = 0.2, 0.4, 0.55
 
 
 class Topic(NamedTuple):
@@ -67,9 +67,9 @@ def look_ups(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[
     for k in range(n):
         done = start + (1 - start) * k / n
         if done < SHORT:
-            text = _alone(rng, names, questions, _SHORT, lists=0.0)
+            text = _alone(rng, names, questions, _SHORT, lists=0.0, doubts=0.0)
         elif done < ALONE or rng.random() < (0.5 if done < FEW else 0.25):
-            text = _alone(rng, names, questions, _LONGEST, _LISTS)
+            text = _alone(rng, names, questions, _LONGEST)
         else:
             text = _looked_up_in_two(rng, names, questions, 1 if done < FEW else _MOST)
         texts.append(text)
@@ -95,12 +95,12 @@ def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
 
 
 def _alone(rng: np.random.Generator, names: Sequence[str], questions: int, longest: int,
-           lists: float) -> Practice:
+           lists: float = _LISTS, doubts: float = _DOUBT) -> Practice:
     """A report, and of findings that are in it or not whether they are; a share asks for lists."""
     n = 1 + rng.integers(longest)
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
     held, others = some[:n], some[n:]
-    doubt = {name: rng.random() < _DOUBT for name in held}
+    doubt = {name: rng.random() < doubts for name in held}
     turns: list[tuple[str, str]] = []
     for _ in range(questions):
         asked = _topic(rng, held, doubt) if rng.random() < lists else None
