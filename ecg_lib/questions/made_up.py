@@ -30,7 +30,7 @@ _OWN = 0.4  # share of questions in a train wording of templates.yaml
 _LISTS = 0.35  # share of look-ups that ask for a list
 # Steps of a course of look-ups, by the share at which they end: names in short reports that have no
 # doubts, all that is asked of one report, two reports with one finding a relation.
-SHORT, ALONE, FEW = 0.2, 0.4, 0.55
+SHORT, ALONE, FEW = 0.16, 0.34, 0.52
 
 
 class Topic(NamedTuple):

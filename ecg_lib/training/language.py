@@ -192,6 +192,7 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     first = look_ups(settings.look_ups, config.seed)
     pairs, talk = made_up_pairs(settings.made_up, config.seed), talks(settings.talks, config.seed)
     frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
+    frames *= 1000  # they stand in every row: spelt out, they are a third of it
     everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in passages[:3000]]
     written = [report(ecgs[0], rng) for ecgs in passes[0]["ecg_id"].head(5000)]
     asked = [" ".join(turn) for text in [*first[-1000:], *pairs[:1000]] for turn in text.turns]
