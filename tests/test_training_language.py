@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from ecg_lib.config import compose
 from ecg_lib.models.processor import IGNORE, QUESTION, EcgLlmProcessor
@@ -252,4 +253,7 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
                                                                     tmp_path.iterdir()}
     assert not [f for f in tmp_path.iterdir() if f.is_dir()]
+    frame = language.QUESTION.format(question="").replace(":", "").split()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert all(len(tokenizer(word)["input_ids"]) == 1 for word in frame)  # of the paper's prompt
     assert practised == talks(4, config.seed) + spans(16, config.seed)
