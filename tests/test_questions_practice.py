@@ -5,17 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from ecg_lib.questions.made_up import (
-    ALONE,
-    FEW,
-    PLACES,
-    SHORT,
-    WHERE,
-    look_ups,
-    made_up_pairs,
-    stated,
-    topics,
-)
+from ecg_lib.cohorts.record import EcgRecord
+from ecg_lib.cohorts.simulate.reports import statements
+from ecg_lib.questions.look_ups import ALONE, ANY_NOISE, FEW, SHORT, look_ups
+from ecg_lib.questions.made_up import PLACES, WHERE, made_up_pairs, stated, topics
 from ecg_lib.questions.practice import asked_anew, drawn, every, load_practice
 from ecg_lib.questions.templates import load_templates, placeholders
 from ecg_lib.questions.truth import CHANGES
@@ -140,6 +133,16 @@ def told(reports, name):
     return tuple(holds(report, name) for report in reports)
 
 
+NOISE_AND_LEAD = re.compile(f"({'|'.join([*answers_in('noise'), ANY_NOISE])}) in "
+                            rf"({'|'.join(answers_in('lead'))})\?")
+
+
+def noisy_leads(report):
+    """The plain way: leads by kind of noise; a kind without leads is in none."""
+    said = [re.fullmatch(r"(.+?) in (.+)", s) for s in report.split(". ")]
+    return {m[1]: m[2].split(", ") for m in said if m and m[1] in answers_in("noise")}
+
+
 def listed_topic(question):
     """Topic and relation of a terse list, such as "finding gone?"; None for another question."""
     for topic in topics():
@@ -194,6 +197,8 @@ def test_answers_to_short_questions_are_true_and_balanced():
     said, lists = [], 0
     for text in look_ups(400, seed=0):
         for question, answer in text.turns:
+            if NOISE_AND_LEAD.fullmatch(question):
+                continue  # the test below
             if (topic := listed_topic(question)) is not None:
                 assert answer == listed(text.reports, *topic)
                 lists += 1
@@ -218,6 +223,32 @@ def test_answers_to_short_questions_are_true_and_balanced():
     assert 0.4 < single.count(NO) / len(single) < 0.6
     where = [a for n, a in said if n == 2 and a in WHERE.values()]
     assert all(0.2 < where.count(a) / len(where) < 0.3 for a in WHERE.values())
+
+
+def test_a_look_up_of_noise_by_lead_is_true_and_balanced():
+    said = []
+    for text in look_ups(400, seed=0):
+        for question, answer in text.turns:
+            if asked := NOISE_AND_LEAD.fullmatch(question):
+                there = noisy_leads(*text.reports)
+                of = there if asked[1] == ANY_NOISE else {asked[1]} & set(there)
+                assert (answer == YES) == any(asked[2] in there[kind] for kind in of)
+                said.append((asked[1], len(there), answer))
+    assert {kind for kind, _, _ in said} == {*answers_in("noise"), ANY_NOISE}
+    assert {n for _, n, _ in said} == {1, 2}
+    for kinds in ({ANY_NOISE}, set(answers_in("noise"))):
+        answers = [answer for kind, _, answer in said if kind in kinds]
+        assert len(answers) > 80 and 0.3 < answers.count(YES) / len(answers) < 0.6
+
+
+def test_a_made_up_report_states_noise_as_the_report_of_an_ecg_does():
+    texts = [t for t in look_ups(200, seed=0, start=SHORT) if noisy_leads(t.reports[0])]
+    assert 10 < len(texts) < 80
+    for text in texts:
+        leads = {kind: [name.removeprefix("lead ") for name in where]
+                 for kind, where in noisy_leads(text.reports[0]).items()}
+        ecg = EcgRecord("made up/1", "1", np.zeros((12, 1000)), attributes={"noise": leads})
+        assert set(statements(ecg, {"noise"})) <= set(text.reports[0].split(". "))
 
 
 def most_findings(texts):

@@ -12,7 +12,7 @@ from ecg_lib.models.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage
-from ecg_lib.questions.made_up import FEW, look_ups
+from ecg_lib.questions.look_ups import FEW, look_ups
 from ecg_lib.training import language
 from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.language import (

@@ -28,7 +28,8 @@ from ecg_lib.models.processor import ONE_ECG, QUESTION, TWO_ECGS, EcgLlmProcesso
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage, everyday_passages
-from ecg_lib.questions.made_up import FEW, Practice, look_ups, made_up_pairs
+from ecg_lib.questions.look_ups import FEW, look_ups
+from ecg_lib.questions.made_up import Practice, made_up_pairs
 from ecg_lib.questions.vocabulary import JOINER, answer_text, canonical_order
 from ecg_lib.training.asked_alone import AskedAlone, collate, shared_row
 from ecg_lib.training.muon import MuonAdamW
