@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from ecg_lib import paths
 from ecg_lib.cohorts.labels import load_findings, zero_shot_targets
 from ecg_lib.cohorts.simulate.reports import statements
 from ecg_lib.cohorts.store import EcgStore
-from ecg_lib.config import Config
-from ecg_lib.errors import DataError
+from ecg_lib.config import Config, load_config
+from ecg_lib.errors import DataError, EcgLibError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.questions.advice import load_advice
 from ecg_lib.questions.build import build_questions
@@ -31,7 +32,7 @@ from ecg_lib.questions.texts import load_general_text, load_glossary
 from ecg_lib.questions.vocabulary import all_answers
 from ecg_lib.training import language
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
-from ecg_lib.workflow import question_sizes
+from ecg_lib.workflow import open_store, question_sizes, start
 
 READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
 _THIS_ECG = re.compile(r"(this|the) (ECG|recording|electrocardiogram|tracing)")
@@ -212,3 +213,20 @@ def gate(accuracy: float, config: Config) -> str:
             f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
             "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate")
     return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
+
+
+def main() -> None:
+    """`python -m ecg_lib.reading` makes the language model of params.yaml, as notebook 04 would.
+
+    A stage of the pipeline, so that it can be trained beside the encoder: neither needs the other.
+    """
+    try:
+        config = load_config()
+        start(config)
+        language_model(config, open_store(config, config.data.questions))
+    except EcgLibError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

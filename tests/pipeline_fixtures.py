@@ -66,7 +66,7 @@ def make_clone(folder: Path) -> Clone:
 
 @pytest.fixture(scope="session")
 def smoke_clone(tmp_path_factory) -> Clone:
-    """A clone in which `dvc repro` has run every notebook in smoke once.
+    """A clone in which `make paper` has run every notebook in smoke once.
 
     Tests that use it bear `xdist_group("pipeline")`, so that one worker runs it for all of them.
     """
@@ -77,6 +77,6 @@ def smoke_clone(tmp_path_factory) -> Clone:
     if claim:
         claim.write_text(worker)
     clone = make_clone(tmp_path_factory.mktemp("smoke"))
-    clone.run("python", "-m", "ecg_lib.config", "smoke")
-    clone.run("dvc", "repro")
+    (clone.folder / ".venv").symlink_to(sys.prefix)
+    clone.run("make", "-o", ".venv/.installed", "paper", "PROFILE=smoke")
     return clone

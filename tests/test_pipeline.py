@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -16,6 +17,7 @@ from ecg_lib.config import Config
 REPO = Path(__file__).resolve().parent.parent
 STAGES = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
 PROFILES = sorted(path.stem for path in (REPO / "conf" / "profile").glob("*.yaml"))
+MADE = ("data/", "checkpoints/", "results/${profile}")  # by earlier stages
 in_one_worker = pytest.mark.xdist_group("pipeline")
 
 
@@ -116,19 +118,34 @@ def test_the_pipeline_is_well_formed_in_every_profile(profile, tmp_path):
     clone = make_clone(tmp_path)
     clone.run("python", "-m", "ecg_lib.config", profile, "data.root=/anywhere")
     listed = clone.run("dvc", "stage", "list", "--name-only").stdout.split()
-    assert listed == [f"{name}@{profile}" for name in sorted(STAGES)]
+    assert sorted(listed) == [f"{name}@{profile}" for name in sorted(STAGES)]
     clone.run("dvc", "dag")  # no stage writes what it or another one reads or writes
     outs = [str(out.relative_to(clone.folder)) for out in clone.outs(profile)]
     assert len(set(outs)) == len(outs)
     assert all(Path(out).parts[1] == profile for out in outs), "profiles must not share a folder"
 
 
-def test_there_is_one_stage_for_each_notebook():
-    assert sorted(STAGES) == sorted(path.stem for path in (REPO / "notebooks").glob("*.ipynb"))
-    for name, stage in STAGES.items():
+def test_there_is_one_stage_for_each_notebook_and_one_for_the_language_model():
+    notebooks = {path.stem for path in (REPO / "notebooks").glob("*.ipynb")}
+    assert set(STAGES) == notebooks | {"language_model"}
+    assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.reading"
+    for name in notebooks:
+        stage = STAGES[name]
         assert stage["cmd"] == f"python -m ecg_lib.notebook {name}"
         assert stage["deps"][0] == f"notebooks/{name}.ipynb"
         assert stage["outs"][0] == f"executed/${{profile}}/{name}.ipynb"
+
+
+def test_what_make_trains_side_by_side_needs_nothing_of_each_other():
+    recipes = re.findall(r"^\t@\$\(BESIDE\) (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
+    one, other = ({name for name in STAGES if name in recipe} for recipe in recipes)
+    assert one == {"language_model"} and {"02_contrastive", "03_bias"} <= other
+    made = {tuple(names): {o if isinstance(o, str) else next(iter(o))
+                           for name in names for o in STAGES[name]["outs"]}
+            for names in (one, other, {"01_data"})}
+    for names in (one, other):
+        needed = {d for name in names for d in STAGES[name]["deps"] if d.startswith(MADE)}
+        assert needed <= made[tuple(names)] | made["01_data",]
 
 
 def test_what_takes_long_survives_a_second_run():
@@ -155,7 +172,9 @@ def test_a_stage_knows_all_the_parameters_its_notebook_reads(name):
 
 
 def code(name):
-    """Source of a notebook's code cells, without lines that are IPython's."""
+    """Source of a stage: a notebook's code cells, without lines that are IPython's."""
+    if name == "language_model":
+        return "from ecg_lib import reading\nreading.main()"
     notebook = json.loads((REPO / "notebooks" / f"{name}.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     lines = "\n".join(cells).splitlines()
