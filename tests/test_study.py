@@ -76,7 +76,7 @@ def test_without_arms_and_lesions_there_is_no_study(small):
     assert len(empty) == 0 and (small.root / "checkpoints" / "demo" / "study").is_dir()
 
 
-@pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=3"])
+@pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=9"])
 def test_what_a_lesion_cannot_reach_is_refused(full, override):
     config = replace(full.config, study=Study(arms=["none"], lesions={"x": [override]}))
     with pytest.raises(ConfigError, match=r"study\.lesions\.x: \w+ cannot be varied") as caught:
