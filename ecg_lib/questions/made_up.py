@@ -84,7 +84,7 @@ def listed(names: Sequence[str], topic: str) -> str:
     return JOINER.join([name for name in names if name in of.names] or [of.empty])
 
 
-def changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]] ) -> tuple[str, str]:
+def changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]) -> tuple[str, str]:
     """A relation that a list may be asked of, and the findings of which it is true."""
     relation = pick(rng, [name for name in CHANGES if name != "absent"])
     return relation, listed([name for name, pattern in where.items()
