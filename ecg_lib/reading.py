@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from ecg_lib import paths
 from ecg_lib.cohorts.labels import load_findings, zero_shot_targets
@@ -21,7 +23,10 @@ from ecg_lib.cohorts.simulate.reports import statements
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config, load_config
 from ecg_lib.errors import DataError, EcgLibError
+from ecg_lib.evaluation import exact_match
+from ecg_lib.evaluation.answering import read_rows
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
+from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.questions.advice import load_advice
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.everyday import load_everyday
@@ -32,8 +37,9 @@ from ecg_lib.questions.texts import load_general_text, load_glossary
 from ecg_lib.questions.vocabulary import all_answers
 from ecg_lib.training import language
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
-from ecg_lib.workflow import open_store, question_sizes, start
+from ecg_lib.workflow import open_store, question_sizes, sample_rows, start
 
+CHECKED = 2000  # questions that tell how well an LLM reads
 READ_PAIRS_AMONG = 300  # ECGs a split, see reading_rows
 _THIS_ECG = re.compile(r"(this|the) (ECG|recording|electrocardiogram|tracing)")
 
@@ -85,20 +91,21 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
         return _named(config.llm.name_or_path,
                       paths.checkpoints_dir(config.profile) / "language_model")
     general, draw = load_general_text(), partial(practice_rows, config, store)
-    practised = {name: value for name, value in asdict(config.llm).items()
-                 if name != "reading_gate"}  # it judges what is trained
-    key = fingerprint(params=[config.seed, practised],
+    key = fingerprint(params=[config.seed, asdict(config.llm)],
                       data=[store.hash, general, phrases(), asdict(load_practice()),
                             load_everyday(), asdict(load_advice()),
                             [asdict(entry) for entry in load_glossary().values()]],
                       rows=pd.util.hash_pandas_object(draw(0).astype(str), index=False).tolist(),
                       code=code_version("models", "questions", "cohorts/simulate",
                                         "training/language.py", "training/asked_alone.py",
-                                        "training/muon.py", "training/trainer.py"))
+                                        "training/muon.py", "training/trainer.py",
+                                        "training/averaging.py", "evaluation/answering.py",
+                                        "evaluation/exact_match.py"))
     return train_or_load(
         paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
         lambda folder: language.pretrain_tiny(draw, written_reports(config, store), general,
-                                              phrases(), config, folder))
+                                              phrases(), config, folder,
+                                              partial(read_share, config, store)))
 
 
 def _named(llm: str, folder: Path) -> str:
@@ -192,6 +199,21 @@ def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
                 placed.append({**row, "question": text, "ecg_id": list(pair),
                                "question_type": "comparison_irrelevant-verify"})
     return pd.DataFrame(placed, columns=rows.columns)
+
+
+def read_answers(config: Config, store: EcgStore, model: torch.nn.Module,
+                 reader: EcgLlmProcessor) -> pd.DataFrame:
+    """Development questions about written reports of held-out patients, scored by exact match."""
+    rows = sample_rows(reading_rows(config, store, "dev"), CHECKED, config.seed)
+    said = read_rows(model, reader, rows, written_reports(config, store), config.seed)
+    return exact_match.score(said, rows)
+
+
+def read_share(config: Config, store: EcgStore, model: torch.nn.Module,
+               tokenizer: PreTrainedTokenizerBase) -> float:
+    """The share of them that a tiny LLM in training reads right."""
+    read = read_answers(config, store, model, EcgLlmProcessor(tokenizer, slots=0))
+    return float(read[exact_match.HEADLINE].mean())
 
 
 def gate(accuracy: float, config: Config) -> str:

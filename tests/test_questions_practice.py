@@ -7,7 +7,7 @@ import pytest
 
 from ecg_lib.cohorts.record import EcgRecord
 from ecg_lib.cohorts.simulate.reports import statements
-from ecg_lib.questions.look_ups import ALONE, ANY_NOISE, FEW, SHORT, look_ups
+from ecg_lib.questions.look_ups import ALONE, ANY_NOISE, FEW, SEVERAL, SHORT, look_ups
 from ecg_lib.questions.made_up import PLACES, WHERE, made_up_pairs, stated, topics
 from ecg_lib.questions.practice import asked_anew, drawn, every, load_practice
 from ecg_lib.questions.templates import load_templates, placeholders
@@ -107,7 +107,8 @@ def relation_of(question):
             for old, new in PLACES:
                 pattern = re.escape(sentence.replace("{old}", old).replace("{new}", new))
                 pattern = pattern.replace(r"\{finding\}", "(.+?)")
-                if match := re.fullmatch(pattern, question, flags=re.IGNORECASE):
+                match = re.fullmatch(pattern, question, flags=re.IGNORECASE)
+                if match and match.group(1) in stated():
                     return relation, match.group(1)
     return None
 
@@ -133,6 +134,9 @@ def told(reports, name):
     return tuple(holds(report, name) for report in reports)
 
 
+RELATIONS = {words.format(old=old, new=new): relation for relation, few in WAYS.senses.items()
+             for words in few for old, new in PLACES}
+WHOLE = {f"{words}?": kind for kind, few in WAYS.whole.items() for words in few}
 NOISE_AND_LEAD = re.compile(f"({'|'.join([*answers_in('noise'), ANY_NOISE])}) in "
                             rf"({'|'.join(answers_in('lead'))})\?")
 
@@ -148,8 +152,8 @@ def listed_topic(question):
     for topic in topics():
         if question == f"{topic}?":
             return topic, None
-        for relation, few in WAYS.senses.items():
-            if question == f"{topic} {few[0]}?":
+        for words, relation in RELATIONS.items():
+            if question == f"{topic} {words}?":
                 return topic, relation
     return None
 
@@ -192,13 +196,11 @@ def test_lists_are_asked_of_what_templates_ask_of_a_whole_ecg():
 
 
 def test_answers_to_short_questions_are_true_and_balanced():
-    relation = {s.format(old=old, new=new): name for name, few in WAYS.senses.items()
-                for s in few for old, new in PLACES}
     said, lists = [], 0
     for text in look_ups(400, seed=0):
         for question, answer in text.turns:
-            if NOISE_AND_LEAD.fullmatch(question):
-                continue  # the test below
+            if NOISE_AND_LEAD.fullmatch(question) or question in WHOLE:
+                continue  # the tests below
             if (topic := listed_topic(question)) is not None:
                 assert answer == listed(text.reports, *topic)
                 lists += 1
@@ -211,8 +213,8 @@ def test_answers_to_short_questions_are_true_and_balanced():
                 assert answer == ("not sure" if doubt else YES if there[0] else NO)
             elif asked == "where":
                 assert answer == WHERE[there]
-            elif asked in relation:
-                assert (answer == YES) == (there == CHANGES[relation[asked]])
+            elif asked in RELATIONS:
+                assert (answer == YES) == (there == CHANGES[RELATIONS[asked]])
             else:
                 place = asked.removeprefix("in ")
                 k = next(k for places in PLACES for k in (0, 1) if places[k] == place)
@@ -241,6 +243,28 @@ def test_a_look_up_of_noise_by_lead_is_true_and_balanced():
         assert len(answers) > 80 and 0.3 < answers.count(YES) / len(answers) < 0.6
 
 
+def test_whether_all_is_normal_is_asked_of_reports_that_tell_and_answered_evenly():
+    labels = set(answers_in("diagnostic", "form", "rhythm")) - {"sinus rhythm"}
+    said = []
+    for text in look_ups(600, seed=0):
+        asked = [(WHOLE[q], a) for q, a in text.turns if q in WHOLE]
+        if not asked:
+            continue
+        report = {name.removeprefix("possible ") for name in text.reports[0].split(". ")}
+        truth = "normal" if "normal ecg" in report else "abnormal"
+        assert (truth == "abnormal") == bool(report & labels)  # as truth.py has it of an ECG
+        assert all((answer == YES) == (kind == truth) for kind, answer in asked)
+        said += [(truth, *turn) for turn in asked]
+    assert {q for t in look_ups(2000, seed=1) for q, _ in t.turns} >= set(WHOLE)
+    assert len(said) > 100 and 0.4 < sum(a == YES for *_, a in said) / len(said) < 0.6
+    assert 0.3 < sum(truth == "normal" for truth, *_ in said) / len(said) < 0.7
+
+
+def test_a_word_for_all_is_normal_stands_for_one_of_both():
+    assert not set(WAYS.whole["normal"]) & set(WAYS.whole["abnormal"])
+    assert set(WAYS.whole) == {"normal", "abnormal"}
+
+
 def test_a_made_up_report_states_noise_as_the_report_of_an_ecg_does():
     texts = [t for t in look_ups(200, seed=0, start=SHORT) if noisy_leads(t.reports[0])]
     assert 10 < len(texts) < 80
@@ -255,18 +279,27 @@ def most_findings(texts):
     return max(len(report.split(". ")) for text in texts for report in text.reports)
 
 
+def changes(texts):
+    """The words that texts ask in what became of a finding."""
+    ends = [question.removesuffix("?") for text in texts for question, _ in text.turns]
+    return {words for words in RELATIONS for end in ends if any(
+        end == f"{name} {words}" for name in (*stated(), "finding"))}
+
+
 def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
     texts = look_ups(400, seed=3)
-    short, alone, few = (round(share * 400) for share in (SHORT, ALONE, FEW))
+    short, alone, few, several = (round(share * 400) for share in (SHORT, ALONE, FEW, SEVERAL))
     assert {len(t.reports) for t in texts[:alone]} == {1}
     assert most_findings(texts[:short]) == 3 < most_findings(texts[short:alone]) == 8
     assert {answer for t in texts[:short] for _, answer in t.turns} == {YES, NO}
     assert any(answer == "not sure" for t in texts[short:alone] for _, answer in t.turns)
     assert any(listed_topic(q) for t in texts[short:alone] for q, _ in t.turns)
-    first, then = ([t for t in part if len(t.reports) == 2] for part in (texts[alone:few],
-                                                                         texts[few:]))
-    assert 0.4 < len(first) / (few - alone) < 0.6 < 0.65 < len(then) / (400 - few) < 0.85
-    assert most_findings(first) == 2 < most_findings(then) == 6
+    first, then, last = ([t for t in part if len(t.reports) == 2] for part in (
+        texts[alone:few], texts[few:several], texts[several:]))
+    assert 0.4 < len(first) / (few - alone) < 0.6 < 0.65 < len(then) / (several - few) < 0.85
+    assert most_findings(first) == 2 < most_findings(then) == 6 < most_findings(last) <= 10
+    assert changes(first) == changes(then) == {few[0] for few in WAYS.senses.values()}
+    assert len(changes(last)) > 60
 
 
 def test_a_course_that_starts_later_has_the_later_part():

@@ -227,25 +227,27 @@ def test_a_dialogue_is_learned_as_it_is_asked_without_an_ecg(processor):
     assert processor.tokenizer.decode(answers, skip_special_tokens=True).split() == ["yes", "none"]
 
 
-@pytest.mark.parametrize("learned, courses", [
-    (100.0, ["look_ups", "reading"]),
-    (0.0, ["look_ups", "look_ups_2", "look_ups_3", "look_ups_4", "reading"])])
-def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, courses):
-    drawn = []
+@pytest.mark.parametrize("learned, share, courses", [
+    (100.0, 0.9, ["look_ups", "reading"]),
+    (0.0, 0.9, ["look_ups", "look_ups_2", "look_ups_3", "look_ups_4", "reading"]),
+    (100.0, 0.8, ["look_ups", "reading", "reading_2", "reading_3"])])
+def test_practice_goes_on_until_it_is_learned(monkeypatch, tmp_path, learned, share, courses):
+    drawn, passes = [], []
 
     def noted(n, seed, **how):
         drawn.append((n, seed, how.get("start")))
         return look_ups(n, seed, **how)
 
     config = compose("smoke", ["llm.look_ups=24", "llm.rows=4", "llm.made_up=4", "llm.talks=4",
-                               "llm.passages=4", "llm.batch_size=8"])
+                               "llm.passages=4", "llm.batch_size=8", "llm.reading_gate=0.9"])
     monkeypatch.setattr(language, "_LEARNED", learned)
     monkeypatch.setattr(language, "look_ups", noted)
     practised = []
     monkeypatch.setattr(language, "dialogues", lambda talk, *how, own=language.dialogues, **more:
                         practised.extend(talk) or own(talk, *how, **more))
-    language.pretrain_tiny(lambda k: reading_rows(), lambda ecg, rng: f"report {ecg}",
-                           ["Plain words."], ["sinus rhythm"], config, tmp_path)
+    language.pretrain_tiny(lambda k: passes.append(k) or reading_rows(),
+                           lambda ecg, rng: f"report {ecg}", ["Plain words."], ["sinus rhythm"],
+                           config, tmp_path, lambda model, tokenizer: share)
     curve = pd.read_csv(tmp_path / "curve.csv")
     assert curve["course"].drop_duplicates().tolist() == courses
     more = [(12, config.seed + k, FEW) for k in (1, 2, 3)] if learned == 0 else []
@@ -256,4 +258,22 @@ def test_look_ups_go_on_until_they_are_learned(monkeypatch, tmp_path, learned, c
     frame = language.QUESTION.format(question="").replace(":", "").split()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert all(len(tokenizer(word)["input_ids"]) == 1 for word in frame)  # of the paper's prompt
-    assert practised == talks(4, config.seed) + spans(16, config.seed)
+    more = courses.count("reading_2") + courses.count("reading_3")
+    assert passes == [0, 100, 200][: 1 + more]  # other questions in each course
+    assert practised == talks(4, config.seed) + spans(16, config.seed) + [
+        turn for k in range(1, 1 + more)
+        for turn in talks(2, config.seed + 100_000 * k) + spans(8, config.seed + 100_000 * k)]
+
+
+def test_some_look_ups_come_again_with_the_reading(monkeypatch, tmp_path):
+    kinds = []
+    monkeypatch.setattr(language, "practice", lambda texts, *how, own=language.practice:
+                        kinds.append(list(texts)) or own(texts, *how))
+    config = compose("smoke", ["llm.look_ups=48", "llm.rows=4", "llm.made_up=4", "llm.talks=4",
+                               "llm.passages=4", "llm.batch_size=8"])
+    monkeypatch.setattr(language, "_LEARNED", 100.0)
+    language.pretrain_tiny(lambda k: reading_rows(), lambda ecg, rng: f"report {ecg}",
+                           ["Plain words."], ["sinus rhythm"], config, tmp_path)
+    first = look_ups(48, config.seed)
+    again = [text for texts in kinds[1:] for text in texts if text in first]
+    assert kinds[0] == first and len(again) == 3 and len({len(t.reports) for t in again}) == 2

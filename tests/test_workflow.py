@@ -143,7 +143,7 @@ def test_the_tiny_llm_is_trained_anew_when_a_sentence_of_its_practice_changes(
     reading.language_model(replace(config, llm=replace(config.llm, rows=1)), store)
     reading.language_model(replace(config, llm=replace(config.llm, reading_gate=1.0)), store)
     changed = [{part for part in key if key[part] != keys[0][part]} for key in keys[1:]]
-    assert changed == [{"data"}, {"data"}, {"params"}, set()]
+    assert changed == [{"data"}, {"data"}, {"params"}, {"params"}]  # below the gate, more is read
 
 
 def test_the_practice_curve_runs_on_through_all_courses(tmp_path):

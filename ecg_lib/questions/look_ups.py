@@ -7,8 +7,10 @@ from functools import cache
 
 import numpy as np
 
+from ecg_lib.cohorts.labels import name_of
 from ecg_lib.questions.made_up import (
     DOUBT,
+    LONG,
     MOST,
     PLACES,
     WHERE,
@@ -28,37 +30,45 @@ from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES, answers_in
 
 ANY_NOISE = "noise of any kind"  # as in templates.yaml
 # Steps of the course, by the share at which they end: names in short reports that have no doubts,
-# all that is asked of one report, two reports with one finding a relation.
-SHORT, ALONE, FEW = 0.16, 0.34, 0.52
-_SHORT = 3  # findings of the first reports
-_LONGEST = 8  # findings of a report that stands alone
+# all that is asked of one report, two reports with one finding a relation, two with a few.
+SHORT, ALONE, FEW, SEVERAL = 0.08, 0.24, 0.38, 0.6
+_FIRST, _LONGEST = 3, 8  # findings of a report that stands alone, at first and later
 _LISTS = 0.35  # share of questions that ask for a list
-_NOISY = 0.25  # share of single reports, after the short ones, that name leads with noise
+_NOISY, _WHOLE = 0.25, 0.15  # of single reports after the short ones: noise by lead; normal or not
 
 
 def look_ups(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Practice]:
     """Draw `n` texts with short questions, such as "atrial fibrillation gone?": a course.
 
     Looking a name up is learned soonest in steps, each the ground of the next: whether it is in a
-    short report, then longer reports, lists and leads, then in which of two; and sooner from a few
-    questions about many texts than from many about few. Where all is asked from the beginning, a
-    model this small long learns nothing. Answers but lists are balanced. `start` is the share of
-    the course that is left out.
+    short report, then longer reports, lists, leads and whether all is normal, then in which of two;
+    last what else "gone" is called. A few questions about many texts teach sooner than many about
+    few. Where all is asked from the beginning, a model this small long learns nothing. Answers but
+    lists are balanced. `start` is the share of the course that is left out.
     """
     rng, names = np.random.default_rng(seed), stated()
     texts = []
     for k in range(n):
         done = start + (1 - start) * k / n
         if done < SHORT:
-            text = _alone(rng, names, questions, _SHORT, lists=0.0, doubts=0.0)
+            text = _alone(rng, names, questions, _FIRST, lists=0.0, doubts=0.0)
         elif done < ALONE or rng.random() < (0.5 if done < FEW else 0.25):
-            noisy = rng.random() < _NOISY
-            text = _noisy(rng, names, questions) if noisy else \
-                _alone(rng, names, questions, _LONGEST)
+            text = _of_one(rng, names, questions)
         else:
-            text = _looked_up_in_two(rng, names, questions, 1 if done < FEW else MOST)
+            most, words = (1, 1) if done < FEW else (MOST, 1) if done < SEVERAL else (LONG, None)
+            text = _looked_up_in_two(rng, names, questions, most, words)
         texts.append(text)
     return texts
+
+
+def _of_one(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
+    """One report, asked about names, noise by lead, or whether all is normal."""
+    kind = rng.random()
+    if kind < _NOISY:
+        return _noisy(rng, names, questions)
+    if kind < _NOISY + _WHOLE:
+        return _whole(rng, questions)
+    return _alone(rng, names, questions, _LONGEST)
 
 
 def _alone(rng: np.random.Generator, names: Sequence[str], questions: int, longest: int,
@@ -100,6 +110,23 @@ def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Pr
     return Practice((". ".join(said[i] for i in rng.permutation(len(said))),), turns)
 
 
+def _whole(rng: np.random.Generator, questions: int) -> Practice:
+    """A report that calls the ECG normal or names what is not; whether the ECG is normal."""
+    labels = [name for name in answers_in("diagnostic", "form", "rhythm") if name != name_of("SR")]
+    beside = [name_of("SR"), *answers_in("axis", "noise")]
+    said = [beside[i] for i in rng.permutation(len(beside))[: rng.integers(4)]]
+    truth = pick(rng, ("normal", "abnormal"))
+    said += [name_of("NORM")] if truth == "normal" else \
+        [labels[i] for i in rng.permutation(len(labels))[: 1 + rng.integers(5)]]
+    said = [said[i] for i in rng.permutation(len(said))]
+    doubt = {name: name in labels and rng.random() < DOUBT for name in said}
+    asked = [(word, YES if kind == truth else NO)
+             for kind, words in load_practice().whole.items() for word in words]
+    turns = [(f"{word}?", answer) for word, answer in
+             (asked[i] for i in rng.permutation(len(asked))[:questions])]
+    return Practice((in_words(said, doubt),), turns)
+
+
 @cache
 def _topics_of(name: str) -> tuple[str, ...]:
     return tuple(topic for topic, of in topics().items() if name in of.names)
@@ -113,24 +140,29 @@ def _topic(rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bo
     return f"{topic}?", listed([name for name in held if not (certain and doubt[name])], topic)
 
 
-def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int,
-                      most: int) -> Practice:
-    """Two reports, and of a finding where it is, whether it is in one, what became of it."""
+def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int, most: int,
+                      words: int | None) -> Practice:
+    """Two reports, and of a finding where it is, whether it is in one, what became of it.
+
+    That is asked in the first `words` that there are for it, or in all.
+    """
     reports, where = two_reports(rng, names, most)
-    senses, place = load_practice().senses, pick(rng, PLACES)
+    place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))
+    senses = {relation: said[:words] for relation, said in load_practice().senses.items()}
     turns: list[tuple[str, str]] = []
     for _ in range(questions):
         kind = rng.random()
         finding, held = one_of(rng, where)
         relation, named = changed(rng, where)
-        asked = f"finding {senses[relation][0]}?", named
+        asked = f"finding {pick(rng, senses[relation])}?".format(**place), named
         if rng.random() < _LISTS and asked not in turns:
             turns.append(asked)
         elif kind < 0.45:
             turns.append((f"{finding} where?", WHERE[held]))
         elif kind < 0.6:
             k = rng.integers(2)
-            turns.append((f"{finding} in {place[k]}?", YES if held[k] else NO))
+            turns.append((f"{finding} in {place[('old', 'new')[k]]}?", YES if held[k] else NO))
         else:
-            turns.append(sense(rng, finding, held, {r: few[:1] for r, few in senses.items()}))
+            question, answer = sense(rng, finding, held, senses)
+            turns.append((question.format(**place), answer))
     return Practice(reports, turns)

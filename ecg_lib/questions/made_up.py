@@ -22,7 +22,7 @@ PLACES = (("the first ECG", "the second ECG"), ("the previous ECG", "the recent 
 # Where a finding is: in the first report, in the second.
 WHERE = {(True, False): "first", (False, True): "second", (True, True): "both",
          (False, False): NONE}
-MOST = 3  # findings of one relation: in one report alone, in both, in none but asked about
+MOST, LONG = 3, 5  # findings of one relation: in one report alone, in both, in none but asked about
 DOUBT = 0.3  # share of findings that a report calls possible
 _OWN = 0.4  # share of questions in a train wording of templates.yaml
 
@@ -59,7 +59,7 @@ def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
             wordings.setdefault(key, template.wordings.train)
     pairs = []
     for _ in range(n):
-        reports, where = two_reports(rng, names)
+        reports, where = two_reports(rng, names, LONG)
         place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))
         pairs.append(Practice(reports, [_asked_of_two(rng, where, place, wordings)
                                         for _ in range(questions)]))
@@ -91,7 +91,7 @@ def changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]) ->
                              if pattern == CHANGES[relation]], "finding")
 
 
-def two_reports(rng: np.random.Generator, names: Sequence[str], most: int = MOST
+def two_reports(rng: np.random.Generator, names: Sequence[str], most: int
                 ) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
     """Two reports, and of each finding in which of them it is."""
     drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * most]]
@@ -139,19 +139,19 @@ def _asked_of_two(rng: np.random.Generator, where: dict, place: dict[str, str], 
     """A question in a sentence, and its answer; lists are in the order of the reports."""
     ways, kind = load_practice(), rng.random()
     finding, held = one_of(rng, where)
-    if kind < 0.15:
+    if kind < 0.05:
         text = drawn(pick(rng, ways.where), rng).format(finding=finding, **place)
         return text, {"first": place["old"], "second": place["new"]}.get(WHERE[held], WHERE[held])
-    if kind < 0.3:
+    if kind < 0.15:
         k = rng.integers(2)
         text = begun(drawn(pick(rng, ways.one), rng).format(
             finding=finding, old=place[("old", "new")[k]]))
         return text, YES if held[k] else NO
-    if kind < 0.4:
+    if kind < 0.30:
         relation, named = changed(rng, where)
         values = place | {"topic": "finding"}
         return _sentence(rng, wordings, f"which_{relation}", values), named
-    if kind < 0.6:
+    if kind < 0.40:
         question, answer = sense(rng, finding, held, ways.senses)
         return question.format(**place), answer
     truth, relation = _claimed(rng, held)

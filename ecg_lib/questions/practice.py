@@ -30,6 +30,7 @@ class Ways:
     where: tuple[str, ...]
     one: tuple[str, ...]
     senses: dict[str, tuple[str, ...]]
+    whole: dict[str, tuple[str, ...]]
 
 
 def drawn(sentence: str, rng: np.random.Generator) -> str:
@@ -69,7 +70,8 @@ def load_practice() -> Ways:
                                 f"{', '.join(sorted(wants))}, whatever is chosen")
     return Ways({name: tuple(part) for name, part in content["ask"].items()},
                 tuple(content["where"]), tuple(content["one"]),
-                {name: tuple(part) for name, part in content["senses"].items()})
+                *({name: tuple(part) for name, part in content[kind].items()}
+                  for kind in ("senses", "whole")))
 
 
 def asked_anew(question: Question, rng: np.random.Generator) -> str | None:

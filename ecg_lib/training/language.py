@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,10 @@ from ecg_lib.training.muon import MuonAdamW
 from ecg_lib.training.trainer import fit
 
 _PROBE = "Why?"
-_LEARNED = 0.35  # loss a token of look-ups; where comparing is not learned yet, it ends at 0.5-0.6
-_MORE = 3  # further courses of look-ups, at most, each of half as many
+_LEARNED = 0.45  # loss a token of look-ups; where comparing is not learned yet, it ends at 0.5-0.6
+_MORE, _MORE_READING = 3, 2  # further courses at most, each half as long
+_AVERAGED = 0.1  # of look-ups: their last kind is the hardest, so the rate does not fall before it
+_REPLAYED = 16  # of so many look-ups one comes again with the reading
 Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
 
 
@@ -170,13 +173,35 @@ def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     return rows
 
 
+class Matter(NamedTuple):
+    """What a course of reading is made of."""
+
+    passes: list[pd.DataFrame]  # question rows
+    pairs: list[Practice]
+    passages: list[Passage]
+    talk: list[tuple[str, str]]
+    spans: list[tuple[str, str]]
+
+
+def reading_matter(draw: Callable[[int], pd.DataFrame], config: Config, course: int = 0) -> Matter:
+    """Draw a course of reading; all after the first are half as long and have other texts."""
+    settings, seed, share = config.llm, config.seed + 100_000 * course, 2 if course else 1
+    return Matter(_passes(lambda k: draw(k + 100 * course), settings.rows // share, seed),
+                  made_up_pairs(settings.made_up // share, seed),
+                  everyday_passages(settings.passages // share, seed),
+                  talks(settings.talks // share, seed), spans(4 * settings.talks // share, seed))
+
+
 def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: Sequence[str],
-                  phrases: Sequence[str], config: Config, folder: Path) -> None:
+                  phrases: Sequence[str], config: Config, folder: Path,
+                  reads: Callable[[LlamaForCausalLM, PreTrainedTokenizerBase], float] | None = None
+                  ) -> None:
     """Train tokenizer and tiny Llama on reading comprehension and general text; save both.
 
     Short look-ups come first: a model that cannot find a name in a report learns nothing from a
     question in a sentence, and most of the practice would be lost on it. Where they have not been
-    learned by the end of their course, more of them follow.
+    learned by the end of their course, more of them follow; so does more reading, in other texts,
+    where the model does not read well enough.
 
     Parameters
     ----------
@@ -185,52 +210,66 @@ def pretrain_tiny(draw: Callable[[int], pd.DataFrame], report: Report, general: 
     report : gives a written report of an ECG, worded anew at each call.
     general : plain sentences that hold the words of all wordings.
     phrases : findings and answers that may become single tokens.
+    reads : the share of development questions read right, held to ``llm.reading_gate``.
     """
     set_seed(config.seed)
     settings, rng = config.llm, np.random.default_rng(config.seed)
-    passes = _passes(draw, settings.rows, config.seed)
-    passages = everyday_passages(settings.passages, config.seed)
-    first = look_ups(settings.look_ups, config.seed)
-    pairs, talk = made_up_pairs(settings.made_up, config.seed), talks(settings.talks, config.seed)
+    matter, first = reading_matter(draw, config), look_ups(settings.look_ups, config.seed)
     frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
     frames *= 1000  # they stand in every row: spelt out, they are a third of it
-    everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in passages[:3000]]
-    written = [report(ecgs[0], rng) for ecgs in passes[0]["ecg_id"].head(5000)]
-    asked = [" ".join(turn) for text in [*first[-1000:], *pairs[:1000]] for turn in text.turns]
-    texts = [*general, *map(" ".join, talk[:1000]), *frames, *everyday, *written, *asked,
-             *passes[0]["question"].unique(), *map(answer_text, passes[0]["answer"])]
+    everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in matter.passages[:3000]]
+    written = [report(ecgs[0], rng) for ecgs in matter.passes[0]["ecg_id"].head(5000)]
+    asked = [" ".join(turn) for text in [*first[-1000:], *matter.pairs[:1000]]
+             for turn in text.turns]
+    texts = [*general, *map(" ".join, matter.talk[:1000]), *frames, *everyday, *written, *asked,
+             *matter.passes[0]["question"].unique(), *map(answer_text, matter.passes[0]["answer"])]
     tokenizer = train_byte_pairs(texts, settings.vocabulary, phrases)
     processor = _Remembering(tokenizer, slots=0)
     model = tiny_llama(tokenizer, settings.width, settings.depth, settings.heads)
-    disturb = disturber(general, phrases, settings.disturb)
-    then = [example for k, part in enumerate(passes)  # reports are worded anew in each
-            for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
-    then += practice(pairs, processor) + comprehension(passages, processor)
-    then += sentences(general, processor) * settings.general + dialogues(talk, processor)
-    then += dialogues(spans(4 * settings.talks, config.seed), processor, pack=4)
     course = partial(_course, model, processor, config, folder)
-    histories = [course("look_ups", practice(first, processor), settings.look_up_rate)]
+    histories = [course("look_ups", practice(first, processor), settings.look_up_rate, _AVERAGED)]
     for k in range(1, 1 + _MORE):  # when comparing is learned is luck
         if histories[-1]["loss"].iloc[-1] < _LEARNED:
             break
-        more = look_ups(settings.look_ups // 2, config.seed + k, start=FEW)
-        histories.append(course(f"look_ups_{k + 1}", practice(more, processor),
-                                settings.look_up_rate))
-    histories.append(course("reading", of_like_length(then, settings.batch_size, config.seed),
-                            settings.learning_rate))
+        first = look_ups(settings.look_ups // 2, config.seed + k, start=FEW)
+        histories.append(course(f"look_ups_{k + 1}", practice(first, processor),
+                                settings.look_up_rate, _AVERAGED))
+    for k in range(1 + _MORE_READING):
+        if k:
+            if reads is None or reads(model, tokenizer) >= settings.reading_gate:
+                break
+            matter = reading_matter(draw, config, course=k)
+        rows = reading_course(matter, report, general, phrases, processor, config)
+        rows += practice(first[::_REPLAYED], processor)  # lest what is rarely asked be forgotten
+        histories.append(course("reading" if k == 0 else f"reading_{k + 1}", of_like_length(
+            rows, settings.batch_size, config.seed + k), settings.learning_rate))
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     pd.concat(histories).to_csv(folder / "curve.csv", index=False)
 
 
+def reading_course(matter: Matter, report: Report, general: Sequence[str], phrases: Sequence[str],
+                   processor: EcgLlmProcessor, config: Config) -> list[dict]:
+    """Training rows of a course of reading."""
+    settings, disturb = config.llm, disturber(general, phrases, config.llm.disturb)
+    rows = [example for k, part in enumerate(matter.passes)  # reports are worded anew in each
+            for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
+    rows += practice(matter.pairs, processor) + comprehension(matter.passages, processor)
+    rows += sentences(general, processor) * settings.general
+    return rows + dialogues(matter.talk, processor) + dialogues(matter.spans, processor, pack=4)
+
+
 def _course(model: LlamaForCausalLM, processor: EcgLlmProcessor, config: Config, folder: Path,
-            name: str, rows: Sequence[dict], rate: float) -> pd.DataFrame:
-    """Train on rows in their order, from `rate` to zero; return the learning curve."""
+            name: str, rows: Sequence[dict], rate: float, average: float = 0.0) -> pd.DataFrame:
+    """Train on rows in their order, from `rate` to zero or, with `average`, at `rate` throughout.
+
+    Returns the learning curve.
+    """
     by_muon = MuonAdamW(model, (model.get_input_embeddings(),), rate, weight_decay=0.01)
     history = fit(AskedAlone(model), rows, partial(collate, processor=processor), folder / name,
                   epochs=1, batch_size=config.llm.batch_size, learning_rate=rate, warmup=0.05,
                   seed=config.seed, bf16=config.llm.bf16, in_order=True, clip_norm=1.0,
-                  optimizer=by_muon)
+                  average=average, optimizer=by_muon)
     (folder / name).rmdir()
     return history.assign(course=name)
 
