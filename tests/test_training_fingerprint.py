@@ -1,5 +1,8 @@
 """Trained once, loaded after that: fingerprints, unfinished folders, what counts as code."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pytest
 
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
@@ -58,6 +61,29 @@ def test_another_process_leaves_alone_what_the_first_is_writing(tmp_path, monkey
     train_or_load(tmp_path / "run", fingerprint(params=1), lambda f: (f / "by-1").touch())
     assert begun.read_text() == '{"par' and (begun.parent / "by-1").is_file()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_waits_for_what_the_first_trains(tmp_path):
+    key, begun, go, said, trained = fingerprint(params=1), Event(), Event(), [], []
+
+    def train(folder):
+        trained.append(folder)
+        begun.set()
+        assert go.wait(10)
+
+    with ThreadPoolExecutor() as runs:
+        first = runs.submit(train_or_load, tmp_path / "run", key, train, None)
+        assert begun.wait(10)
+
+        def say(text):
+            said.append(text)
+            go.set()
+
+        second = runs.submit(train_or_load, tmp_path / "run", key, train, say)
+        assert first.result(20) == second.result(20) == tmp_path / "run"
+    assert len(trained) == 1
+    assert said == ["run: another run trains it; waiting",
+                    "run: loaded (same parameters, data and code)"]
 
 
 def test_comments_and_docstrings_do_not_change_the_code_version(tmp_path, monkeypatch):

@@ -7,12 +7,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ecg_lib import paths
-from ecg_lib.training.gather import is_first, wait
+from ecg_lib.training.gather import is_first, launched, wait
 
 MARKER = "fingerprint.json"
 _BEGUN = "begun.json"
@@ -56,14 +60,39 @@ def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path
 
     `train(partial)` writes everything below `partial`, where an interrupted run of the same key
     finds its own checkpoints again. Only a finished run is renamed to `folder`. Several processes
-    all train; the first looks after the folders. `say` tells what is done and why, or None.
+    of a launcher all train; the first looks after the folders. Of two runs of their own, such as a
+    notebook that is open while the pipeline runs, the second waits for what the first trains.
+    `say` tells what is done and why, or None.
     """
-    say = say or (lambda _: None)
-    folder = Path(folder)
-    reason = why_not_current(folder, key)
-    if not reason:
-        say(f"{folder.name}: loaded (same parameters, data and code)")
-        return folder
+    say, folder = say or (lambda _: None), Path(folder)
+    with _one_at_a_time(folder, say):
+        if reason := why_not_current(folder, key):
+            return _trained(folder, key, train, say, reason)
+    say(f"{folder.name}: loaded (same parameters, data and code)")
+    return folder
+
+
+@contextmanager
+def _one_at_a_time(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a folder's lock on this machine; processes of one launcher share the work instead."""
+    if launched() > 1:
+        yield
+        return
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"ecg_lib-{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{folder.name}: another run trains it; waiting")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _trained(folder: Path, key: dict[str, str], train: Callable[[Path], None],
+             say: Callable[[str], None], reason: str) -> Path:
     partial = folder.with_name(folder.name + ".partial")
     if is_first():  # the others would read what is being written
         begun = _begin(partial, key)
