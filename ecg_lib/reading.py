@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from ecg_lib.questions.practice import asked_anew, load_practice
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.texts import load_general_text, load_glossary
 from ecg_lib.questions.vocabulary import all_answers
-from ecg_lib.training import language
+from ecg_lib.training import courses, language
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
 from ecg_lib.workflow import open_store, question_sizes, sample_rows, start
 
@@ -85,27 +86,51 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
     return pd.DataFrame(rows)
 
 
+def look_ups_learned(config: Config, store: EcgStore, key: dict[str, str] | None = None
+                     ) -> Path | str:
+    """The tiny LLM after its short look-ups, which it learns before sentences.
+
+    Like the LLM itself it is known by a `key`: all that it comes of.
+    """
+    if config.llm.name_or_path:
+        return _named(config.llm.name_or_path, paths.checkpoints_dir(config.profile) / "look_ups")
+    return train_or_load(
+        paths.checkpoints_dir(config.profile) / "look_ups" / "tiny", key or _key(config, store),
+        lambda folder: courses.learn_look_ups(*_practice(config, store), config, folder))
+
+
 def language_model(config: Config, store: EcgStore) -> Path | str:
     """The LLM: the one the profile names, or a tiny one pretrained to read reports."""
+    folder = paths.checkpoints_dir(config.profile) / "language_model"
     if config.llm.name_or_path:
-        return _named(config.llm.name_or_path,
-                      paths.checkpoints_dir(config.profile) / "language_model")
-    general, draw = load_general_text(), partial(practice_rows, config, store)
-    key = fingerprint(params=[config.seed, asdict(config.llm)],
-                      data=[store.hash, general, phrases(), asdict(load_practice()),
-                            load_everyday(), asdict(load_advice()),
-                            [asdict(entry) for entry in load_glossary().values()]],
-                      rows=pd.util.hash_pandas_object(draw(0).astype(str), index=False).tolist(),
-                      code=code_version("models", "questions", "cohorts/simulate",
-                                        "training/language.py", "training/asked_alone.py",
-                                        "training/muon.py", "training/trainer.py",
-                                        "training/averaging.py", "evaluation/answering.py",
-                                        "evaluation/exact_match.py"))
+        return _named(config.llm.name_or_path, folder)
+    key = _key(config, store)
     return train_or_load(
-        paths.checkpoints_dir(config.profile) / "language_model" / "tiny", key,
-        lambda folder: language.pretrain_tiny(draw, written_reports(config, store), general,
-                                              phrases(), config, folder,
-                                              partial(read_share, config, store)))
+        folder / "tiny", key,
+        lambda partial_: courses.learn_reading(
+            look_ups_learned(config, store, key), *_practice(config, store), config, partial_,
+            partial(read_share, config, store)))
+
+
+def _practice(config: Config, store: EcgStore) -> tuple:
+    """What both courses of the tiny LLM draw from."""
+    return (partial(practice_rows, config, store), written_reports(config, store),
+            load_general_text(), phrases())
+
+
+def _key(config: Config, store: EcgStore) -> dict[str, str]:
+    """All that the tiny LLM comes of."""
+    rows = practice_rows(config, store, 0).astype(str)
+    return fingerprint(params=[config.seed, asdict(config.llm)],
+                       data=[store.hash, load_general_text(), phrases(), asdict(load_practice()),
+                             load_everyday(), asdict(load_advice()),
+                             [asdict(entry) for entry in load_glossary().values()]],
+                       rows=pd.util.hash_pandas_object(rows, index=False).tolist(),
+                       code=code_version("models", "questions", "cohorts/simulate",
+                                         "training/language.py", "training/courses.py",
+                                         "training/asked_alone.py", "training/muon.py",
+                                         "training/trainer.py", "evaluation/answering.py",
+                                         "evaluation/exact_match.py"))
 
 
 def _named(llm: str, folder: Path) -> str:
@@ -237,18 +262,20 @@ def gate(accuracy: float, config: Config) -> str:
     return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
 
 
-def main() -> None:
+def main(steps: Sequence[str]) -> None:
     """`python -m ecg_lib.reading` makes the language model of params.yaml, as notebook 04 would.
 
-    A stage of the pipeline, so that it can be trained beside the encoder: neither needs the other.
+    With "look_ups" it makes the first part of it. Both are stages of the pipeline, so that look-ups
+    can be learned beside the encoder: neither needs the other.
     """
     try:
         config = load_config()
         start(config)
-        language_model(config, open_store(config, config.data.questions))
+        store = open_store(config, config.data.questions)
+        look_ups_learned(config, store) if "look_ups" in steps else language_model(config, store)
     except EcgLibError as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -125,9 +125,10 @@ def test_the_pipeline_is_well_formed_in_every_profile(profile, tmp_path):
     assert all(Path(out).parts[1] == profile for out in outs), "profiles must not share a folder"
 
 
-def test_there_is_one_stage_for_each_notebook_and_one_for_the_language_model():
+def test_there_is_one_stage_for_each_notebook_and_two_for_the_language_model():
     notebooks = {path.stem for path in (REPO / "notebooks").glob("*.ipynb")}
-    assert set(STAGES) == notebooks | {"language_model"}
+    assert set(STAGES) == notebooks | {"look_ups", "language_model"}
+    assert STAGES["look_ups"]["cmd"] == "python -m ecg_lib.reading look_ups"
     assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.reading"
     for name in notebooks:
         stage = STAGES[name]
@@ -139,7 +140,7 @@ def test_there_is_one_stage_for_each_notebook_and_one_for_the_language_model():
 def test_what_make_trains_side_by_side_needs_nothing_of_each_other():
     recipes = re.findall(r"^\t@\$\(BESIDE\) (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
     one, other = ({name for name in STAGES if name in recipe} for recipe in recipes)
-    assert one == {"language_model"} and {"02_contrastive", "03_bias"} <= other
+    assert one == {"look_ups"} and {"02_contrastive", "03_bias"} <= other
     made = {tuple(names): {o if isinstance(o, str) else next(iter(o))
                            for name in names for o in STAGES[name]["outs"]}
             for names in (one, other, {"01_data"})}
@@ -173,8 +174,8 @@ def test_a_stage_knows_all_the_parameters_its_notebook_reads(name):
 
 def code(name):
     """Source of a stage: a notebook's code cells, without lines that are IPython's."""
-    if name == "language_model":
-        return "from ecg_lib import reading\nreading.main()"
+    if name in ("look_ups", "language_model"):
+        return "from ecg_lib import reading\nreading.main([])"
     notebook = json.loads((REPO / "notebooks" / f"{name}.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     lines = "\n".join(cells).splitlines()

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from ecg_lib.cohorts.labels import load_findings
 from ecg_lib.cohorts.record import EcgRecord
 from ecg_lib.cohorts.simulate.reports import statements
 from ecg_lib.questions.look_ups import ALONE, ANY_NOISE, FEW, SEVERAL, SHORT, look_ups
@@ -195,6 +196,16 @@ def test_lists_are_asked_of_what_templates_ask_of_a_whole_ecg():
                 NONE, "none of myocardial infarction", "unknown stage of myocardial infarction"}
 
 
+@pytest.mark.parametrize("draw, n", [(look_ups, 2000), (made_up_pairs, 300)])
+def test_every_finding_is_practised(draw, n):
+    texts = draw(n, seed=0)
+    said = {name.removeprefix("possible ") for text in texts for report in text.reports
+            for name in report.split(". ")}
+    assert set(load_findings()["name"]) - said <= {"normal ecg"}  # ECG-QA answers with 59 of 73
+    asked = " ".join(question for text in texts for question, _ in text.turns)
+    assert all(name in asked for name in set(load_findings()["name"]) - {"normal ecg"})
+
+
 def test_answers_to_short_questions_are_true_and_balanced():
     said, lists = [], 0
     for text in look_ups(400, seed=0):
@@ -244,7 +255,7 @@ def test_a_look_up_of_noise_by_lead_is_true_and_balanced():
 
 
 def test_whether_all_is_normal_is_asked_of_reports_that_tell_and_answered_evenly():
-    labels = set(answers_in("diagnostic", "form", "rhythm")) - {"sinus rhythm"}
+    labels = set(load_findings()["name"]) - {"sinus rhythm", "normal ecg"}
     said = []
     for text in look_ups(600, seed=0):
         asked = [(WHOLE[q], a) for q, a in text.turns if q in WHOLE]

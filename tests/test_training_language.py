@@ -5,20 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoTokenizer
 
-from ecg_lib.config import compose
 from ecg_lib.models.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
-from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.everyday import Passage
-from ecg_lib.questions.look_ups import FEW, look_ups
 from ecg_lib.training import language
 from ecg_lib.training.asked_alone import AskedAlone, collate
 from ecg_lib.training.language import (
     comprehension,
     disturber,
-    of_like_length,
     turns,
 )
 from ecg_lib.training.muon import MuonAdamW
@@ -134,22 +129,6 @@ def test_digits_decode_as_they_were_written():
     assert tokenizer.decode(tokenizer(text)["input_ids"]).strip() == text
 
 
-def rows_of(lengths):
-    return [{"input_ids": [number] * n} for number, n in enumerate(lengths)]
-
-
-def test_batches_of_like_length_hold_every_row_once_and_little_padding():
-    lengths = np.random.default_rng(0).integers(5, 300, size=203)
-    ordered = [row["input_ids"] for row in of_like_length(rows_of(lengths), 8, seed=0)]
-    assert sorted(ids[0] for ids in ordered) == list(range(203))
-    batches = [ordered[k: k + 8] for k in range(0, 203, 8)]
-    padding = sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in batches[:-1])
-    assert padding < 0.1 * lengths.sum()
-    means = [np.mean([len(ids) for ids in b]) for b in batches]
-    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.6  # not from short to long
-    assert ordered == [r["input_ids"] for r in of_like_length(rows_of(lengths), 8, seed=0)]
-
-
 class Linear(torch.nn.Module):
     """A matrix and a table of rows, in the Trainer's kind of module."""
 
@@ -225,55 +204,3 @@ def test_a_dialogue_is_learned_as_it_is_asked_without_an_ecg(processor):
     assert rows[1]["input_ids"] == alone["input_ids"] and alone["input_ids"][0] == start
     answers = [i for i in rows[0]["labels"] if i != IGNORE]
     assert processor.tokenizer.decode(answers, skip_special_tokens=True).split() == ["yes", "none"]
-
-
-@pytest.mark.parametrize("learned, share, courses", [
-    (100.0, 0.9, ["look_ups", "reading"]),
-    (0.0, 0.9, ["look_ups", "look_ups_2", "look_ups_3", "look_ups_4", "reading"]),
-    (100.0, 0.8, ["look_ups", "reading", "reading_2", "reading_3"])])
-def test_practice_goes_on_until_it_is_learned(monkeypatch, tmp_path, learned, share, courses):
-    drawn, passes = [], []
-
-    def noted(n, seed, **how):
-        drawn.append((n, seed, how.get("start")))
-        return look_ups(n, seed, **how)
-
-    config = compose("smoke", ["llm.look_ups=24", "llm.rows=4", "llm.made_up=4", "llm.talks=4",
-                               "llm.passages=4", "llm.batch_size=8", "llm.reading_gate=0.9"])
-    monkeypatch.setattr(language, "_LEARNED", learned)
-    monkeypatch.setattr(language, "look_ups", noted)
-    practised = []
-    monkeypatch.setattr(language, "dialogues", lambda talk, *how, own=language.dialogues, **more:
-                        practised.extend(talk) or own(talk, *how, **more))
-    language.pretrain_tiny(lambda k: passes.append(k) or reading_rows(),
-                           lambda ecg, rng: f"report {ecg}", ["Plain words."], ["sinus rhythm"],
-                           config, tmp_path, lambda model, tokenizer: share)
-    curve = pd.read_csv(tmp_path / "curve.csv")
-    assert curve["course"].drop_duplicates().tolist() == courses
-    more = [(12, config.seed + k, FEW) for k in (1, 2, 3)] if learned == 0 else []
-    assert drawn == [(24, config.seed, None), *more]  # fresh ones, about two reports as well
-    assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
-                                                                    tmp_path.iterdir()}
-    assert not [f for f in tmp_path.iterdir() if f.is_dir()]
-    frame = language.QUESTION.format(question="").replace(":", "").split()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    assert all(len(tokenizer(word)["input_ids"]) == 1 for word in frame)  # of the paper's prompt
-    more = courses.count("reading_2") + courses.count("reading_3")
-    assert passes == [0, 100, 200][: 1 + more]  # other questions in each course
-    assert practised == talks(4, config.seed) + spans(16, config.seed) + [
-        turn for k in range(1, 1 + more)
-        for turn in talks(2, config.seed + 100_000 * k) + spans(8, config.seed + 100_000 * k)]
-
-
-def test_some_look_ups_come_again_with_the_reading(monkeypatch, tmp_path):
-    kinds = []
-    monkeypatch.setattr(language, "practice", lambda texts, *how, own=language.practice:
-                        kinds.append(list(texts)) or own(texts, *how))
-    config = compose("smoke", ["llm.look_ups=48", "llm.rows=4", "llm.made_up=4", "llm.talks=4",
-                               "llm.passages=4", "llm.batch_size=8"])
-    monkeypatch.setattr(language, "_LEARNED", 100.0)
-    language.pretrain_tiny(lambda k: reading_rows(), lambda ecg, rng: f"report {ecg}",
-                           ["Plain words."], ["sinus rhythm"], config, tmp_path)
-    first = look_ups(48, config.seed)
-    again = [text for texts in kinds[1:] for text in texts if text in first]
-    assert kinds[0] == first and len(again) == 3 and len({len(t.reports) for t in again}) == 2

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from ecg_lib.cohorts.labels import name_of
+from ecg_lib.cohorts.labels import load_findings, name_of
 from ecg_lib.questions.made_up import (
     DOUBT,
     LONG,
@@ -112,7 +112,8 @@ def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Pr
 
 def _whole(rng: np.random.Generator, questions: int) -> Practice:
     """A report that calls the ECG normal or names what is not; whether the ECG is normal."""
-    labels = [name for name in answers_in("diagnostic", "form", "rhythm") if name != name_of("SR")]
+    labels = [name for name in load_findings()["name"]
+              if name not in (name_of("NORM"), name_of("SR"))]
     beside = [name_of("SR"), *answers_in("axis", "noise")]
     said = [beside[i] for i in rng.permutation(len(beside))[: rng.integers(4)]]
     truth = pick(rng, ("normal", "abnormal"))
@@ -135,7 +136,8 @@ def _topics_of(name: str) -> tuple[str, ...]:
 def _topic(rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
            ) -> tuple[str, str]:
     """A topic, mostly one of which there is something, and what there is of it."""
-    topic = pick(rng, _topics_of(pick(rng, held)) if rng.random() < 0.8 else list(topics()))
+    of_one = _topics_of(pick(rng, held)) if rng.random() < 0.8 else ()
+    topic = pick(rng, of_one or list(topics()))  # what is no answer has no topic
     certain = topics()[topic].certain
     return f"{topic}?", listed([name for name in held if not (certain and doubt[name])], topic)
 

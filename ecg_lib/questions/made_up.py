@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecg_lib.cohorts.labels import load_findings, name_of
 from ecg_lib.questions.practice import begun, drawn, load_practice
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.truth import CHANGES
@@ -43,9 +44,14 @@ class Practice(NamedTuple):
 
 
 def stated() -> list[str]:
-    """What a report may state and a question ask about: the closed answers but leads and ranges."""
-    return list(answers_in("diagnostic", "form", "rhythm", "axis", "stage", "noise",
-                           "extrasystole"))
+    """What a report may state and a question ask about: closed answers but leads and ranges, and
+    findings that ECG-QA asks for but never answers with.
+
+    Not "normal ecg": what it stands beside is not left to chance.
+    """
+    answers = answers_in("diagnostic", "form", "rhythm", "axis", "stage", "noise", "extrasystole")
+    return [*answers, *(name for name in load_findings()["name"]
+                        if name not in answers and name != name_of("NORM"))]
 
 
 def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
