@@ -240,7 +240,7 @@ def test_answers_to_short_questions_are_true_and_balanced():
 
 def test_a_look_up_of_noise_by_lead_is_true_and_balanced():
     said = []
-    for text in look_ups(400, seed=0):
+    for text in look_ups(800, seed=0):
         for question, answer in text.turns:
             if asked := NOISE_AND_LEAD.fullmatch(question):
                 there = noisy_leads(*text.reports)

@@ -31,10 +31,10 @@ from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES, answers_in
 ANY_NOISE = "noise of any kind"  # as in templates.yaml
 # Steps of the course, by the share at which they end: names in short reports that have no doubts,
 # all that is asked of one report, two reports with one finding a relation, two with a few.
-SHORT, ALONE, FEW, SEVERAL = 0.08, 0.24, 0.38, 0.6
+SHORT, ALONE, FEW, SEVERAL = 0.08, 0.2, 0.3, 0.65
 _FIRST, _LONGEST = 3, 8  # findings of a report that stands alone, at first and later
 _LISTS = 0.35  # share of questions that ask for a list
-_NOISY, _WHOLE = 0.25, 0.15  # of single reports after the short ones: noise by lead; normal or not
+_NOISY, _WHOLE = 0.25, 0.25  # of single reports after the short ones: noise by lead; normal or not
 
 
 def look_ups(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Practice]:

@@ -65,7 +65,7 @@ def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
             wordings.setdefault(key, template.wordings.train)
     pairs = []
     for _ in range(n):
-        reports, where = two_reports(rng, names, LONG)
+        reports, where = two_reports(rng, names, 1 + rng.integers(LONG))
         place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))
         pairs.append(Practice(reports, [_asked_of_two(rng, where, place, wordings)
                                         for _ in range(questions)]))
