@@ -298,8 +298,8 @@ def changes(texts):
 
 
 def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
-    texts = look_ups(400, seed=3)
-    short, alone, few, several = (round(share * 400) for share in (SHORT, ALONE, FEW, SEVERAL))
+    texts = look_ups(800, seed=3)
+    short, alone, few, several = (round(share * 800) for share in (SHORT, ALONE, FEW, SEVERAL))
     assert {len(t.reports) for t in texts[:alone]} == {1}
     assert most_findings(texts[:short]) == 3 < most_findings(texts[short:alone]) == 8
     assert {answer for t in texts[:short] for _, answer in t.turns} == {YES, NO}

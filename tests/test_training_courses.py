@@ -10,7 +10,7 @@ from ecg_lib.models.processor import QUESTION
 from ecg_lib.questions.advice import spans, talks
 from ecg_lib.questions.look_ups import FEW, SEVERAL, look_ups
 from ecg_lib.training import courses
-from ecg_lib.training.courses import of_like_length
+from ecg_lib.training.courses import in_their_order, of_like_length
 
 LOOKED_UP = ["look_ups_1", "look_ups_2", "look_ups_3"]
 
@@ -51,6 +51,18 @@ def test_batches_of_like_length_hold_every_row_once_and_little_padding():
     means = [np.mean([len(ids) for ids in b]) for b in batches]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.6  # not from short to long
     assert ordered == [r["input_ids"] for r in of_like_length(rows_of(lengths), 8, seed=0)]
+
+
+def test_batches_of_a_course_have_little_padding_and_keep_its_order():
+    lengths = np.random.default_rng(0).integers(5, 300, size=203)
+    rows = rows_of(lengths)
+    ordered = [row["input_ids"] for row in in_their_order(rows, 8, seed=0, among=5)]
+    assert sorted(ids[0] for ids in ordered) == list(range(203))
+    assert all(abs(place - ids[0]) < 5 * 8 for place, ids in enumerate(ordered))
+    batches = [ordered[k: k + 8] for k in range(0, 200, 8)]
+    padding = sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in batches)
+    assert padding < 0.25 * lengths.sum()  # as they come: 0.67
+    assert [ids[0] for ids in ordered] != sorted(ids[0] for ids in ordered)
 
 
 @pytest.mark.parametrize("learned, share, said", [

@@ -92,8 +92,9 @@ def learn_look_ups(draw: Draw, report: Report, general: Sequence[str], phrases: 
             break  # when comparing is learned is luck
         else:
             texts = look_ups(settings.look_ups // 2, config.seed + k, start=FEW)
-        histories.append(_course(model, practice(texts, processor), processor, config,
-                                 folder / f"look_ups_{k + 1}", settings.look_up_rate))
+        rows = in_their_order(practice(texts, processor), settings.batch_size, config.seed + k)
+        histories.append(_course(model, rows, processor, config, folder / f"look_ups_{k + 1}",
+                                 settings.look_up_rate))
     _save(model, tokenizer, histories, folder)
 
 
@@ -197,3 +198,8 @@ def of_like_length(rows: Sequence[dict], batch_size: int, seed: int, among: int 
         [rows[i] for batch in rest for i in batch]
 
 
+def in_their_order(rows: Sequence[dict], batch_size: int, seed: int, among: int = 30) -> list[dict]:
+    """`of_like_length` for a course: rows leave their place for one near by only."""
+    near = among * batch_size
+    return [row for start in range(0, len(rows), near)
+            for row in of_like_length(rows[start: start + near], batch_size, seed + start, among)]
