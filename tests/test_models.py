@@ -197,6 +197,19 @@ def test_training_changes_the_projector_and_lora_and_nothing_else(model, process
     assert changed == {n for n, p in model.named_parameters() if p.requires_grad}
 
 
+def test_half_of_the_heads_of_a_tiny_llama_start_by_attending_to_like_tokens(processor):
+    torch.manual_seed(0)
+    lm = tiny_llama(processor.tokenizer, width=96, depth=2, heads=4).eval()
+    lm.set_attn_implementation("eager")
+    ids = torch.randint(3, 300, (20, 40))
+    place = torch.randint(5, 35, (20,))
+    ids[:, -1] = ids[torch.arange(20), place]  # the last token comes once before
+    with torch.no_grad():
+        given = lm(ids, output_attentions=True).attentions[0]  # (B, heads, L, L)
+    to_like = given[torch.arange(20), :, -1, place].mean(dim=0)
+    assert to_like[:2].min() > 3 * to_like[2:].max()
+
+
 def test_the_model_survives_saving_and_finds_its_language_model_after_a_move(
         model, processor, encoder, tmp_path):
     lm_folder = tmp_path / "house" / "lm"
