@@ -52,7 +52,7 @@ def tiny_llama(tokenizer: PreTrainedTokenizerFast, width: int, depth: int, heads
 
     Half of the heads of a layer start with keys equal to queries, so that a token attends to its
     like: finding in a report the name that is asked about is what such a model learns last. After
-    the mimetic initialisation of Trockman and Kolter (2023, arXiv:2305.09828, section 3).
+    the mimetic initialisation of Trockman and Kolter (2023, arXiv:2305.09828), who do it in all.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),
