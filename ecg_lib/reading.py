@@ -10,8 +10,9 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -86,17 +87,12 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
     return pd.DataFrame(rows)
 
 
-def look_ups_learned(config: Config, store: EcgStore, key: dict[str, str] | None = None
-                     ) -> Path | str:
-    """The tiny LLM after its short look-ups, which it learns before sentences.
-
-    Like the LLM itself it is known by a `key`: all that it comes of.
-    """
+def look_ups_learned(config: Config, store: EcgStore) -> Path | str:
+    """The tiny LLM after its short look-ups, which it learns before sentences."""
+    folder = paths.checkpoints_dir(config.profile) / "look_ups"
     if config.llm.name_or_path:
-        return _named(config.llm.name_or_path, paths.checkpoints_dir(config.profile) / "look_ups")
-    return train_or_load(
-        paths.checkpoints_dir(config.profile) / "look_ups" / "tiny", key or _key(config, store),
-        lambda folder: courses.learn_look_ups(*_practice(config, store), config, folder))
+        return _named(config.llm.name_or_path, folder)
+    return _look_ups(config, _practice(config, store))
 
 
 def language_model(config: Config, store: EcgStore) -> Path | str:
@@ -104,28 +100,40 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
     folder = paths.checkpoints_dir(config.profile) / "language_model"
     if config.llm.name_or_path:
         return _named(config.llm.name_or_path, folder)
-    key = _key(config, store)
+    practice = _practice(config, store)
     return train_or_load(
-        folder / "tiny", key,
+        folder / "tiny", practice.key,
         lambda partial_: courses.learn_reading(
-            look_ups_learned(config, store, key), *_practice(config, store), config, partial_,
+            _look_ups(config, practice), *practice.sources, config, partial_,
             partial(read_share, config, store)))
 
 
-def _practice(config: Config, store: EcgStore) -> tuple:
-    """What both courses of the tiny LLM draw from."""
-    return (partial(practice_rows, config, store), written_reports(config, store),
-            load_general_text(), phrases())
+class _Practice(NamedTuple):
+    """What both parts of the tiny LLM's training draw from; a checkpoint is known by its `key`."""
+
+    sources: tuple
+    key: dict[str, str]
 
 
-def _key(config: Config, store: EcgStore) -> dict[str, str]:
-    """All that the tiny LLM comes of."""
-    rows = practice_rows(config, store, 0).astype(str)
+def _practice(config: Config, store: EcgStore) -> _Practice:
+    draw = lru_cache(maxsize=1)(partial(practice_rows, config, store))  # the first is drawn thrice
+    return _Practice((draw, written_reports(config, store), load_general_text(), phrases()),
+                     _key(config, store, draw(0)))
+
+
+def _look_ups(config: Config, practice: _Practice) -> Path | str:
+    return train_or_load(
+        paths.checkpoints_dir(config.profile) / "look_ups" / "tiny", practice.key,
+        lambda partial_: courses.learn_look_ups(*practice.sources, config, partial_))
+
+
+def _key(config: Config, store: EcgStore, rows: pd.DataFrame) -> dict[str, str]:
+    """All that the tiny LLM comes of; `rows` are those of its first pass."""
     return fingerprint(params=[config.seed, asdict(config.llm)],
                        data=[store.hash, load_general_text(), phrases(), asdict(load_practice()),
                              load_everyday(), asdict(load_advice()),
                              [asdict(entry) for entry in load_glossary().values()]],
-                       rows=pd.util.hash_pandas_object(rows, index=False).tolist(),
+                       rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
                        code=code_version("models", "questions", "cohorts/simulate",
                                          "training/language.py", "training/courses.py",
                                          "training/asked_alone.py", "training/muon.py",

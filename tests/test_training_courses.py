@@ -1,4 +1,4 @@
-"""The courses of the tiny LLM: their order, when they go on, what comes again, what is saved."""
+"""The courses of the tiny LLM: their order, when they go on, what is saved."""
 
 import numpy as np
 import pandas as pd
@@ -80,9 +80,8 @@ def test_practice_goes_on_until_it_is_learned(monkeypatch, tmp_path, learned, sh
     folder = taught(tmp_path, config, lambda k: passes.append(k) or reading_rows(),
                     lambda model, tokenizer: share)
     assert pd.read_csv(folder / "curve.csv")["course"].drop_duplicates().tolist() == said
-    again = (24, config.seed, None)  # drawn for the tokenizer's course, and to come again
     more = [(12, config.seed + k, FEW) for k in (3, 4, 5)] if learned == 0 else []
-    assert drawn == [again, *more, again]  # fresh ones, about two reports as well
+    assert drawn == [(24, config.seed, None), *more, (1, config.seed + 100, None)]  # fresh ones
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {f.name for f in
                                                                     folder.iterdir()}
     assert not [f for f in folder.iterdir() if f.is_dir()]
@@ -111,13 +110,13 @@ def test_each_harder_kind_of_look_up_begins_at_the_full_rate(monkeypatch, tmp_pa
         assert rate.iloc[-1] < 0.2 * config.llm.look_up_rate < rate.max()
 
 
-def test_some_look_ups_come_again_with_the_reading(monkeypatch, tmp_path):
+def test_fresh_look_ups_of_all_kinds_come_with_the_reading(monkeypatch, tmp_path):
     given = []
     monkeypatch.setattr(courses, "_LEARNED", 100.0)
     monkeypatch.setattr(courses, "practice", lambda texts, *how, own=courses.practice:
                         given.append(list(texts)) or own(texts, *how))
     config = small("llm.look_ups=48")
     taught(tmp_path, config)
-    first = look_ups(48, config.seed)
-    again = [text for texts in given[3:] for text in texts if text in first]
-    assert len(again) == 3 and len({len(text.reports) for text in again}) == 2
+    first, more = look_ups(48, config.seed), given[-1]
+    assert more == look_ups(3, config.seed + 100) and not [text for text in more if text in first]
+    assert len({len(text.reports) for text in more}) == 2

@@ -39,7 +39,7 @@ from ecg_lib.training.trainer import fit
 
 _LEARNED = 0.45  # loss a token of look-ups; where comparing is not learned yet, it ends at 0.5-0.6
 _MORE, _MORE_READING = 3, 2  # further courses at most, each half as long
-_REPLAYED = 16  # of so many look-ups one comes again with the reading
+_ANEW = 16  # for so many look-ups one more comes with the reading
 Draw = Callable[[int], pd.DataFrame]  # pass number -> question rows
 
 
@@ -115,14 +115,14 @@ def learn_reading(learned: Path, draw: Draw, report: Report, general: Sequence[s
     model, tokenizer = load_llm(learned)
     model.requires_grad_(True)
     processor = Remembering(tokenizer, slots=0)
-    again = look_ups(settings.look_ups, config.seed)[::_REPLAYED]  # lest the rare be forgotten
+    more = look_ups(settings.look_ups // _ANEW, config.seed + 100)  # lest the rare be forgotten
     histories = [pd.read_csv(learned / "curve.csv")]
     for k in range(1 + _MORE_READING):
         if k and (reads is None or reads(model, tokenizer) >= settings.reading_gate):
             break
         matter = reading_matter(draw, config, course=k)
         rows = reading_course(matter, report, general, phrases, processor, config)
-        rows = of_like_length(rows + practice(again, processor), settings.batch_size,
+        rows = of_like_length(rows + practice(more, processor), settings.batch_size,
                               config.seed + k)
         histories.append(_course(model, rows, processor, config, folder / f"reading_{k + 1}",
                                  settings.learning_rate))
