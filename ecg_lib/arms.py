@@ -41,13 +41,12 @@ def run_stages(config: Config, stage: str, rows: Mapping[str, pd.DataFrame], tok
                clip: EcgClip, llm: Path | str) -> None:
     """Train several arms through stage1 or stage2, or load them; `rows`: arm -> what it is shown.
 
-    On a CPU tiny models gain little from a second core, so arms are trained side by side; of
-    three on two cores none is left for last.
+    On a CPU tiny models gain little from a second core, so arms are trained side by side.
     """
     stale = [arm for arm, shown in rows.items()
              if why_not_current(stage_folder(config, stage, arm),
                                 _key(config, stage, arm, shown, tokens, llm, None))]
-    jobs = min(len(stale), 2 * cpu_count()) if _tiny(config) else 1
+    jobs = min(len(stale), cpu_count()) if _tiny(config) else 1
     done: dict[str, list[str]] = {}
     if jobs > 1:
         with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // jobs)):
