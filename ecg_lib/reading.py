@@ -246,7 +246,9 @@ def read_share(config: Config, store: EcgStore, model: torch.nn.Module,
                tokenizer: PreTrainedTokenizerBase) -> float:
     """The share of them that a tiny LLM in training reads right."""
     read = read_answers(config, store, model, EcgLlmProcessor(tokenizer, slots=0))
-    return float(read[exact_match.HEADLINE].mean())
+    share = float(read[exact_match.HEADLINE].mean())
+    print(f"reads {share:.1%} of {len(read):,} development questions", file=sys.stderr)
+    return share
 
 
 def gate(accuracy: float, config: Config) -> str:
