@@ -9,11 +9,12 @@ BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
-# for two stages at once: each has half of the cores
-HALF := OMP_NUM_THREADS=$(shell expr \( $$(getconf _NPROCESSORS_ONLN) + 1 \) / 2)
+# stages at once: two, each with half of the cores; a GPU is not shared
+JOBS := $(shell if command -v nvidia-smi >/dev/null; then echo 1; else echo 2; fi)
+SHARE := OMP_NUM_THREADS=$(shell expr \( $$(getconf _NPROCESSORS_ONLN) + $(JOBS) - 1 \) / $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help paper params test lint lab store readme clean .words .encoder
+.PHONY: help paper params test lint lab store readme clean .words .encoder .answers .cases
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -21,20 +22,28 @@ help: ## list the targets
 
 paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smoke|ptbxl|paper DATA=folder
 	@$(RUN) dvc repro 01_data@$(PROFILE)
-	@$(MAKE) --no-print-directory -j 2 .words .encoder
+	@$(MAKE) --no-print-directory -j $(JOBS) .words .encoder
+	@$(RUN) dvc repro 05_finetune@$(PROFILE)
+	@$(MAKE) --no-print-directory -j $(JOBS) .answers .cases
 	@$(RUN) dvc repro
 	@echo "tables: results/$(PROFILE)/   figures: figures/$(PROFILE)/   notebooks: executed/$(PROFILE)/"
 
-# What needs nothing but the cohorts, in two halves that take about as long: questions and the tiny
-# language model's look-ups; the encoder. `-s`: only the stages named, for DVC does not let two runs
-# look at the same earlier stage at once.
-BESIDE := $(RUN) $(HALF) dvc --wait-for-lock repro -s
+# Two halves that take about as long, twice: what needs nothing but the cohorts (questions and the
+# tiny language model's look-ups; the encoder), and what needs the trained arms. `-s`: only the
+# stages named, for DVC does not let two runs look at the same earlier stage at once.
+BESIDE := $(RUN) $(SHARE) dvc --wait-for-lock repro -s
 
 .words:
 	@$(BESIDE) $(addsuffix @$(PROFILE),03_bias 00_tour look_ups)
 
 .encoder:
 	@$(BESIDE) $(addsuffix @$(PROFILE),02_contrastive 10_simulated_to_real)
+
+.answers:
+	@$(BESIDE) 06_ecgqa@$(PROFILE)
+
+.cases:
+	@$(BESIDE) $(addsuffix @$(PROFILE),07_zero_shot 09_cases)
 
 params: .venv/.installed ## compose params.yaml from conf/ (PROFILE, DATA) without running anything
 	@data="$(DATA)"; \
