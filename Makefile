@@ -66,8 +66,8 @@ store: .venv/.installed ## run the notebooks in smoke and store the outputs that
 	@$(BIN)/python -m ecg_lib.config smoke
 	@$(RUN) python -m ecg_lib.notebook --store
 
-readme: .venv/.installed ## put the newest results of demo and ptbxl into README.md
-	@$(BIN)/python -m ecg_lib.report.readme demo ptbxl
+readme: .venv/.installed ## put the newest results into README.md
+	@$(BIN)/python -m ecg_lib.readme arms demo ptbxl
 
 clean: ## remove the environment and what the pipeline made (not tables and figures)
 	rm -rf .venv data checkpoints executed .dvc/cache .dvc/tmp

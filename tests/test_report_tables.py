@@ -1,12 +1,16 @@
 """Tables: published numbers, stamps, CSV and Markdown, the README block."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ecg_lib.errors import DataError
+from ecg_lib.paths import ROOT
+from ecg_lib.readme import arms_block, readme_block, update_readme
 from ecg_lib.report.provenance import Provenance, code_hash, data_hash, params_hash
-from ecg_lib.report.readme import readme_block, update_readme
 from ecg_lib.report.reference import COLUMNS, LABELS, MODEL, QUESTION_TYPES, arm, paper_table
 from ecg_lib.report.tables import format_cell, label_of, read_table, tidy, write_table
 
@@ -189,6 +193,42 @@ def test_updating_the_readme_twice_changes_it_once_and_keeps_the_rest(tmp_path):
     assert text.startswith("# Top\n") and text.endswith("\nBottom\n") and "old" not in text
     assert not update_readme(readme, ["demo"], tmp_path)
     assert readme.read_text() == text
+
+
+def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
+    two, own = "de-biased - control", "de-biased"
+    cells = {
+        "demo/random_ecg_differences": [(f"{two}, original ECG", "S-Verify", 1.5),
+                                        (f"{two}, original ECG", "average", 0.5),
+                                        (f"{two}, drop", "S-Verify", 9.0),
+                                        (f"{own}, drop", "average", 2.5)],
+        "ptbxl/random_ecg_differences": [(f"{two}, original ECG", "average", -3.5)],
+        "demo-full/seeds": [(f"{two}, mean", "interventional accuracy", 4.5),
+                            (f"{two}, mean", "drop", 8.0),
+                            (f"{own}, mean", "drop", 5.5), (f"{own}, mean", "matched drop", 6.5),
+                            (f"{own}, seed 1", "drop", 7.0), (f"{own}, seed 42", "drop", 4.0)],
+    }  # fmt: skip
+    for name, rows in cells.items():
+        profile, table = name.split("/")
+        rows = [{"row": row, "column": column, "value": value} for row, column, value in rows]
+        write_table(table, tidy(table, rows, STAMP), tmp_path / profile, "Arms", label=LABEL)
+    assert arms_block(tmp_path).splitlines() == [
+        "|  | demo: S-Verify | demo: average | ptbxl: average | demo-full: mean of 2 seeds |",
+        "|:--|--:|--:|--:|--:|",
+        "| de-biased above the control | 1.5 | 0.5 | -3.5 | 4.5 |",
+        "| a random ECG costs de-biased |  | 2.5 |  | 5.5 |",
+        "| a random ECG, as ill, costs de-biased |  |  |  | 6.5 |",
+    ]
+
+
+def test_the_readmes_numbers_are_those_of_the_committed_results(tmp_path):
+    changed = subprocess.run(["git", "-C", ROOT, "status", "--porcelain", "results", "README.md"],
+                             capture_output=True, text=True)  # fmt: skip
+    if changed.returncode or changed.stdout:
+        pytest.skip("results or README.md are not the committed ones; `make readme` joins them")
+    readme = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", readme)
+    assert not update_readme(readme, ["arms", "demo", "ptbxl"])
 
 
 def test_a_readme_without_markers_or_a_profile_without_results_is_reported(tmp_path):

@@ -102,7 +102,7 @@ def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
             look = {"marker": mark, "ls": "", "mfc": "white", "mec": style.INK, "ms": 4.5}
             handles.append(Line2D([], [], **look, label=kind))
         legend_above(fig, handles)
-        text = "Bars: mean of the three question types; dashed: a coin's accuracy.\n"
+        text = "Bars: mean of the question types marked on them; dashed: a coin's accuracy.\n"
         text += "A model that reads the ECG must lose accuracy when given another one."
         style.caption(fig, text, label)
     return fig

@@ -1,7 +1,7 @@
 """The README's "results at a glance", generated from the result tables.
 
-The block stands between ``<!-- results:demo -->`` and ``<!-- /results:demo -->``; nobody types
-its numbers.
+Each block stands between two markers, as ``<!-- results:demo -->`` and ``<!-- /results:demo -->``:
+nobody types its numbers.
 """
 
 import os
@@ -26,6 +26,21 @@ _HEADINGS = {
     "table5_random_ecg": "Random-ECG test, accuracy in % (Table 5)",
     "simulated_to_real": "Trained on simulated ECGs only, read on recorded ones: AUC, %",
 }
+
+# Arms beside each other: a row of random_ecg_differences (seeds: the mean over seeds), its name.
+_ARMS = {
+    "de-biased - not de-biased, original ECG": "de-biased above no stage 1",
+    "de-biased - control, original ECG": "de-biased above the control",
+    "control - not de-biased, original ECG": "control above no stage 1",
+    **{
+        f"{arm}, {drop}": f"a random ECG{ill} costs {whom}"
+        for drop, ill in (("drop", ""), ("matched drop", ", as ill,"))
+        for arm, whom in (("de-biased", "de-biased"), ("control", "control"),
+                          ("not de-biased", "no stage 1"))
+    },
+}  # fmt: skip
+_ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")}
+_SEEDS_SHOWN = "demo-full"
 
 
 def readme_block(profile: str, folder: Path | None = None) -> str:
@@ -55,25 +70,63 @@ def readme_block(profile: str, folder: Path | None = None) -> str:
     return "\n\n".join([f"{told} In brackets: 95 % intervals.", *parts])
 
 
-def update_readme(readme: Path, profiles: Iterable[str], results: Path | None = None) -> bool:
-    """Put each profile's block between its markers; tells whether the file changed.
+def arms_block(results: Path | None = None) -> str:
+    """Markdown with what an arm gains over another and loses with a random ECG, by profile.
+
+    Raises
+    ------
+    DataError
+        A profile lacks the tables that it is made of.
+    """
+    parts = []
+    for profile, columns in _ARMS_SHOWN.items():
+        frame = read_table(_folder(profile, results) / "random_ecg_differences.csv")
+        frame = frame[frame["column"].isin(columns)]
+        parts.append(frame.assign(column=profile + ": " + frame["column"]))
+    seeds = read_table(_folder(_SEEDS_SHOWN, results) / "seeds.csv")
+    if seeds.empty:
+        raise DataError(f"results/{_SEEDS_SHOWN}/seeds.csv: no seeds; run that profile first")
+    trained = seeds["row"].str.match("de-biased, seed ") & (seeds["column"] == "drop")
+    number = f"{_SEEDS_SHOWN}: mean of {trained.sum()} seeds"
+    what, kind = seeds["row"].str.removesuffix(", mean"), seeds["column"]
+    of_arm = what + ", " + kind  # "de-biased, drop"
+    of_two = what + ", original ECG"
+    above = (kind == "interventional accuracy") & what.str.contains(" - ")
+    seeds = seeds[seeds["row"].str.endswith(", mean")]
+    parts.append(seeds.assign(row=of_two.where(above, of_arm), column=number))
+    frame = pd.concat(parts)
+    frame = frame[frame["row"].isin(_ARMS)]
+    order = frame["row"].map({row: i for i, row in enumerate(_ARMS)})
+    frame = frame.iloc[order.argsort(kind="stable")]
+    return wide_markdown(frame.assign(row=frame["row"].map(_ARMS)), with_n=False)
+
+
+def _folder(profile: str, results: Path | None) -> Path:
+    return results / profile if results else results_dir(profile)
+
+
+def update_readme(readme: Path, blocks: Iterable[str], results: Path | None = None) -> bool:
+    """Put each block between its markers; tells whether the file changed.
 
     Parameters
     ----------
+    blocks : iterable of str
+        Names of profiles; ``arms`` for the block that sets the arms beside each other.
     results : Path, optional
         Folder of all profiles' results, when it is not the project's.
 
     Raises
     ------
     DataError
-        A profile's markers are missing.
+        A block's markers are missing.
     """
     before = text = readme.read_text(encoding="utf-8")
-    for profile in profiles:
-        start, end = f"<!-- results:{profile} -->", f"<!-- /results:{profile} -->"
+    for name in blocks:
+        start, end = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
         if text.count(start) != 1 or text.count(end) != 1:
             raise DataError(f"{readme}: put {start} and {end} once each where the results go")
-        block = readme_block(profile, results / profile if results else None)
+        own = name != "arms"
+        block = readme_block(name, _folder(name, results)) if own else arms_block(results)
         pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
         text = pattern.sub(lambda _, b=f"{start}\n{block}\n{end}": b, text)
     if text != before:
@@ -108,10 +161,10 @@ def _means(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """`python -m ecg_lib.report.readme demo ptbxl` rewrites these profiles' blocks in README.md."""
-    profiles = sys.argv[1:] if arguments is None else arguments
-    changed = update_readme(ROOT / "README.md", profiles)
-    print(f"README.md: {', '.join(profiles)} {'updated' if changed else 'unchanged'}")
+    """`python -m ecg_lib.readme arms demo ptbxl` rewrites these blocks of README.md."""
+    blocks = sys.argv[1:] if arguments is None else arguments
+    changed = update_readme(ROOT / "README.md", blocks)
+    print(f"README.md: {', '.join(blocks)} {'updated' if changed else 'unchanged'}")
 
 
 if __name__ == "__main__":
