@@ -89,18 +89,15 @@ def test_a_wrong_type_names_the_whole_path_of_the_field():
         from_mapping({"stage1": {"epochs": "many"}})
 
 
-def test_demo_full_is_demo_with_more_of_each_training_and_a_study():
+def test_demo_full_is_demo_and_a_study_of_its_very_arms():
     demo, full = (compose(name).as_dict() for name in ("demo", "demo-full"))
-    differ = {field: {name for name in full[field] if full[field][name] != demo[field][name]}
-              for field in demo if demo[field] != full[field] and isinstance(demo[field], dict)}
-    assert differ.pop("study") and differ.pop("llm")
-    assert differ == {"contrastive": {"epochs"}, "simulated": {"ecgs"}, "lora": {"dropout"},
-                      "stage1": {"max_rows"}, "stage2": {"max_rows"}}
-    assert all(full[field][name] > demo[field][name] for field in differ for name in differ[field])
-    assert full["lora"] == compose("smoke").as_dict()["lora"]  # the paper's
-    default = compose("ptbxl", ["data.root=somewhere", "llm.reading_gate=0.95"])
-    assert full["llm"] == default.as_dict()["llm"]
+    assert {field for field in demo if demo[field] != full[field]} == {"profile", "study"}
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
+
+
+def test_the_small_profiles_keep_to_the_gate_of_the_default_practice():
+    for name, overrides in (("demo", []), ("demo-full", []), ("ptbxl", ["data.root=somewhere"])):
+        assert compose(name, overrides).llm.reading_gate == 0.95
 
 
 def test_a_varied_configuration_differs_in_what_is_named_and_names_a_mistake():
