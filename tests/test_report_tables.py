@@ -231,6 +231,19 @@ def test_the_readmes_numbers_are_those_of_the_committed_results(tmp_path):
     assert not update_readme(readme, ["arms", "demo", "ptbxl"])
 
 
+def test_the_committed_demo_full_studies_the_very_arms_of_the_committed_demo():
+    """README: same code and seed, same tables, on one kind of processor: run both on one."""
+    study = {"seeds", "dose_response", "lesions", "learning_rates"}
+    tables = {path.name for path in (ROOT / "results" / "demo").glob("*.csv")}
+    shared = sorted(tables - {f"{name}.csv" for name in study})
+    assert len(shared) > 15
+    stamps = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
+    for name in shared:
+        one, two = (pd.read_csv(ROOT / "results" / profile / name, dtype=str)
+                    .drop(columns=stamps, errors="ignore") for profile in ("demo", "demo-full"))
+        pd.testing.assert_frame_equal(one, two, obj=name)
+
+
 def test_a_readme_without_markers_or_a_profile_without_results_is_reported(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# Top\n")
