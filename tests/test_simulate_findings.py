@@ -15,6 +15,7 @@ from ecg_lib.cohorts.simulate.tables import phrases, population, waves
 from ecg_lib.questions.vocabulary import answers_in
 
 INFARCTIONS = {"AMI", "ASMI", "LMI", "IMI", "ILMI", "ALMI", "IPLMI", "IPMI", "PMI"}
+INFERIOR = {"IMI", "ILMI", "IPLMI", "IPMI"}  # may meet one of another wall
 ISCHAEMIA = {"ISC_", "ISCAL", "ISCIN", "ISCIL", "ISCAS", "ISCLA", "ISCAN"}
 INJURY = {"INJAS", "INJAL", "INJIN", "INJLA", "INJIL"}
 RHYTHMS = {"AFIB", "AFLT", "SVTAC", "PACE"}
@@ -63,7 +64,7 @@ def test_findings_that_exclude_each_other_do_not_meet(ecgs):
     for ecg in ecgs:
         found = set(ecg.labels)
         named = found & ISCHAEMIA if "strain" not in ecg.visit.modifiers else set()
-        for alone in (RHYTHMS, BUNDLE, INFARCTIONS, INJURY):
+        for alone in (RHYTHMS, BUNDLE, INFERIOR, INFARCTIONS - INFERIOR, INJURY):
             assert len(found & alone) <= 1, found
         assert len(named) <= 1, found
         if "SVTAC" in found:
@@ -73,6 +74,15 @@ def test_findings_that_exclude_each_other_do_not_meet(ecgs):
         if found & INJURY:
             assert not found & (INFARCTIONS | {"CLBBB", "PACE", "NST_"})
         assert len(found & (RHYTHMS | SINUS)) == 1, found
+
+
+def test_an_inferior_infarction_may_meet_an_anterior_one_and_shows_both(ecgs):
+    inferior = [set(ecg.labels) for ecg in ecgs if INFERIOR & set(ecg.labels)]
+    anterior = np.mean([bool(found & {"AMI", "ASMI", "ALMI"}) for found in inferior])
+    assert 0.08 < anterior < 0.3  # PTB-XL, folds 1-6: .26
+    assert median(q_depth("aVF"), "IMI+ASMI", stage="old") > 0.15
+    assert median(peak("V2", -0.06, 0.02), "IMI+ASMI", stage="old") < 0.7 * median(
+        peak("V2", -0.06, 0.02), "IMI", stage="old")
 
 
 def test_likelihoods_follow_the_kind_of_finding(ecgs):

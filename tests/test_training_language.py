@@ -180,6 +180,36 @@ def test_muon_goes_on_from_a_saved_state():
     assert torch.allclose(second.matrix.weight, whole.matrix.weight, atol=1e-6)
 
 
+class Convolved(torch.nn.Module):
+    """The same map as a convolution's kernels, or as a matrix."""
+
+    def __init__(self, kernels: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        weight = torch.randn(6, 4, 3)
+        self.weight = torch.nn.Parameter(weight if kernels else weight.flatten(1))
+        self.bias = torch.nn.Parameter(torch.zeros(6))
+
+    def forward(self, x):
+        weight = self.weight.view(6, 4, 3)
+        return {"loss": torch.nn.functional.conv1d(x, weight, self.bias).square().mean()}
+
+
+def test_muon_steps_the_kernels_of_a_convolution_as_the_matrix_that_they_are():
+    x, steps = torch.randn(8, 4, 20, generator=torch.Generator().manual_seed(1)), []
+    for kernels in (True, False):
+        model = Convolved(kernels)
+        before = model.weight.detach().flatten(1).clone()
+        optimizer = MuonAdamW(model, (), lr=0.05, weight_decay=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(x)["loss"].backward()
+            optimizer.step()
+        steps.append(model.weight.detach().flatten(1) - before)
+    assert steps[0].abs().max() > 0.01
+    assert torch.allclose(*steps, atol=1e-6)
+
+
 def test_rows_in_order_are_met_in_order(tmp_path):
     met = []
 
