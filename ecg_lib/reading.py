@@ -28,6 +28,7 @@ from ecg_lib.errors import DataError, EcgLibError
 from ecg_lib.evaluation import exact_match
 from ecg_lib.evaluation.answering import read_rows
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
+from ecg_lib.features import on_gpu
 from ecg_lib.models.processor import EcgLlmProcessor
 from ecg_lib.questions.advice import load_advice
 from ecg_lib.questions.build import build_questions
@@ -270,6 +271,22 @@ def gate(accuracy: float, config: Config) -> str:
             f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
             "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate")
     return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
+
+
+def held_to_gate(config: Config, store: EcgStore, llm: Path | str) -> str:
+    """Ask a saved tiny LLM the development questions; `gate`'s sentence on what it reads.
+
+    Raises
+    ------
+    DataError
+        It is below ``llm.reading_gate``.
+    """
+    if config.llm.name_or_path:
+        return "no gate for an LLM that was pretrained elsewhere"
+    model, tokenizer = language.load_llm(llm, config.llm.dtype)
+    with on_gpu(model):
+        read = read_answers(config, store, model, EcgLlmProcessor(tokenizer, slots=0))
+    return gate(100 * read[exact_match.HEADLINE].mean(), config)
 
 
 def main(steps: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from ecg_lib.features import EcgTokens, encode_store
 from ecg_lib.models.clip import EcgClip
 from ecg_lib.paths import checkpoints_dir
 from ecg_lib.questions.build import paired_test
-from ecg_lib.reading import language_model
+from ecg_lib.reading import held_to_gate, language_model
 from ecg_lib.rivals import llm_of
 from ecg_lib.training import surgery
 from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_load
@@ -63,11 +63,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Foundation:
-    """What a training builds on: encoder, its tokens of every ECG, LLM."""
+    """What a training builds on: encoder, its tokens of every ECG, LLM (and what an own one reads).
+    """
 
     clip: EcgClip
     tokens: EcgTokens
     llm: Path | str
+    reads: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Outcomes:
     tests: Mapping[str, pd.DataFrame]
     right: Mapping[Run, Mapping[str, pd.Series]]
     patients: pd.Series  # by ecg_id
+    reads: Mapping[int, str] = field(default_factory=dict)  # seed: of the language model it has
 
     def __len__(self) -> int:
         return len(self.right)
@@ -158,7 +161,13 @@ def fixed_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[
 
 
 def run_study(config: Config, store: EcgStore) -> Outcomes:
-    """Train and ask everything that the profile's study names, or load it."""
+    """Train and ask everything that the profile's study names, or load it.
+
+    Raises
+    ------
+    DataError
+        The language model of a whole seed is below ``llm.reading_gate``.
+    """
     patients = store.records.set_index("ecg_id")["patient_id"]
     # a declared output of notebook 08, whether or not the profile has a study
     _below(config, "").mkdir(parents=True, exist_ok=True)
@@ -170,14 +179,18 @@ def run_study(config: Config, store: EcgStore) -> Outcomes:
         if (key := repr(run.config.questions)) not in rows:
             rows[key] = training_rows(config, run, store)
     asked = set.intersection(*(set(part["question_id"]) for part in rows.values()))
-    tests, ready, right = fixed_rows(config, store, asked), {}, {}
+    tests, right = fixed_rows(config, store, asked), {}
+    whole = {home_of(config, run): run for run in todo if run.whole}
+    # first of all: a language model that cannot read stops the study
+    ready = {home: foundation(config, run, store) for home, run in whole.items()}
+    reads = {run.seed: ready[home].reads for home, run in whole.items()}
     for run in tqdm(todo, desc="study"):
         home = home_of(config, run)
         if home not in ready:
             ready[home] = foundation(config, run, store)
         right[run] = train_and_ask(config, run, rows[repr(run.config.questions)], ready[home],
                                    tests, store)
-    return Outcomes(tests, right, patients)
+    return Outcomes(tests, right, patients, reads)
 
 
 def home_of(config: Config, run: Run) -> str:
@@ -199,8 +212,11 @@ def foundation(config: Config, run: Run, store: EcgStore) -> Foundation:
         features = _below(config, home) / "features"
     clip, _ = load_clip(own)
     tokens = encode_store(store, clip.ecg_encoder, features / config.data.questions.folder)
-    whole = replace(_at(config, config, home), seed=run.seed)  # reading practice as in notebook 04
-    return Foundation(clip, tokens, language_model(whole, store) if run.whole else llm_of(config))
+    if not run.whole:
+        return Foundation(clip, tokens, llm_of(config))
+    whole = replace(_at(config, config, home), seed=run.seed)  # practice and gate as in notebook 04
+    llm = language_model(whole, store)
+    return Foundation(clip, tokens, llm, held_to_gate(whole, store, llm))
 
 
 def _below(config: Config, folder: str) -> Path:

@@ -12,7 +12,15 @@ from ecg_lib.paths import ROOT
 from ecg_lib.readme import arms_block, readme_block, update_readme
 from ecg_lib.report.provenance import Provenance, code_hash, data_hash, params_hash
 from ecg_lib.report.reference import COLUMNS, LABELS, MODEL, QUESTION_TYPES, arm, paper_table
-from ecg_lib.report.tables import format_cell, label_of, read_table, tidy, write_table
+from ecg_lib.report.tables import (
+    P_VALUE,
+    format_cell,
+    label_of,
+    read_table,
+    tidy,
+    wide_markdown,
+    write_table,
+)
 
 STAMP = Provenance("demo", "p" * 16, "d" * 16, "c" * 16, "42")
 LABEL = "simulated cohort, tiny LLM"
@@ -140,6 +148,15 @@ def test_cells_read_as_a_reader_expects(cell, text):
 def test_learning_rates_are_printed_as_they_are_written():
     assert format_cell(1e-4, np.nan, np.nan, np.nan, digits=None) == "1e-04"
     assert format_cell(6.0, np.nan, np.nan, np.nan, digits=None) == "6"
+
+
+def test_a_p_value_is_never_printed_as_zero():
+    cells = pd.DataFrame({"row": list("abc"), "column": f"{P_VALUE}, accuracy", "n": 40.0,
+                          "value": [0.0049, 0.0051, 1.0], "ci_low": np.nan, "ci_high": np.nan})
+    printed = [line.split(" | ")[1].rstrip(" |") for line in
+               wide_markdown(cells, digits=2).splitlines()[2:]]
+    assert printed == ["<0.01, n=40", "0.01, n=40", "1.00, n=40"]
+    assert "| 0.00, n=40 |" in wide_markdown(cells.assign(column="drop"), digits=2)
 
 
 def test_the_same_values_give_the_same_bytes(tmp_path):

@@ -14,7 +14,7 @@ from simulated_labels import simulated_records
 from ecg_lib import arms, study
 from ecg_lib import workflow as w
 from ecg_lib.config import Lora, Study, Surgery, compose
-from ecg_lib.errors import ConfigError
+from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.features import weights_hash
 from ecg_lib.questions.bias import kind_of
 from ecg_lib.training import surgery
@@ -129,6 +129,23 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
     assert not study.home_of(small.config, named(outcomes, lesion="deep")[0])
     markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
     assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
+
+
+def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(
+        small, outcomes, monkeypatch):
+    def forbidden(*_, **__):
+        raise AssertionError("trained below the gate")
+
+    assert "no gate" in outcomes.reads[7]  # this profile names its LLM
+    practised = replace(small.config.llm, name_or_path=None, reading_gate=0.5)
+    config = replace(small.config, llm=practised)
+    monkeypatch.setattr(study, "language_model", lambda *_: small.root / "llm")  # has read nothing
+    monkeypatch.setattr(study, "train_and_ask", forbidden)
+    with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):
+        study.run_study(config, small.store)
+    monkeypatch.setattr(study, "train_and_ask", lambda *_: {})
+    open_ = study.run_study(replace(config, llm=replace(practised, reading_gate=0.0)), small.store)
+    assert set(open_.reads) == {7} and "passed" in open_.reads[7]
 
 
 def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, monkeypatch):

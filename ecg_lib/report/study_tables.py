@@ -15,6 +15,7 @@ import pandas as pd
 from ecg_lib.evaluation.exact_match import HEADLINE, by_question_type
 from ecg_lib.evaluation.over_seeds import difference_over_seeds, mean_over_seeds
 from ecg_lib.evaluation.statistics import Estimate, mcnemar, wilson
+from ecg_lib.report.tables import P_VALUE
 
 ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
@@ -123,7 +124,7 @@ def seeds(outcomes: Outcomes, strength: float, resamples: int = 1000,
                   for m in MEASURES]
         for one, other in zip(by_arm[a], by_arm[b], strict=True):
             test = mcnemar(measured.values(one, ACCURACY), measured.values(other, ACCURACY))
-            cells.append({"row": f"{name}, {_seed(one)}", "column": "McNemar p, accuracy",
+            cells.append({"row": f"{name}, {_seed(one)}", "column": f"{P_VALUE}, accuracy",
                           "value": test.p, "n": test.only_a + test.only_b})
     return _frame(cells)
 

@@ -17,6 +17,7 @@ from ecg_lib.report.reference import COLUMNS, PAPER_LABEL
 
 _NUMBERS = ["value", "n", "ci_low", "ci_high"]
 _STAMPS = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
+P_VALUE = "McNemar p"  # how a column of p values begins
 _LABEL = re.compile(r"^\*\*Ours \((.+)\)\*\*$", re.MULTILINE)
 
 
@@ -130,12 +131,23 @@ def format_cell(
     return f"{text}, {count}" if count else text
 
 
+def p_text(value: float, n: float, *interval: float, digits: int | None = 2) -> str:
+    """`format_cell` of a p value: one too small for the digits is ``<0.01``, never ``0.00``."""
+    text = format_cell(value, n, *interval, digits=digits)
+    zero = "" if digits is None else f"{0:.{digits}f}"
+    if not zero or not text.startswith(zero):
+        return text
+    return f"<{zero[:-1]}1{text[len(zero):]}"
+
+
 def wide_markdown(frame: pd.DataFrame, digits: int | None = 1, with_n: bool = True) -> str:
     """Rows x columns of tidy rows as a Markdown table, in order of first appearance."""
     rows, columns = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["column"]))
     numbers = frame[_NUMBERS] if with_n else frame[_NUMBERS].assign(n=float("nan"))
     texts = {
-        (row, column): format_cell(*values, digits=digits)
+        (row, column): (p_text if column.startswith(P_VALUE) else format_cell)(
+            *values, digits=digits
+        )
         for row, column, *values in zip(
             frame["row"], frame["column"], *(numbers[c] for c in _NUMBERS), strict=True
         )
