@@ -37,7 +37,7 @@ from ecg_lib.training.language import (
 from ecg_lib.training.muon import MuonAdamW
 from ecg_lib.training.trainer import fit
 
-_LEARNED = 0.35  # loss a token of look-ups; where comparing is barely learned, it ends at 0.4-0.6
+_LEARNED = 0.3  # loss a token of look-ups; where comparing is barely learned, it ends at 0.4-0.6
 _MORE, _MORE_READING = 3, 2  # further courses at most, each half as long
 _ANEW = 16  # for so many look-ups one more comes with the reading
 Draw = Callable[[int], pd.DataFrame]  # pass number -> question rows
