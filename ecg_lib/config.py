@@ -108,6 +108,7 @@ class Simulated:
     seeds: list[int] = field(default_factory=lambda: [0])
     normalisations: list[str] = field(default_factory=lambda: ["mv", "lead_minmax"])
     batch_size: int = 64
+    optimizer: str = "adamw"  # or "muon"
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup: float = 0.1

@@ -39,6 +39,9 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    if config.simulated.optimizer not in ("adamw", "muon"):
+        raise ConfigError(f"{where}: simulated.optimizer is {config.simulated.optimizer!r}; choose "
+                          "adamw or muon")
     if not 0 <= config.simulated.average <= 1:
         raise ConfigError(f"{where}: simulated.average must lie between 0 and 1")
     _check_rates(config, where)

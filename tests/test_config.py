@@ -61,6 +61,7 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("encoder.heads=5", "encoder.heads"),
         ("signal.normalisation=zscore", "signal.normalisation"),
         ("signal.resampler=linear", "signal.resampler"),
+        ("simulated.optimizer=sgd", "simulated.optimizer"),
         ("questions.confounding=1.5", "questions.confounding"),
         ("questions.built=false", "questions.built"),
         ("stage1.epochs=many", "stage1.epochs"),  # wrong type

@@ -18,6 +18,7 @@ from ecg_lib.models.encoder import EcgEncoder, EcgEncoderConfig
 from ecg_lib.models.reader import EcgReader
 from ecg_lib.training.augment import Augmentation, augment
 from ecg_lib.training.contrastive import a_piece, true_of
+from ecg_lib.training.muon import MuonAdamW
 from ecg_lib.training.simulated import FreshEcgs, train_reader
 
 REPORTS = ["sinus rhythm. normal ecg.", "sinus rhythm; left axis deviation.", "atrial fibrillation"]
@@ -29,6 +30,17 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     train_reader(compose("smoke"), 0, folder, "mv")
     return folder
+
+
+def test_the_optimizer_of_a_reader_is_that_of_its_profile(trained, tmp_path, monkeypatch):
+    stepped = []
+    monkeypatch.setattr(MuonAdamW, "step", lambda self, closure=None: stepped.append(self))
+    train_reader(compose("smoke", ["simulated.optimizer=muon"]), 0, tmp_path, "mv")
+    kernels = {id(kernel) for kernel, _ in stepped[0].kernels}
+    assert kernels and len(set(map(id, stepped))) == 1
+    still = EcgReader.from_pretrained(tmp_path / "reader").state_dict()  # nobody moved it
+    moved = EcgReader.from_pretrained(trained / "reader").state_dict()
+    assert any(not torch.equal(still[name], moved[name]) for name in still)
 
 
 def test_fresh_batches_repeat_by_number_and_never_by_content():
