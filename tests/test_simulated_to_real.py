@@ -32,15 +32,14 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_the_optimizer_of_a_reader_is_that_of_its_profile(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("optimizer", "by_muon"), [("adamw", False), ("muon", True)])
+def test_the_optimizer_of_a_reader_is_that_of_its_profile(
+        optimizer, by_muon, tmp_path, monkeypatch):
     stepped = []
     monkeypatch.setattr(MuonAdamW, "step", lambda self, closure=None: stepped.append(self))
-    train_reader(compose("smoke", ["simulated.optimizer=muon"]), 0, tmp_path, "mv")
-    kernels = {id(kernel) for kernel, _ in stepped[0].kernels}
-    assert kernels and len(set(map(id, stepped))) == 1
-    still = EcgReader.from_pretrained(tmp_path / "reader").state_dict()  # nobody moved it
-    moved = EcgReader.from_pretrained(trained / "reader").state_dict()
-    assert any(not torch.equal(still[name], moved[name]) for name in still)
+    train_reader(compose("smoke", [f"simulated.optimizer={optimizer}"]), 0, tmp_path, "mv")
+    assert bool(stepped) == by_muon
+    assert all(muon.kernels for muon in stepped)  # the encoder's convolutions are its own, too
 
 
 def test_fresh_batches_repeat_by_number_and_never_by_content():
