@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from ecg_lib import rates
 from ecg_lib.arms import load_arm, of_arm, run_stage, stage1_rows, stage_folder, version_of
 from ecg_lib.cohorts.store import EcgStore
 from ecg_lib.config import Config, Surgery, vary
@@ -191,6 +192,23 @@ def run_study(config: Config, store: EcgStore) -> Outcomes:
         right[run] = train_and_ask(config, run, rows[repr(run.config.questions)], ready[home],
                                    tests, store)
     return Outcomes(tests, right, patients, reads)
+
+
+def search_rates(config: Config, store: EcgStore) -> rates.Scored:
+    """The search of `rates` for the study's own arms, which have fewer rows and steps.
+
+    At the profile's own confounding; the other strengths have its rates.
+    """
+    study, base = config.study, base_of(config)
+    if not (study.arms and study.rates):
+        return {}
+    runs = [_dose(base, base.questions.confounding, seed, LESION_ARM)
+            for seed in (config.seed, *study.seeds)]
+    rows, built_on = built_questions(base, store), foundation(config, runs[0], store)
+    places = [_at(config, run.config, run.folder) for run in runs]
+    normal = store.records.set_index("ecg_id")["normal"]
+    return rates.search_rates(places, study.arms, rows["train"], rows["dev"], normal,
+                              built_on.tokens, built_on.clip, built_on.llm)
 
 
 def home_of(config: Config, run: Run) -> str:

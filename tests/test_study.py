@@ -17,7 +17,7 @@ from ecg_lib.config import Lora, Study, Surgery, compose
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.features import weights_hash
 from ecg_lib.questions.bias import kind_of
-from ecg_lib.training import surgery
+from ecg_lib.training import finetune, surgery
 
 REPO = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
@@ -129,6 +129,28 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
     assert not study.home_of(small.config, named(outcomes, lesion="deep")[0])
     markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
     assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
+
+
+def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
+        small, outcomes, monkeypatch):
+    assert study.search_rates(replace(small.config, study=replace(small.config.study, rates=[])),
+                              small.store) == {}
+    config = replace(small.config, study=replace(small.config.study, rates=[5e-3]))
+    used = study.base_of(config).stage2.learning_rate
+    trained = []
+    fit = finetune.train_stage
+    monkeypatch.setattr(finetune, "train_stage",
+                        lambda *args: (trained.append((args[4].learning_rate, args[6])),
+                                       fit(*args)))
+    found = study.search_rates(config, small.store)
+    assert set(found) == {(arm, rate) for arm in config.study.arms for rate in (used, 5e-3)}
+    # what the study has trained already is not trained again: only the other rate is
+    seeds = [config.seed, *config.study.seeds]
+    assert sorted(trained) == sorted((5e-3, seed) for _ in config.study.arms for seed in seeds)
+    answers = pd.concat([rows for runs in found.values() for rows in runs])
+    for test in outcomes.tests.values():  # a rate is not chosen by what it is reported on
+        assert set(answers["question"]).isdisjoint(test["question"])
+        assert set(answers["ecg_id"].str[0]).isdisjoint(test["ecg_id"].str[0])
 
 
 def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(

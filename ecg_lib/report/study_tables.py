@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ecg_lib.evaluation.exact_match import HEADLINE, by_question_type
+from ecg_lib.evaluation.exact_match import HEADLINE
 from ecg_lib.evaluation.over_seeds import difference_over_seeds, mean_over_seeds
-from ecg_lib.evaluation.statistics import Estimate, mcnemar, wilson
+from ecg_lib.evaluation.statistics import Estimate, mcnemar
+from ecg_lib.questions.schema import SHORT_NAMES
 from ecg_lib.report.tables import P_VALUE
 
 ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
@@ -158,29 +159,43 @@ def lesions(outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000
     return _frame(sorted(cells, key=lambda cell: cell["row"].endswith(f" - {BASE}")))
 
 
-def learning_rates(scored: Mapping[tuple[str, float], pd.DataFrame],
-                   used: Mapping[str, float]) -> pd.DataFrame:
-    """Exact match on the development wordings of each arm at each rate of stage 2.
+def learning_rates(scored: Mapping[tuple[str, float], Sequence[pd.DataFrame]],
+                   used: Mapping[str, float], patients: pd.Series, resamples: int = 1000,
+                   seed: int = 0) -> pd.DataFrame:
+    """Exact match on the development wordings of each arm at each rate of stage 2, over seeds.
 
     Parameters
     ----------
-    scored : (arm, rate) -> rows as `exact_match.score` gives them.
+    scored : (arm, rate) -> for each seed, rows as `exact_match.score` gives them.
     used : the rate that each arm has in this profile.
+    patients : patient_id by ecg_id.
 
     Returns
     -------
-    DataFrame: row ("control, rate 0.001, best, used"), column ("all types" or a type), value, n,
-    ci_low, ci_high (Wilson); "best" is the arm's highest value of all types.
+    DataFrame: row ("control, rate 0.001, best, used"), column ("all types", "range", or a type),
+    value, n, ci_low, ci_high (patients and seeds are drawn); "best" is the arm's highest mean of
+    all types, "range" the largest minus the smallest of n seeds.
     """
-    cells, all_types = [], {key: rows[HEADLINE].mean() for key, rows in scored.items()}
-    for (arm, rate), rows in scored.items():
-        of_arm = {r: value for (a, r), value in all_types.items() if a == arm}
+    cells, means = [], {key: _each(runs).mean() for key, runs in scored.items()}
+    for (arm, rate), runs in scored.items():
+        of_arm = {r: value for (a, r), value in means.items() if a == arm}
         marks = [", best"] * (rate == max(of_arm, key=of_arm.__getitem__))
         row = f"{NAMES[arm]}, rate {rate:g}" + "".join([*marks, *[", used"] * (rate == used[arm])])
-        right = int(rows[HEADLINE].sum())
-        cells.append({"row": row, "column": "all types", **wilson(right, len(rows)).percent()})
-        cells += [{"row": row, **cell} for cell in by_question_type(rows).to_dict("records")]
+        right, each = _each(runs), _each(runs).mean(axis=1)
+        kinds = runs[0]["question_type"].map(SHORT_NAMES)
+        groups = runs[0]["ecg_id"].str[0].map(patients)
+        for kind in ["all types", *(k for k in SHORT_NAMES.values() if kinds.eq(k).any())]:
+            own = (kinds.eq(kind) | (kind == "all types")).to_numpy()
+            found = mean_over_seeds(list(right[:, own]), resamples, seed, groups[own])
+            cells.append(_cell(row, kind, found))
+        spread = Estimate(each.max() - each.min(), np.nan, np.nan, len(runs))
+        cells.append(_cell(row, "range", spread))
     return _frame(cells)
+
+
+def _each(runs: Sequence[pd.DataFrame]) -> np.ndarray:
+    """(seeds, n) right or not."""
+    return np.stack([rows[HEADLINE].to_numpy(float) for rows in runs])
 
 
 def question_groups(rows: pd.DataFrame) -> pd.Series:
