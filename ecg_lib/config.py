@@ -224,6 +224,7 @@ class Study:
     whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
     lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
     rates: list[float] = field(default_factory=list)  # of stage 2, tried on each of the four arms
+    short_rates: list[float] = field(default_factory=list)  # the same for the study's own arms
     per_answer: int = 25  # ECGs a question and answer in the interventional test
     test_rows: int | None = 1000  # of the random-ECG tests; null = all
     surgery: Surgery = field(default_factory=Surgery)  # for lesions only

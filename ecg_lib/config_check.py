@@ -62,8 +62,9 @@ def _check_rates(config: Config, where: str) -> None:
             if arm not in ARMS or not rate > 0:
                 raise ConfigError(f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name one "
                                   f"of {', '.join(ARMS)} and a rate above 0")
-    if not all(rate > 0 for rate in config.study.rates):
-        raise ConfigError(f"{where}: study.rates must lie above 0")
+    for name in ("rates", "short_rates"):
+        if not all(rate > 0 for rate in getattr(config.study, name)):
+            raise ConfigError(f"{where}: study.{name} must lie above 0")
 
 
 def _check_start(config: Config, where: str) -> None:

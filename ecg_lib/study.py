@@ -200,12 +200,13 @@ def search_rates(config: Config, store: EcgStore) -> rates.Scored:
     At the profile's own confounding; the other strengths have its rates.
     """
     study, base = config.study, base_of(config)
-    if not (study.arms and study.rates):
+    if not (study.arms and study.short_rates):
         return {}
     runs = [_dose(base, base.questions.confounding, seed, LESION_ARM)
             for seed in (config.seed, *study.seeds)]
     rows, built_on = built_questions(base, store), foundation(config, runs[0], store)
-    places = [_at(config, run.config, run.folder) for run in runs]
+    places = [replace(_at(config, run.config, run.folder),
+                      study=replace(study, rates=study.short_rates)) for run in runs]
     normal = store.records.set_index("ecg_id")["normal"]
     return rates.search_rates(places, study.arms, rows["train"], rows["dev"], normal,
                               built_on.tokens, built_on.clip, built_on.llm)

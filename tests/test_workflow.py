@@ -198,7 +198,8 @@ def test_another_arm_s_rate_is_no_reason_to_train_this_one_again():
 
 
 @pytest.mark.parametrize("override", ["+stage2.learning_rates.sceptic=0.1",
-                                      "+stage1.learning_rates.control=0", "study.rates=[-1]"])
+                                      "+stage1.learning_rates.control=0", "study.rates=[-1]",
+                                      "study.short_rates=[0]"])
 def test_a_rate_of_no_arm_or_no_rate_is_refused(override):
     with pytest.raises(ConfigError, match=r"rates"):
         compose("demo", [override])
