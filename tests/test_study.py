@@ -133,8 +133,8 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
 
 def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
         small, outcomes, monkeypatch):
-    assert study.search_rates(replace(small.config, study=replace(small.config.study, short_rates=[])),
-                              small.store) == {}
+    none = replace(small.config, study=replace(small.config.study, short_rates=[]))
+    assert study.search_rates(none, small.store) == {}
     config = replace(small.config, study=replace(small.config.study, short_rates=[5e-3]))
     used = study.base_of(config).stage2.learning_rate
     trained = []
