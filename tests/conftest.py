@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real ECGs beside the checkout ({folder.name}/ is absent)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def committed_results() -> Path:
+    """Folder of results; tests skip where a run of one's own has changed them or README.md."""
+    changed = subprocess.run(["git", "-C", REPO, "status", "--porcelain", "results", "README.md"],
+                             capture_output=True, text=True)  # fmt: skip
+    if changed.returncode or changed.stdout:
+        pytest.skip("results or README.md are not the committed ones; `make readme` joins them")
+    return REPO / "results"

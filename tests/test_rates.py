@@ -1,7 +1,6 @@
 """The learning-rate search: same budget for every arm, judged on rows it was given, run once."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,7 +11,6 @@ from ecg_lib.config import compose
 from ecg_lib.evaluation.exact_match import HEADLINE
 from ecg_lib.report.study_tables import NAMES, learning_rates
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
 def test_every_arm_tries_as_many_rates_in_demo_full():
@@ -40,9 +38,9 @@ def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():
     ("ptbxl", "learning_rates", lambda config: config, 3),
 ])
 def test_the_rates_in_use_are_those_that_the_committed_search_found_best(
-        profile, table, settings, tried):
+        profile, table, settings, tried, committed_results):
     stage2 = settings(compose(profile, ["data.root=/a"])).stage2
-    found = pd.read_csv(RESULTS / profile / f"{table}.csv")
+    found = pd.read_csv(committed_results / profile / f"{table}.csv")
     found = found[(found["column"] == "all types") & (found["source"] == "ours")]
     names = {arm: name for arm, name in NAMES.items()
              if found["row"].str.startswith(f"{name}, ").any()}
