@@ -12,7 +12,6 @@ from ecg_lib.evaluation.exact_match import HEADLINE
 from ecg_lib.report.study_tables import NAMES, learning_rates
 
 
-
 def test_every_arm_tries_as_many_rates_in_demo_full():
     config = compose("demo-full")
     found = rates.tried(config)
