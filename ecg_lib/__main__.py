@@ -16,9 +16,11 @@ EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says
 def parser() -> argparse.ArgumentParser:
     """The parser with all its verbs."""
     top = argparse.ArgumentParser(
-        prog="python -m ecg_lib", epilog=EPILOG,
+        prog="python -m ecg_lib",
+        epilog=EPILOG,
         description="De-biased multimodal electrocardiogram analysis: read ECGs, ask about them.",
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in (cli_prepare, cli_ask, cli_evaluate, cli_plan, cli_benchmark):
         verb.add_to(verbs)

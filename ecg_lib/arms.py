@@ -37,22 +37,32 @@ def stage_folder(config: Config, stage: str, arm: str) -> Path:
     return paths.checkpoints_dir(config.profile) / stage / arm
 
 
-def run_stages(config: Config, stage: str, rows: Mapping[str, pd.DataFrame], tokens: EcgTokens,
-               clip: EcgClip, llm: Path | str) -> None:
+def run_stages(
+    config: Config,
+    stage: str,
+    rows: Mapping[str, pd.DataFrame],
+    tokens: EcgTokens,
+    clip: EcgClip,
+    llm: Path | str,
+) -> None:
     """Train several arms through stage1 or stage2, or load them; `rows`: arm -> what it is shown.
 
     On a CPU tiny models gain little from a second core, so arms are trained side by side.
     """
-    stale = [arm for arm, shown in rows.items()
-             if why_not_current(stage_folder(config, stage, arm),
-                                _key(config, stage, arm, shown, tokens, llm, None))]
+    stale = [
+        arm
+        for arm, shown in rows.items()
+        if why_not_current(
+            stage_folder(config, stage, arm), _key(config, stage, arm, shown, tokens, llm, None)
+        )
+    ]
     jobs = min(len(stale), cpu_count()) if _tiny(config) else 1
     done: dict[str, list[str]] = {}
     if jobs > 1:
         with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // jobs)):
             said = Parallel(n_jobs=jobs)(
-                delayed(_trained)(config, stage, arm, rows[arm], tokens, clip, llm)
-                for arm in stale)
+                delayed(_trained)(config, stage, arm, rows[arm], tokens, clip, llm) for arm in stale
+            )
         done = dict(zip(stale, said, strict=True))
     for arm, shown in rows.items():
         if arm in done:
@@ -63,21 +73,36 @@ def run_stages(config: Config, stage: str, rows: Mapping[str, pd.DataFrame], tok
 
 def _tiny(config: Config) -> bool:
     """Whether models are small enough for several at once: no LLM of others, no GPU, no rank."""
-    return config.llm.name_or_path is None and not torch.cuda.is_available() \
-        and launched() == 1
+    return config.llm.name_or_path is None and not torch.cuda.is_available() and launched() == 1
 
 
-def _trained(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
-             clip: EcgClip, llm: Path | str) -> list[str]:
+def _trained(
+    config: Config,
+    stage: str,
+    arm: str,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    clip: EcgClip,
+    llm: Path | str,
+) -> list[str]:
     """What `run_stage` said, in a process of its own."""
     said: list[str] = []
     run_stage(config, stage, arm, rows, tokens, clip, llm, say=said.append)
     return said
 
 
-def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
-              clip: EcgClip, llm: Path | str, valid: pd.DataFrame | None = None,
-              say: Callable[[str], None] = print, first: Path | None = None) -> Path:
+def run_stage(
+    config: Config,
+    stage: str,
+    arm: str,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    clip: EcgClip,
+    llm: Path | str,
+    valid: pd.DataFrame | None = None,
+    say: Callable[[str], None] = print,
+    first: Path | None = None,
+) -> Path:
     """Train one arm through stage1 or stage2, or load it.
 
     stage2 goes on from where stage1 left the arm: `first`, or its place in the profile.
@@ -91,8 +116,9 @@ def run_stage(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: 
             model.projector.requires_grad_(True)
             processor = EcgLlmProcessor.from_pretrained(before)
         else:
-            model, processor = finetune.new_model(clip.ecg_encoder, llm, config.lora,
-                                                  config.llm.dtype, config.seed)
+            model, processor = finetune.new_model(
+                clip.ecg_encoder, llm, config.lora, config.llm.dtype, config.seed
+            )
         if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
             model.base_lm.activation_checkpointing_enable()
         finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid)
@@ -105,16 +131,25 @@ def _goes_on(stage: str, arm: str) -> bool:
     return stage == "stage2" and arm != "none"
 
 
-def _key(config: Config, stage: str, arm: str, rows: pd.DataFrame, tokens: EcgTokens,
-         llm: Path | str, first: Path | None) -> dict[str, str]:
+def _key(
+    config: Config,
+    stage: str,
+    arm: str,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    llm: Path | str,
+    first: Path | None,
+) -> dict[str, str]:
     """Fingerprint of all that a trained arm depends on."""
     before = first or stage_folder(config, "stage1", arm)
     return fingerprint(
         params=[config.seed, asdict(of_arm(getattr(config, stage), arm)), asdict(config.lora)],
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
-        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
+        tokens=(tokens.folder / "encoded.json").read_text(),
+        llm=version_of(llm),
         stage1=version_of(before) if _goes_on(stage, arm) else "",
-        code=code_version("models", "training/finetune.py", "training/trainer.py"))
+        code=code_version("models", "training/finetune.py", "training/trainer.py"),
+    )
 
 
 def of_arm(stage: Stage, arm: str) -> Stage:
@@ -153,15 +188,26 @@ def load_arm(config: Config, arm: str, stage: str = "stage2") -> tuple[EcgLlm, E
 
 def curves(config: Config, stage: str, arms: Iterable[str]) -> pd.DataFrame:
     """Learning curves of some arms, one row a log entry."""
-    return pd.concat([pd.read_csv(stage_folder(config, stage, arm) / "curve.csv").assign(arm=arm)
-                      for arm in arms], ignore_index=True)
+    return pd.concat(
+        [
+            pd.read_csv(stage_folder(config, stage, arm) / "curve.csv").assign(arm=arm)
+            for arm in arms
+        ],
+        ignore_index=True,
+    )
 
 
 def answer_arm(config: Config, arm: str, rows: pd.DataFrame, tokens: EcgTokens) -> pd.DataFrame:
     """Prediction and P(yes) of a trained arm for question rows."""
     model, processor = load_arm(config, arm)
-    return answer_rows(model, processor, rows, tokens, config.evaluation.batch_size,
-                       config.evaluation.max_new_tokens)
+    return answer_rows(
+        model,
+        processor,
+        rows,
+        tokens,
+        config.evaluation.batch_size,
+        config.evaluation.max_new_tokens,
+    )
 
 
 def answers_file(config: Config, arm: str) -> Path:

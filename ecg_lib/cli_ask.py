@@ -21,19 +21,32 @@ EPILOG = """examples:
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
-    verb = verbs.add_parser("ask", help="ask a trained model about a recording",
-                            description=DESCRIPTION, epilog=EPILOG,
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    verb = verbs.add_parser(
+        "ask",
+        help="ask a trained model about a recording",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verb.add_argument("record", metavar="RECORD", help="path of the record, suffix or not")
     verb.add_argument("question", metavar="QUESTION", help="in English, in quotation marks")
-    verb.add_argument("--second", metavar="RECORD",
-                      help="a later ECG to compare with: RECORD is the previous, this the recent")
-    verb.add_argument("--model", metavar="DIR",
-                      help="folder of a saved ECG-LLM (default: the newest finished "
-                      "checkpoints/*/stage2/de-biased)")
-    verb.add_argument("--json", action="store_true",
-                      help="print one JSON object: answer, p_yes (null where it is no yes/no "
-                      "question), model, question, records, disclaimer")
+    verb.add_argument(
+        "--second",
+        metavar="RECORD",
+        help="a later ECG to compare with: RECORD is the previous, this the recent",
+    )
+    verb.add_argument(
+        "--model",
+        metavar="DIR",
+        help="folder of a saved ECG-LLM (default: the newest finished "
+        "checkpoints/*/stage2/de-biased)",
+    )
+    verb.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object: answer, p_yes (null where it is no yes/no "
+        "question), model, question, records, disclaimer",
+    )
     verb.set_defaults(run=run)
 
 
@@ -58,8 +71,18 @@ def run(options: argparse.Namespace) -> None:
         answer = ask(model, processor, signals, question)
     who = f"{folder} ({_label(folder, model.config.language_model)})"
     if options.json:
-        print(json.dumps({"answer": answer.text, "p_yes": answer.p_yes, "model": who,
-                          "question": question, "records": records, "disclaimer": DISCLAIMER}))
+        print(
+            json.dumps(
+                {
+                    "answer": answer.text,
+                    "p_yes": answer.p_yes,
+                    "model": who,
+                    "question": question,
+                    "records": records,
+                    "disclaimer": DISCLAIMER,
+                }
+            )
+        )
     else:
         print(answer.text or "(no answer)")
         if answer.p_yes is not None:

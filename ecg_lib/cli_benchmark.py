@@ -10,19 +10,25 @@ goes to results/benchmarks/, named after the hardware."""
 EPILOG = """examples:
   python -m ecg_lib benchmark paper
   python -m ecg_lib benchmark paper --batch 16 --ecgs 2 encoder.patch=5"""
-_GIVEN = (("--batch", "rows a step (default 64, the paper's)"),
-          ("--steps", "steps that are timed (default 10)"),
-          ("--warm-up", "steps before, not timed (default 3)"),
-          ("--ecgs", "ECGs a question is about, 1 or 2 (default 1)"),
-          ("--words", "text tokens of a question with its answer (default 56)"),
-          ("--answer", "tokens of the answer (default 8)"))
+_GIVEN = (
+    ("--batch", "rows a step (default 64, the paper's)"),
+    ("--steps", "steps that are timed (default 10)"),
+    ("--warm-up", "steps before, not timed (default 3)"),
+    ("--ecgs", "ECGs a question is about, 1 or 2 (default 1)"),
+    ("--words", "text tokens of a question with its answer (default 56)"),
+    ("--answer", "tokens of the answer (default 8)"),
+)
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
-    verb = verbs.add_parser("benchmark", help="how fast a profile's models are here",
-                            description=DESCRIPTION, epilog=EPILOG,
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    verb = verbs.add_parser(
+        "benchmark",
+        help="how fast a profile's models are here",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verb.add_argument("profile", metavar="PROFILE", help="a file of conf/profile, e.g. paper")
     verb.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="changes to the profile")
     for option, told in _GIVEN:
@@ -47,8 +53,12 @@ def run(options: argparse.Namespace) -> None:
     config = compose(options.profile, ["data.root=.", *options.overrides])
     table = benchmark(config, Load(**given), device)
     hardware = device_name(device)
-    table = table.assign(profile=config.profile, changes=" ".join(options.overrides),
-                         hardware=hardware, torch=torch.__version__)
+    table = table.assign(
+        profile=config.profile,
+        changes=" ".join(options.overrides),
+        hardware=hardware,
+        torch=torch.__version__,
+    )
     print(f"{config.profile} on {hardware}\n{table.iloc[:, :8].round(2).to_string(index=False)}")
     folder = paths.results_dir("benchmarks")
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,45 +20,95 @@ _MODEL = "folder of a saved CLIP (notebook 02) or reader (notebook 10)"
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
     raw = argparse.RawDescriptionHelpFormatter
-    verb = verbs.add_parser("evaluate", help="measure a saved encoder on a prepared store",
-                            description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    verb = verbs.add_parser(
+        "evaluate",
+        help="measure a saved encoder on a prepared store",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=raw,
+    )
     whats = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    transfer = whats.add_parser("transfer", help="simulated to recorded ECGs", formatter_class=raw,
-                                description="How an encoder trained on simulated ECGs alone reads "
-                                "recorded ones: each finding, by its supervised head and by text.")
-    transfer.add_argument("--reader", required=True, action="append", metavar="DIR",
-                          help="folder of a saved reader; several are averaged (seeds)")
+    transfer = whats.add_parser(
+        "transfer",
+        help="simulated to recorded ECGs",
+        formatter_class=raw,
+        description="How an encoder trained on simulated ECGs alone reads "
+        "recorded ones: each finding, by its supervised head and by text.",
+    )
+    transfer.add_argument(
+        "--reader",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of a saved reader; several are averaged (seeds)",
+    )
     transfer.add_argument("--cohort", required=True, metavar="STORE", help="a prepared store")
 
-    zero = whats.add_parser("zero-shot", help="Table 4's nine labels by text", formatter_class=raw,
-                            description="CLIP's row of Table 4: cosine of each ECG to the words of "
-                            "each label; labels that the cohort cannot carry are left out.")
+    zero = whats.add_parser(
+        "zero-shot",
+        help="Table 4's nine labels by text",
+        formatter_class=raw,
+        description="CLIP's row of Table 4: cosine of each ECG to the words of "
+        "each label; labels that the cohort cannot carry are left out.",
+    )
     zero.add_argument("--model", required=True, metavar="DIR", help=_MODEL)
     zero.add_argument("--cohort", required=True, metavar="STORE", help="a prepared store")
-    zero.add_argument("--prompt", default="{label}", metavar="TEXT",
-                      help='text with {label} in it (default: the bare label)')
+    zero.add_argument(
+        "--prompt",
+        default="{label}",
+        metavar="TEXT",
+        help="text with {label} in it (default: the bare label)",
+    )
 
-    probe = whats.add_parser("linear-probe", help="logistic regression on frozen tokens",
-                             formatter_class=raw, description="A logistic regression on the "
-                             "standardised [CLS] and mean token. One store for both --train and "
-                             "--test is parted by PTB-XL's folds (9 and 10 tested), or its splits.")
+    probe = whats.add_parser(
+        "linear-probe",
+        help="logistic regression on frozen tokens",
+        formatter_class=raw,
+        description="A logistic regression on the "
+        "standardised [CLS] and mean token. One store for both --train and "
+        "--test is parted by PTB-XL's folds (9 and 10 tested), or its splits.",
+    )
     probe.add_argument("--model", required=True, metavar="DIR", help=f"{_MODEL}, or an ECG-LLM")
     probe.add_argument("--train", required=True, metavar="STORE", help="a prepared store")
     probe.add_argument("--test", required=True, metavar="STORE", help="the same or another")
-    probe.add_argument("--labels", choices=["superclasses", "findings"], default="superclasses",
-                       help="PTB-XL's five superclasses (default), or single findings")
-    probe.add_argument("--share", type=float, nargs="+", default=[0.01, 0.1, 1.0], metavar="S",
-                       help="of the training patients (default 0.01 0.1 1)")
-    probe.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N",
-                       help="which patients a share below 1 draws; averaged (default 0 1 2)")
-    probe.add_argument("--baseline", action="store_true",
-                       help="also gradient boosting on hand-made features, 20 ms an ECG")
+    probe.add_argument(
+        "--labels",
+        choices=["superclasses", "findings"],
+        default="superclasses",
+        help="PTB-XL's five superclasses (default), or single findings",
+    )
+    probe.add_argument(
+        "--share",
+        type=float,
+        nargs="+",
+        default=[0.01, 0.1, 1.0],
+        metavar="S",
+        help="of the training patients (default 0.01 0.1 1)",
+    )
+    probe.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="N",
+        help="which patients a share below 1 draws; averaged (default 0 1 2)",
+    )
+    probe.add_argument(
+        "--baseline",
+        action="store_true",
+        help="also gradient boosting on hand-made features, 20 ms an ECG",
+    )
 
     for what, run in ((transfer, run_transfer), (zero, run_zero_shot), (probe, run_linear_probe)):
         what.add_argument("--out", metavar="FILE", help="also write the table as CSV")
-        what.add_argument("--resamples", type=int, default=1000, metavar="N",
-                          help="bootstrap draws (default 1000)")
+        what.add_argument(
+            "--resamples",
+            type=int,
+            default=1000,
+            metavar="N",
+            help="bootstrap draws (default 1000)",
+        )
         what.set_defaults(run=run)
 
 
@@ -71,8 +121,10 @@ def run_transfer(options: argparse.Namespace) -> None:
 
     for folder in options.reader:
         if not (Path(folder) / "findings.json").is_file():
-            raise DataError(f"--reader {folder}: no findings.json there; give the folder that "
-                            "notebook 10 saved, e.g. checkpoints/demo/simulated/mv-0/reader")
+            raise DataError(
+                f"--reader {folder}: no findings.json there; give the folder that "
+                "notebook 10 saved, e.g. checkpoints/demo/simulated/mv-0/reader"
+            )
     _check(options)
     store = EcgStore.open(options.cohort)
     readers = [EcgReader.from_pretrained(folder) for folder in options.reader]
@@ -80,8 +132,9 @@ def run_transfer(options: argparse.Namespace) -> None:
     if len(scaled) > 1:
         raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")
     title = store.manifest["source"]
-    table = transfer_table({scaled.pop(): readers}, {title: store}, options.resamples, seed=0,
-                           min_positives=10)
+    table = transfer_table(
+        {scaled.pop(): readers}, {title: store}, options.resamples, seed=0, min_positives=10
+    )
     _show(table, options.out)
 
 
@@ -126,9 +179,10 @@ def run_linear_probe(options: argparse.Namespace) -> None:
     tables = []
     for name, (features, make) in readings.items():
         known = features(train)
-        parts = (lp.part_of(train, rows[0], known, options.labels),
-                 lp.part_of(test, rows[1], known if test is train else features(test),
-                            options.labels))
+        parts = (
+            lp.part_of(train, rows[0], known, options.labels),
+            lp.part_of(test, rows[1], known if test is train else features(test), options.labels),
+        )
         table = lp.probe_table(*parts, options.share, options.seeds, options.resamples, make=make)
         tables.append(table.assign(reading=name))
     _show(pd.concat(tables, ignore_index=True), options.out)

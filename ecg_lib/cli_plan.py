@@ -14,21 +14,27 @@ meta device): nothing is downloaded or trained."""
 EPILOG = """examples:
   python -m ecg_lib plan paper --gpu H100 --gpus 4
   python -m ecg_lib plan paper encoder.patch=5 stage1.batch_size=16 --gpu RTX4090 --json"""
-_GIVEN = (("--gpu", str, "NAME", "A100-40, A100-80, A800-80 (default, the paper's), H100, RTX4090"),
-          ("--gpus", int, "N", "of them, each with its share of a batch (default 1)"),
-          ("--mfu", float, "SHARE", "of the GPU's peak that training reaches (default 0.35)"),
-          ("--words", int, "N", "text tokens of a question with its answer (default 56)"),
-          ("--answer", int, "N", "tokens of the answer (default 8)"),
-          ("--ecgs", int, "N", "ECG-report pairs (default: the whole data set)"),
-          ("--stage1-rows", int, "N", "rows of stage 1 (default: max_rows, or all of ECG-QA's)"),
-          ("--stage2-rows", int, "N", "rows of stage 2 (default: max_rows, or all of ECG-QA's)"))
+_GIVEN = (
+    ("--gpu", str, "NAME", "A100-40, A100-80, A800-80 (default, the paper's), H100, RTX4090"),
+    ("--gpus", int, "N", "of them, each with its share of a batch (default 1)"),
+    ("--mfu", float, "SHARE", "of the GPU's peak that training reaches (default 0.35)"),
+    ("--words", int, "N", "text tokens of a question with its answer (default 56)"),
+    ("--answer", int, "N", "tokens of the answer (default 8)"),
+    ("--ecgs", int, "N", "ECG-report pairs (default: the whole data set)"),
+    ("--stage1-rows", int, "N", "rows of stage 1 (default: max_rows, or all of ECG-QA's)"),
+    ("--stage2-rows", int, "N", "rows of stage 2 (default: max_rows, or all of ECG-QA's)"),
+)
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
-    verb = verbs.add_parser("plan", help="what a profile costs: memory, time, disk",
-                            description=DESCRIPTION, epilog=EPILOG,
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    verb = verbs.add_parser(
+        "plan",
+        help="what a profile costs: memory, time, disk",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verb.add_argument("profile", metavar="PROFILE", help="a file of conf/profile, e.g. paper")
     verb.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="changes to the profile")
     for option, kind, name, told in _GIVEN:
@@ -55,23 +61,28 @@ def run(options: argparse.Namespace) -> None:
 def text(told: Mapping[str, Any]) -> str:
     """The plan for a reader."""
     given, gpu = told["assumptions"], told["gpu"]
-    lines = [f"{told['profile']}: {told['language_model']} on {given['gpus']} x {gpu['name']} "
-             f"({gpu['memory_gb']} GB, {gpu['bf16_tflops']} Tflop/s bf16; {gpu['source']}), "
-             f"{given['mfu']:.0%} of the peak", ""]
+    lines = [
+        f"{told['profile']}: {told['language_model']} on {given['gpus']} x {gpu['name']} "
+        f"({gpu['memory_gb']} GB, {gpu['bf16_tflops']} Tflop/s bf16; {gpu['source']}), "
+        f"{given['mfu']:.0%} of the peak",
+        "",
+    ]
     for name, cost in told["trainings"].items():
-        lines += [f"{name}: {cost['rows']:,} rows x {cost['epochs']:g} epochs, "
-                  f"batch {cost['batch_size']}",
-                  f"  parameters  {cost['parameters']:,}, trained {cost['trainable']:,}",
-                  f"  operations  {_flops(cost['forward_flops'])} forward, "
-                  f"{_flops(cost['step_flops'])} with backward"
-                  + _also("{}, checkpointed", cost["checkpointed_flops"], _flops),
-                  f"  memory      {_gb(cost['state_gb'])} weights, gradients, optimiser; "
-                  f"activations {_gb(cost['activation_gb'])}"
-                  + _also("{} checkpointed", cost.get("checkpointed_gb"), _gb),
-                  f"              {_gb(cost['memory_gb'])} as configured ("
-                  f"{'with' if cost['checkpointing'] else 'without'} checkpointing): "
-                  + ("fits" if cost["fits"] else "DOES NOT FIT"),
-                  f"  time        {_time(cost['hours'])}"]
+        lines += [
+            f"{name}: {cost['rows']:,} rows x {cost['epochs']:g} epochs, "
+            f"batch {cost['batch_size']}",
+            f"  parameters  {cost['parameters']:,}, trained {cost['trainable']:,}",
+            f"  operations  {_flops(cost['forward_flops'])} forward, "
+            f"{_flops(cost['step_flops'])} with backward"
+            + _also("{}, checkpointed", cost["checkpointed_flops"], _flops),
+            f"  memory      {_gb(cost['state_gb'])} weights, gradients, optimiser; "
+            f"activations {_gb(cost['activation_gb'])}"
+            + _also("{} checkpointed", cost.get("checkpointed_gb"), _gb),
+            f"              {_gb(cost['memory_gb'])} as configured ("
+            f"{'with' if cost['checkpointing'] else 'without'} checkpointing): "
+            + ("fits" if cost["fits"] else "DOES NOT FIT"),
+            f"  time        {_time(cost['hours'])}",
+        ]
     lines += [f"encoding an ECG: {_flops(told['encode_flops'])}, once", "", "disk"]
     lines += [f"  {name:42} {_gb(size):>10}" for name, size in told["disk_gb"].items()]
     return "\n".join([*lines, "", *(f"note: {note}" for note in told["notes"])])

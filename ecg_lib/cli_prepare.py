@@ -15,17 +15,33 @@ example: python -m ecg_lib prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/pt
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
     """Add the verb to the command line."""
-    verb = verbs.add_parser("prepare", help="read a downloaded data set into a store",
-                            description=DESCRIPTION, epilog=EPILOG,
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    verb = verbs.add_parser(
+        "prepare",
+        help="read a downloaded data set into a store",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     verb.add_argument("cohort", metavar="COHORT", help="which data set it is, see below")
-    verb.add_argument("--source", required=True, metavar="DIR",
-                      help="folder of the unpacked data set, or up to two levels above")
+    verb.add_argument(
+        "--source",
+        required=True,
+        metavar="DIR",
+        help="folder of the unpacked data set, or up to two levels above",
+    )
     verb.add_argument("--out", required=True, metavar="DIR", help="folder of the store")
-    verb.add_argument("--workers", type=int, default=1, metavar="N",
-                      help="processes that read (default 1); the store is the same for any number")
-    verb.add_argument("--ecgqa", metavar="DIR",
-                      help="ptbxl only: folder of ECG-QA, whose splits then replace the folds")
+    verb.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that read (default 1); the store is the same for any number",
+    )
+    verb.add_argument(
+        "--ecgqa",
+        metavar="DIR",
+        help="ptbxl only: folder of ECG-QA, whose splits then replace the folds",
+    )
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.set_defaults(run=run)
 

@@ -31,8 +31,10 @@ def check(config: Config, where: str) -> None:
     if config.encoder.width % config.encoder.heads or config.encoder.width % 4:
         raise ConfigError(f"{where}: encoder.width must be divisible by 4 and by encoder.heads")
     if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
-        raise ConfigError(f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
-                          "choose lead_minmax, record_minmax or mv")
+        raise ConfigError(
+            f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
+            "choose lead_minmax, record_minmax or mv"
+        )
     if config.signal.resampler not in ("fft", "polyphase"):
         raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
     if not 0 <= config.questions.confounding <= 1:
@@ -40,8 +42,9 @@ def check(config: Config, where: str) -> None:
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
     if config.simulated.optimizer not in ("adamw", "muon"):
-        raise ConfigError(f"{where}: simulated.optimizer is {config.simulated.optimizer!r}; choose "
-                          "adamw or muon")
+        raise ConfigError(
+            f"{where}: simulated.optimizer is {config.simulated.optimizer!r}; choose adamw or muon"
+        )
     if not 0 <= config.simulated.average <= 1:
         raise ConfigError(f"{where}: simulated.average must lie between 0 and 1")
     _check_rates(config, where)
@@ -60,8 +63,10 @@ def _check_rates(config: Config, where: str) -> None:
     for stage in ("stage1", "stage2"):
         for arm, rate in getattr(config, stage).learning_rates.items():
             if arm not in ARMS or not rate > 0:
-                raise ConfigError(f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name one "
-                                  f"of {', '.join(ARMS)} and a rate above 0")
+                raise ConfigError(
+                    f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name one "
+                    f"of {', '.join(ARMS)} and a rate above 0"
+                )
     for name in ("rates", "short_rates"):
         if not all(rate > 0 for rate in getattr(config.study, name)):
             raise ConfigError(f"{where}: study.{name} must lie above 0")
@@ -70,13 +75,17 @@ def _check_rates(config: Config, where: str) -> None:
 def _check_start(config: Config, where: str) -> None:
     start, trained = config.contrastive.start, config.simulated
     if start not in (SCRATCH, SIMULATED):
-        raise ConfigError(f"{where}: contrastive.start is {start!r}; choose {SCRATCH} or "
-                          f"{SIMULATED}")
-    if start == SIMULATED and (config.signal.normalisation not in trained.normalisations
-                               or not trained.seeds):
-        raise ConfigError(f"{where}: contrastive.start is {SIMULATED}, but simulated trains no "
-                          f"encoder with {config.signal.normalisation}; add it to "
-                          "simulated.normalisations, and a seed to simulated.seeds")
+        raise ConfigError(
+            f"{where}: contrastive.start is {start!r}; choose {SCRATCH} or {SIMULATED}"
+        )
+    if start == SIMULATED and (
+        config.signal.normalisation not in trained.normalisations or not trained.seeds
+    ):
+        raise ConfigError(
+            f"{where}: contrastive.start is {SIMULATED}, but simulated trains no "
+            f"encoder with {config.signal.normalisation}; add it to "
+            "simulated.normalisations, and a seed to simulated.seeds"
+        )
 
 
 def _check_pretraining_study(config: Config, where: str) -> None:
@@ -89,8 +98,10 @@ def _check_pretraining_study(config: Config, where: str) -> None:
     for name in ("seeds", "normalisations") if study.seeds and study.starts != [SCRATCH] else ():
         untrained = set(getattr(study, name)) - set(getattr(config.simulated, name))
         if untrained:
-            raise ConfigError(f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
-                              "lacks: no encoder to start from; add it there")
+            raise ConfigError(
+                f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
+                "lacks: no encoder to start from; add it there"
+            )
 
 
 def _check_study(config: Config, where: str) -> None:
@@ -102,10 +113,14 @@ def _check_study(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: study.arms has {unknown[0]!r}; choose of {', '.join(ARMS)}")
     seeds = [config.seed, *study.seeds, *study.whole_seeds]
     if len(set(seeds)) < len(seeds) and (study.arms or study.lesions):
-        raise ConfigError(f"{where}: study.seeds or study.whole_seeds repeats a seed (the "
-                          f"profile's own is {config.seed}); name each once")
+        raise ConfigError(
+            f"{where}: study.seeds or study.whole_seeds repeats a seed (the "
+            f"profile's own is {config.seed}); name each once"
+        )
     if (study.arms or study.lesions) and not config.questions.built:
-        raise ConfigError(f"{where}: study needs questions built from labels; set questions.built, "
-                          "or empty study.arms and study.lesions")
+        raise ConfigError(
+            f"{where}: study needs questions built from labels; set questions.built, "
+            "or empty study.arms and study.lesions"
+        )
     if study.surgery.projector_layers < 1:
         raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")

@@ -57,8 +57,10 @@ class EcgTokens:
         """
         unknown = [e for e in ecg_ids if e not in self._row]
         if unknown:
-            raise DataError(f"{unknown[0]} (and {len(unknown) - 1} more) was never encoded; "
-                            "encode the cohort that holds it")
+            raise DataError(
+                f"{unknown[0]} (and {len(unknown) - 1} more) was never encoded; "
+                "encode the cohort that holds it"
+            )
         return [self._row[e] for e in ecg_ids]
 
     def get(self, ecg_ids: Sequence[str]) -> Tensor:
@@ -85,16 +87,20 @@ def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]
     return output.tokens.float().cpu(), output.cls.float().cpu()
 
 
-def encode_store(store: EcgStore, encoder: EcgEncoder, folder: str | Path,
-                 batch_size: int = 128) -> EcgTokens:
+def encode_store(
+    store: EcgStore, encoder: EcgEncoder, folder: str | Path, batch_size: int = 128
+) -> EcgTokens:
     """Encode a whole store, or load it where the same encoder has encoded the same store.
 
     The cache is keyed by the encoder's weights and the store's content; it is written to a
     temporary name and renamed.
     """
     folder = Path(folder)
-    key = {"encoder": weights_hash(encoder), "store": store.hash,
-           "normalisation": encoder.config.normalisation}
+    key = {
+        "encoder": weights_hash(encoder),
+        "store": store.hash,
+        "normalisation": encoder.config.normalisation,
+    }
     ids = store.records["ecg_id"].tolist()
     marker = folder / "encoded.json"
     if marker.is_file() and json.loads(marker.read_text()) == key:
@@ -103,15 +109,19 @@ def encode_store(store: EcgStore, encoder: EcgEncoder, folder: str | Path,
     marker.unlink(missing_ok=True)
     config = encoder.config
     shapes = {"tokens": (len(ids), config.tokens, config.width), "cls": (len(ids), config.width)}
-    arrays = {name: np.lib.format.open_memmap(folder / f"{name}.tmp", mode="w+",
-                                              dtype=np.float16, shape=shape)
-              for name, shape in shapes.items()}
+    arrays = {
+        name: np.lib.format.open_memmap(
+            folder / f"{name}.tmp", mode="w+", dtype=np.float16, shape=shape
+        )
+        for name, shape in shapes.items()
+    }
     starts = range(0, len(ids), batch_size)
     with on_gpu(encoder):
         for start in tqdm(starts, desc=f"encode {folder.name}", leave=False):
             rows = range(start, min(start + batch_size, len(ids)))
-            arrays["tokens"][rows.start:rows.stop], arrays["cls"][rows.start:rows.stop] = (
-                part.numpy() for part in encode(store.mv(list(rows)), encoder))
+            arrays["tokens"][rows.start : rows.stop], arrays["cls"][rows.start : rows.stop] = (
+                part.numpy() for part in encode(store.mv(list(rows)), encoder)
+            )
     for name, array in arrays.items():
         array.flush()
         os.replace(folder / f"{name}.tmp", folder / f"{name}.npy")

@@ -31,20 +31,30 @@ def tried(config: Config, arms: Sequence[str] = ARMS) -> dict[str, list[float]]:
     """The rates of each arm: those of `study.rates`, and the one that the profile uses."""
     if not config.study.rates:
         return {}
-    return {arm: sorted({*config.study.rates, of_arm(config.stage2, arm).learning_rate})
-            for arm in arms}
+    return {
+        arm: sorted({*config.study.rates, of_arm(config.stage2, arm).learning_rate}) for arm in arms
+    }
 
 
 def by_seed(config: Config) -> list[Config]:
     """The profile itself, and with each further seed of fine-tuning, below `rates`."""
-    further = [replace(config, seed=seed, profile=f"{config.profile}/rates/seed-{seed}")
-               for seed in config.study.seeds]
+    further = [
+        replace(config, seed=seed, profile=f"{config.profile}/rates/seed-{seed}")
+        for seed in config.study.seeds
+    ]
     return [config, *further]
 
 
-def search_rates(places: Sequence[Config], arms: Sequence[str], train: pd.DataFrame,
-                 asked: pd.DataFrame, normal: pd.Series, tokens: EcgTokens, clip: EcgClip,
-                 llm: Path | str) -> Scored:
+def search_rates(
+    places: Sequence[Config],
+    arms: Sequence[str],
+    train: pd.DataFrame,
+    asked: pd.DataFrame,
+    normal: pd.Series,
+    tokens: EcgTokens,
+    clip: EcgClip,
+    llm: Path | str,
+) -> Scored:
     """Train every arm at every rate with every seed and ask it, or load what it answered.
 
     Parameters
@@ -71,17 +81,39 @@ def search_rates(places: Sequence[Config], arms: Sequence[str], train: pd.DataFr
     return scored
 
 
-def _scored(place: Config, arm: str, rate: float, train: pd.DataFrame, asked: pd.DataFrame,
-            tokens: EcgTokens, clip: EcgClip, llm: Path | str) -> pd.DataFrame:
+def _scored(
+    place: Config,
+    arm: str,
+    rate: float,
+    train: pd.DataFrame,
+    asked: pd.DataFrame,
+    tokens: EcgTokens,
+    clip: EcgClip,
+    llm: Path | str,
+) -> pd.DataFrame:
     own = place
     if rate != of_arm(place.stage2, arm).learning_rate:  # else the arm itself
-        own = replace(place, profile=f"{place.profile}/rates/{rate:g}",
-                      stage2=replace(place.stage2, learning_rates={arm: rate}))
-    run_stage(own, "stage2", arm, train, tokens, clip, llm, say=None,
-              first=stage_folder(place, "stage1", arm))
-    key = fingerprint(model=version_of(stage_folder(own, "stage2", arm)),
-                      asked=pd.util.hash_pandas_object(asked.astype(str), index=False).tolist(),
-                      code=code_version("evaluation/answering.py"))
+        own = replace(
+            place,
+            profile=f"{place.profile}/rates/{rate:g}",
+            stage2=replace(place.stage2, learning_rates={arm: rate}),
+        )
+    run_stage(
+        own,
+        "stage2",
+        arm,
+        train,
+        tokens,
+        clip,
+        llm,
+        say=None,
+        first=stage_folder(place, "stage1", arm),
+    )
+    key = fingerprint(
+        model=version_of(stage_folder(own, "stage2", arm)),
+        asked=pd.util.hash_pandas_object(asked.astype(str), index=False).tolist(),
+        code=code_version("evaluation/answering.py"),
+    )
 
     def ask(folder: Path) -> None:
         answer_arm(own, arm, asked, tokens).to_parquet(folder / "answers.parquet")

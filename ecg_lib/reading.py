@@ -62,8 +62,14 @@ def written_reports(config: Config, store: EcgStore) -> language.Report:
         if ecg_id not in said:
             own = statements(store.record(ecg_id), about)
             wider = [LABEL_TEXT[label] for label, yes in targets.loc[ecg_id].items() if yes]
-            said[ecg_id] = [*own, *(name for name in dict.fromkeys(wider)
-                                    if not {name, f"possible {name}"} & set(own))]
+            said[ecg_id] = [
+                *own,
+                *(
+                    name
+                    for name in dict.fromkeys(wider)
+                    if not {name, f"possible {name}"} & set(own)
+                ),
+            ]
         return ". ".join(said[ecg_id][i] for i in rng.permutation(len(said[ecg_id])))
 
     return report
@@ -82,9 +88,17 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
         for answer, hit in (("yes", targets[label]), ("no", ~targets[label])):
             few = records[hit].sample(min(n, int(hit.sum())), random_state=seed)
             question = config.evaluation.zero_shot_prompt.format(label=LABEL_TEXT[label])
-            rows += [{"template_id": 1, "question_id": number, "question_type": "single-verify",
-                      "question": question, "answer": [answer], "ecg_id": [e]}
-                     for e in few["ecg_id"]]
+            rows += [
+                {
+                    "template_id": 1,
+                    "question_id": number,
+                    "question_type": "single-verify",
+                    "question": question,
+                    "answer": [answer],
+                    "ecg_id": [e],
+                }
+                for e in few["ecg_id"]
+            ]
     return pd.DataFrame(rows)
 
 
@@ -103,10 +117,16 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
         return _named(config.llm.name_or_path, folder)
     practice = _practice(config, store)
     return train_or_load(
-        folder / "tiny", practice.key,
+        folder / "tiny",
+        practice.key,
         lambda partial_: courses.learn_reading(
-            _look_ups(config, practice), *practice.sources, config, partial_,
-            partial(read_share, config, store)))
+            _look_ups(config, practice),
+            *practice.sources,
+            config,
+            partial_,
+            partial(read_share, config, store),
+        ),
+    )
 
 
 class _Practice(NamedTuple):
@@ -118,28 +138,47 @@ class _Practice(NamedTuple):
 
 def _practice(config: Config, store: EcgStore) -> _Practice:
     draw = lru_cache(maxsize=1)(partial(practice_rows, config, store))  # the first is drawn thrice
-    return _Practice((draw, written_reports(config, store), load_general_text(), phrases()),
-                     _key(config, store, draw(0)))
+    return _Practice(
+        (draw, written_reports(config, store), load_general_text(), phrases()),
+        _key(config, store, draw(0)),
+    )
 
 
 def _look_ups(config: Config, practice: _Practice) -> Path | str:
     return train_or_load(
-        paths.checkpoints_dir(config.profile) / "look_ups" / "tiny", practice.key,
-        lambda partial_: courses.learn_look_ups(*practice.sources, config, partial_))
+        paths.checkpoints_dir(config.profile) / "look_ups" / "tiny",
+        practice.key,
+        lambda partial_: courses.learn_look_ups(*practice.sources, config, partial_),
+    )
 
 
 def _key(config: Config, store: EcgStore, rows: pd.DataFrame) -> dict[str, str]:
     """All that the tiny LLM comes of; `rows` are those of its first pass."""
-    return fingerprint(params=[config.seed, asdict(config.llm)],
-                       data=[store.hash, load_general_text(), phrases(), asdict(load_practice()),
-                             load_everyday(), asdict(load_advice()),
-                             [asdict(entry) for entry in load_glossary().values()]],
-                       rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
-                       code=code_version("models", "questions", "cohorts/simulate",
-                                         "training/language.py", "training/courses.py",
-                                         "training/asked_alone.py", "training/muon.py",
-                                         "training/trainer.py", "evaluation/answering.py",
-                                         "evaluation/exact_match.py"))
+    return fingerprint(
+        params=[config.seed, asdict(config.llm)],
+        data=[
+            store.hash,
+            load_general_text(),
+            phrases(),
+            asdict(load_practice()),
+            load_everyday(),
+            asdict(load_advice()),
+            [asdict(entry) for entry in load_glossary().values()],
+        ],
+        rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
+        code=code_version(
+            "models",
+            "questions",
+            "cohorts/simulate",
+            "training/language.py",
+            "training/courses.py",
+            "training/asked_alone.py",
+            "training/muon.py",
+            "training/trainer.py",
+            "evaluation/answering.py",
+            "evaluation/exact_match.py",
+        ),
+    )
 
 
 def _named(llm: str, folder: Path) -> str:
@@ -150,8 +189,7 @@ def _named(llm: str, folder: Path) -> str:
 
 
 def practice_curve(llm: Path | str) -> pd.DataFrame:
-    """`step` and a loss for each kind of practice; no rows where the LLM was pretrained by others.
-    """
+    """`step` and a loss for each kind of practice; no rows where the LLM was pretrained by others."""
     path = Path(llm) / "curve.csv"
     if not path.is_file():
         return pd.DataFrame(columns=["step"])
@@ -159,8 +197,12 @@ def practice_curve(llm: Path | str) -> pd.DataFrame:
     kind = curve["course"].str.extract(r"([a-z_]*[a-z])", expand=False).str.replace("_", "-")
     ends = curve.groupby("course", sort=False)["step"].max().cumsum().shift(fill_value=0)
     curve["step"] += curve["course"].map(ends)
-    return curve.assign(kind="loss of " + kind).pivot(index="step", columns="kind", values="loss") \
-        .rename_axis(columns=None).reset_index()
+    return (
+        curve.assign(kind="loss of " + kind)
+        .pivot(index="step", columns="kind", values="loss")
+        .rename_axis(columns=None)
+        .reset_index()
+    )
 
 
 def phrases() -> list[str]:
@@ -172,22 +214,29 @@ def phrases() -> list[str]:
     return [*load_findings()["name"], *all_answers(), *LABEL_TEXT.values(), *possible]
 
 
-def reading_rows(config: Config, store: EcgStore, split: str = "train", draw: int = 0
-                 ) -> pd.DataFrame:
+def reading_rows(
+    config: Config, store: EcgStore, split: str = "train", draw: int = 0
+) -> pd.DataFrame:
     """Questions about written reports: no confounding, so that reading teaches no shortcut.
 
     Comparisons of different patients are drawn among few of them, so that many questions share a
     pair of reports and are read at once. Another `draw` has other questions, patients and pairs.
     """
     templates = _templates(config)
-    mixed = [t for t in templates if load_templates()[t].question_type.endswith("irrelevant-verify")
-             or load_templates()[t].question_type.endswith("irrelevant-query")]
+    mixed = [
+        t
+        for t in templates
+        if load_templates()[t].question_type.endswith("irrelevant-verify")
+        or load_templates()[t].question_type.endswith("irrelevant-query")
+    ]
     records, seed = store.records, config.seed + 1 + 1000 * draw
     few = records.sample(frac=1, random_state=seed).groupby("split").head(READ_PAIRS_AMONG)
     sizes = question_sizes(4 * config.questions.per_answer)
-    parts = [build_questions(part, sizes, 0.0, seed, chosen)[split]
-             for part, chosen in ((records, sorted(set(templates) - set(mixed))), (few, mixed))
-             if chosen]
+    parts = [
+        build_questions(part, sizes, 0.0, seed, chosen)[split]
+        for part, chosen in ((records, sorted(set(templates) - set(mixed))), (few, mixed))
+        if chosen
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -202,9 +251,12 @@ def practice_rows(config: Config, store: EcgStore, draw: int) -> pd.DataFrame:
     asked = {q.id: q for t in _templates(config) for q in load_templates()[t].questions()}
     rows["question"] = [
         (rng.random() < config.llm.anew and asked_anew(asked[number], rng)) or question
-        for number, question in zip(rows["question_id"], rows["question"], strict=True)]
-    rows = pd.concat([rows, label_rows(config, store, "train", 4 * config.questions.per_answer,
-                                       seed)], ignore_index=True)
+        for number, question in zip(rows["question_id"], rows["question"], strict=True)
+    ]
+    rows = pd.concat(
+        [rows, label_rows(config, store, "train", 4 * config.questions.per_answer, seed)],
+        ignore_index=True,
+    )
     rows = pd.concat([rows, placed_rows(rows, 2, seed)], ignore_index=True)
     often = rows["template_id"].map(rows["template_id"].value_counts())
     return rows.sample(-(-len(rows) // 2), weights=often**-0.5, random_state=seed)
@@ -230,21 +282,29 @@ def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
                 text = _THIS_ECG.sub(place, row["question"])
                 if text == row["question"]:
                     text = f"In {place}: {text}"
-                placed.append({**row, "question": text, "ecg_id": list(pair),
-                               "question_type": "comparison_irrelevant-verify"})
+                placed.append(
+                    {
+                        **row,
+                        "question": text,
+                        "ecg_id": list(pair),
+                        "question_type": "comparison_irrelevant-verify",
+                    }
+                )
     return pd.DataFrame(placed, columns=rows.columns)
 
 
-def read_answers(config: Config, store: EcgStore, model: torch.nn.Module,
-                 reader: EcgLlmProcessor) -> pd.DataFrame:
+def read_answers(
+    config: Config, store: EcgStore, model: torch.nn.Module, reader: EcgLlmProcessor
+) -> pd.DataFrame:
     """Development questions about written reports of held-out patients, scored by exact match."""
     rows = sample_rows(reading_rows(config, store, "dev"), CHECKED, config.seed)
     said = read_rows(model, reader, rows, written_reports(config, store), config.seed)
     return exact_match.score(said, rows)
 
 
-def read_share(config: Config, store: EcgStore, model: torch.nn.Module,
-               tokenizer: PreTrainedTokenizerBase) -> float:
+def read_share(
+    config: Config, store: EcgStore, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> float:
     """The share of them that a tiny LLM in training reads right."""
     read = read_answers(config, store, model, EcgLlmProcessor(tokenizer, slots=0))
     share = float(read[exact_match.HEADLINE].mean())
@@ -269,7 +329,8 @@ def gate(accuracy: float, config: Config) -> str:
         raise DataError(
             f"llm: {accuracy:.1f}% of held-out wordings read, llm.reading_gate asks for "
             f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
-            "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate")
+            "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate"
+        )
     return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
 
 

@@ -35,10 +35,13 @@ _ARMS = {
     **{
         f"{arm}, {drop}": f"a random ECG{ill} costs {whom}"
         for drop, ill in (("drop", ""), ("matched drop", ", as ill,"))
-        for arm, whom in (("de-biased", "de-biased"), ("control", "control"),
-                          ("not de-biased", "no stage 1"))
+        for arm, whom in (
+            ("de-biased", "de-biased"),
+            ("control", "control"),
+            ("not de-biased", "no stage 1"),
+        )
     },
-}  # fmt: skip
+}
 _ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")}
 _SEEDS_SHOWN = "demo-full"
 

@@ -39,37 +39,63 @@ def llm_of(config: Config, arm: str = "de-biased") -> Path | str:
     return (folder / name).resolve() if (folder / name).is_dir() else name
 
 
-def train_fusion(config: Config, rows: pd.DataFrame, tokens: EcgTokens, llm: Path | str
-                 ) -> tuple[FusionClassifier, PreTrainedTokenizerBase]:
+def train_fusion(
+    config: Config, rows: pd.DataFrame, tokens: EcgTokens, llm: Path | str
+) -> tuple[FusionClassifier, PreTrainedTokenizerBase]:
     """The multi-label classifier, trained on the rows of stage 2, and the LLM's tokenizer."""
     seen = rows_seen(rows, config.stage2, config.seed)
     tokenizer = AutoTokenizer.from_pretrained(str(llm))
     key = fingerprint(
         params=[config.seed, asdict(config.fusion)],
         rows=pd.util.hash_pandas_object(seen.astype(str), index=False).tolist(),
-        tokens=(tokens.folder / "encoded.json").read_text(), llm=version_of(llm),
-        code=code_version("models/fusion.py", "models/projector.py", "questions/closed.py",
-                          "questions/vocabulary.py", "training/fusion.py", "training/trainer.py"))
-    folder = train_or_load(rival_folder(config, "fusion"), key,
-                           lambda folder: fusion.train_fusion(seen, tokens, tokenizer,
-                                                              config.fusion, folder, config.seed))
+        tokens=(tokens.folder / "encoded.json").read_text(),
+        llm=version_of(llm),
+        code=code_version(
+            "models/fusion.py",
+            "models/projector.py",
+            "questions/closed.py",
+            "questions/vocabulary.py",
+            "training/fusion.py",
+            "training/trainer.py",
+        ),
+    )
+    folder = train_or_load(
+        rival_folder(config, "fusion"),
+        key,
+        lambda folder: fusion.train_fusion(
+            seen, tokens, tokenizer, config.fusion, folder, config.seed
+        ),
+    )
     return FusionClassifier.from_pretrained(folder), tokenizer
 
 
 def train_tagger(config: Config, store: EcgStore, tokens: EcgTokens) -> tagger.Tags:
     """The findings that a linear probe on the frozen encoder sees in every ECG of a cohort."""
-    key = fingerprint(data=store.hash, tokens=(tokens.folder / "encoded.json").read_text(),
-                      code=code_version("training/tagger.py"))
-    folder = train_or_load(rival_folder(config, "tagger"), key,
-                           lambda folder: tagger.save_tags(store.records, tokens, folder))
+    key = fingerprint(
+        data=store.hash,
+        tokens=(tokens.folder / "encoded.json").read_text(),
+        code=code_version("training/tagger.py"),
+    )
+    folder = train_or_load(
+        rival_folder(config, "tagger"),
+        key,
+        lambda folder: tagger.save_tags(store.records, tokens, folder),
+    )
     return tagger.load_tags(folder)
 
 
-def answers_from_text(config: Config, rows: pd.DataFrame, ecgs: tagger.Tags | EcgStore,
-                      llm: Path | str) -> pd.Series:
+def answers_from_text(
+    config: Config, rows: pd.DataFrame, ecgs: tagger.Tags | EcgStore, llm: Path | str
+) -> pd.Series:
     """What the LLM answers when it reads *about* the ECG: tags, or a store's true labels."""
     model, tokenizer = load_llm(llm, config.llm.dtype)
     with on_gpu(model):
-        return read_rows(model, EcgLlmProcessor(tokenizer, slots=0), rows,
-                         written_reports(config, ecgs), config.seed,
-                         config.evaluation.max_new_tokens, config.evaluation.batch_size)
+        return read_rows(
+            model,
+            EcgLlmProcessor(tokenizer, slots=0),
+            rows,
+            written_reports(config, ecgs),
+            config.seed,
+            config.evaluation.max_new_tokens,
+            config.evaluation.batch_size,
+        )

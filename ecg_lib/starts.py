@@ -28,8 +28,7 @@ from ecg_lib.training.pairs import Start
 from ecg_lib.workflow import start_from, train_further
 
 _ANSWERS = "answers.npz"
-_PROBES = ("evaluation/few_labels.py", "evaluation/study_answers.py",
-           "evaluation/linear_probe.py")
+_PROBES = ("evaluation/few_labels.py", "evaluation/study_answers.py", "evaluation/linear_probe.py")
 
 
 def study_split(config: Config, store: EcgStore) -> Split:
@@ -39,19 +38,20 @@ def study_split(config: Config, store: EcgStore) -> Split:
     return Split(train[:most], test[:most], targets, store.records["patient_id"].to_numpy())
 
 
-def pretrain(config: Config, store: EcgStore, split: Split, start: str, normalisation: str,
-             seed: int) -> Start:
+def pretrain(
+    config: Config, store: EcgStore, split: Split, start: str, normalisation: str, seed: int
+) -> Start:
     """One encoder of the study, trained or loaded."""
     given = start_from(config, start, normalisation, seed)
     if start == SIMULATED_ONLY:
         return given
     folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
-    return Start(*load_clip(train_further(config, store, split.train, folder, given, seed,
-                                          normalisation)))
+    return Start(
+        *load_clip(train_further(config, store, split.train, folder, given, seed, normalisation))
+    )
 
 
-def compare_starts(config: Config, store: EcgStore
-              ) -> tuple[Models, Answers, Split]:
+def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Split]:
     """Answers of every encoder by start and normalisation, of boosting, and who was tested on.
 
     The readers of `workflow.train_readers` must have been trained, unless all start from scratch.
@@ -67,41 +67,55 @@ def compare_starts(config: Config, store: EcgStore
             for seed in study.seeds:
                 trained = pretrain(config, store, split, start, normalisation, seed)
                 name = f"{start.replace(' ', '-')}-{normalisation}-{seed}"
-                answers = _kept(config, f"{name}-answers", store, split,
-                                partial(_encoder_answers, store, split, trained, config),
-                                model=weights_hash(trained.clip), prompts=[
-                                    few_labels.prompts(labels) for labels in LABELS])
+                answers = _kept(
+                    config,
+                    f"{name}-answers",
+                    store,
+                    split,
+                    partial(_encoder_answers, store, split, trained, config),
+                    model=weights_hash(trained.clip),
+                    prompts=[few_labels.prompts(labels) for labels in LABELS],
+                )
                 models.setdefault((start, normalisation), []).append(answers)
-    boosting = _kept(config, "boosting-answers", store, split,
-                     partial(_boosting_answers, store, split, config),
-                     code=code_version("signal", *_PROBES, "evaluation/distributions.py"))
+    boosting = _kept(
+        config,
+        "boosting-answers",
+        store,
+        split,
+        partial(_boosting_answers, store, split, config),
+        code=code_version("signal", *_PROBES, "evaluation/distributions.py"),
+    )
     return models, boosting, split
 
 
-def _encoder_answers(store: EcgStore, split: Split, trained: Start, config: Config
-                     ) -> Answers:
-    parts = (few_labels.clip_features(store, rows, trained.clip)
-             for rows in (split.train, split.test))
-    return study_answers.encoder_answers(*parts, trained.clip, trained.tokenizer, split,
-                                  config.pretraining_study)
+def _encoder_answers(store: EcgStore, split: Split, trained: Start, config: Config) -> Answers:
+    parts = (
+        few_labels.clip_features(store, rows, trained.clip) for rows in (split.train, split.test)
+    )
+    return study_answers.encoder_answers(
+        *parts, trained.clip, trained.tokenizer, split, config.pretraining_study
+    )
 
 
 def _boosting_answers(store: EcgStore, split: Split, config: Config) -> Answers:
     rows = np.concatenate([split.train, split.test])
-    measured = hand_features(EcgStore(store.folder, store.manifest, store.records.iloc[rows],
-                                      store.signals[rows]))
+    measured = hand_features(
+        EcgStore(store.folder, store.manifest, store.records.iloc[rows], store.signals[rows])
+    )
     features = np.full((len(store), measured.shape[1]), np.nan)
     features[rows] = measured
     return study_answers.boosting_answers(features, split, config.pretraining_study)
 
 
-def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **made_of
-          ) -> Answers:
+def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **made_of) -> Answers:
     """Answers, computed or found again; "labels|column" are their names in the file."""
     study = replace(config.pretraining_study, seeds=[], normalisations=[], starts=[])
-    key = fingerprint(**{"code": code_version("models", "signal", *_PROBES)} | made_of,
-                      params=asdict(study), data=store.hash,
-                      rows=[split.train.tolist(), split.test.tolist()])
+    key = fingerprint(
+        **{"code": code_version("models", "signal", *_PROBES)} | made_of,
+        params=asdict(study),
+        data=store.hash,
+        rows=[split.train.tolist(), split.test.tolist()],
+    )
 
     def save(folder: Path) -> None:
         np.savez(folder / _ANSWERS, **{"|".join(cell): found for cell, found in answer().items()})
@@ -119,7 +133,10 @@ def report_counts(store: EcgStore) -> dict[str, int]:
     """What was done to the reports: how many stated labels, how many say nothing without them."""
     reports = store.records["report"]
     plain = reports.map(report_text.plain_text)
-    return {"reports": len(reports), "with labels written behind": int(
-                reports.map(report_text.states_labels).sum()),
-            "that say nothing once these and machine remarks are gone": int((plain == "").sum()),
-            "distinct before": reports.nunique(), "distinct after": plain.nunique()}
+    return {
+        "reports": len(reports),
+        "with labels written behind": int(reports.map(report_text.states_labels).sum()),
+        "that say nothing once these and machine remarks are gone": int((plain == "").sum()),
+        "distinct before": reports.nunique(),
+        "distinct after": plain.nunique(),
+    }

@@ -64,8 +64,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Foundation:
-    """What a training builds on: encoder, its tokens of every ECG, LLM (and what an own one reads).
-    """
+    """What a training builds on: encoder, its tokens of every ECG, LLM (and what an own one reads)."""
 
     clip: EcgClip
     tokens: EcgTokens
@@ -111,24 +110,36 @@ def trainings(config: Config) -> list[Run]:
         _only(_LESION, base, varied, where)
         name = "lesion-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
         for seed in seeds:
-            found += [_dose(base, own, seed, LESION_ARM),
-                      Run(f"{name}/seed-{seed}", replace(varied, seed=seed), LESION_ARM, own,
-                          lesion=title)]
+            found += [
+                _dose(base, own, seed, LESION_ARM),
+                Run(
+                    f"{name}/seed-{seed}", replace(varied, seed=seed), LESION_ARM, own, lesion=title
+                ),
+            ]
     return list({(run.folder, run.arm): run for run in found}.values())
 
 
 def _only(allowed: Collection[str], before: Config, after: Config, where: str) -> None:
-    changed = [f.name for f in fields(Config)
-               if getattr(before, f.name) != getattr(after, f.name) and f.name not in allowed]
+    changed = [
+        f.name
+        for f in fields(Config)
+        if getattr(before, f.name) != getattr(after, f.name) and f.name not in allowed
+    ]
     if changed:
-        raise ConfigError(f"{where}: {changed[0]} cannot be varied here (the study would not see "
-                          f"it); vary {', '.join(allowed)}")
+        raise ConfigError(
+            f"{where}: {changed[0]} cannot be varied here (the study would not see "
+            f"it); vary {', '.join(allowed)}"
+        )
 
 
 def _dose(base: Config, strength: float, seed: int, arm: str) -> Run:
     questions = replace(base.questions, confounding=strength)
-    return Run(f"strength-{strength:.3f}/seed-{seed}", replace(base, seed=seed,
-               questions=questions), arm, strength)
+    return Run(
+        f"strength-{strength:.3f}/seed-{seed}",
+        replace(base, seed=seed, questions=questions),
+        arm,
+        strength,
+    )
 
 
 def training_rows(config: Config, run: Run, store: EcgStore) -> pd.DataFrame:
@@ -149,16 +160,24 @@ def fixed_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[
     severity asks them; these with the ECGs of donors, random and as ill.
     """
     base, study = base_of(config), config.study
-    neutral = paired_test(store.records, study.per_answer, config.seed,
-                          base.questions.templates or None, asked=set(asked))
+    neutral = paired_test(
+        store.records,
+        study.per_answer,
+        config.seed,
+        base.questions.templates or None,
+        asked=set(asked),
+    )
     as_asked = built_questions(base, store)["test"]
     verify = as_asked["question_type"].str.endswith("verify")
     as_asked = as_asked[verify & as_asked["question_id"].isin(set(asked))]
     as_asked = sample_rows(as_asked, study.test_rows, config.seed)
     records = store.records[["ecg_id", "patient_id", "split", "normal"]]
-    return {INTERVENTIONAL: neutral, ASKED: as_asked,
-            RANDOM: random_ecg.donors(as_asked, records, config.seed),
-            MATCHED: random_ecg.donors(as_asked, records, config.seed, match="normal")}
+    return {
+        INTERVENTIONAL: neutral,
+        ASKED: as_asked,
+        RANDOM: random_ecg.donors(as_asked, records, config.seed),
+        MATCHED: random_ecg.donors(as_asked, records, config.seed, match="normal"),
+    }
 
 
 def run_study(config: Config, store: EcgStore) -> Outcomes:
@@ -189,8 +208,9 @@ def run_study(config: Config, store: EcgStore) -> Outcomes:
         home = home_of(config, run)
         if home not in ready:
             ready[home] = foundation(config, run, store)
-        right[run] = train_and_ask(config, run, rows[repr(run.config.questions)], ready[home],
-                                   tests, store)
+        right[run] = train_and_ask(
+            config, run, rows[repr(run.config.questions)], ready[home], tests, store
+        )
     return Outcomes(tests, right, patients, reads)
 
 
@@ -202,14 +222,26 @@ def search_rates(config: Config, store: EcgStore) -> rates.Scored:
     study, base = config.study, base_of(config)
     if not (study.arms and study.short_rates):
         return {}
-    runs = [_dose(base, base.questions.confounding, seed, LESION_ARM)
-            for seed in (config.seed, *study.seeds)]
+    runs = [
+        _dose(base, base.questions.confounding, seed, LESION_ARM)
+        for seed in (config.seed, *study.seeds)
+    ]
     rows, built_on = built_questions(base, store), foundation(config, runs[0], store)
-    places = [replace(_at(config, run.config, run.folder),
-                      study=replace(study, rates=study.short_rates)) for run in runs]
+    places = [
+        replace(_at(config, run.config, run.folder), study=replace(study, rates=study.short_rates))
+        for run in runs
+    ]
     normal = store.records.set_index("ecg_id")["normal"]
-    return rates.search_rates(places, study.arms, rows["train"], rows["dev"], normal,
-                              built_on.tokens, built_on.clip, built_on.llm)
+    return rates.search_rates(
+        places,
+        study.arms,
+        rows["train"],
+        rows["dev"],
+        normal,
+        built_on.tokens,
+        built_on.clip,
+        built_on.llm,
+    )
 
 
 def home_of(config: Config, run: Run) -> str:
@@ -247,8 +279,14 @@ def _at(config: Config, varied: Config, folder: str) -> Config:
     return replace(varied, profile=f"{config.profile}/study/{folder}")
 
 
-def train_and_ask(config: Config, run: Run, rows: pd.DataFrame, built_on: Foundation,
-                  tests: Mapping[str, pd.DataFrame], store: EcgStore) -> dict[str, pd.Series]:
+def train_and_ask(
+    config: Config,
+    run: Run,
+    rows: pd.DataFrame,
+    built_on: Foundation,
+    tests: Mapping[str, pd.DataFrame],
+    store: EcgStore,
+) -> dict[str, pd.Series]:
     """Train a run and ask it the test rows, or load what it answered; test -> right or not."""
     own, key = _at(config, run.config, run.folder), {}
     operated = run.config.study.surgery != Surgery()
@@ -256,35 +294,54 @@ def train_and_ask(config: Config, run: Run, rows: pd.DataFrame, built_on: Founda
         stage = of_arm(own.stage2, run.arm)
         key = fingerprint(
             params=[own.seed, asdict(stage), asdict(own.lora), asdict(own.study.surgery)],
-            rows=_digest(rows), llm=version_of(built_on.llm),
+            rows=_digest(rows),
+            llm=version_of(built_on.llm),
             tokens=(built_on.tokens.folder / "encoded.json").read_text(),
-            trained_by=code_version("models", "training/finetune.py", "training/surgery.py",
-                                    "training/trainer.py"))
+            trained_by=code_version(
+                "models", "training/finetune.py", "training/surgery.py", "training/trainer.py"
+            ),
+        )
     else:
         normal = store.records.set_index("ecg_id")["normal"]
-        for stage in ("stage1", "stage2")[run.arm == "none":]:
+        for stage in ("stage1", "stage2")[run.arm == "none" :]:
             shown = rows if stage == "stage2" else stage1_rows(rows, normal, run.seed)[run.arm]
-            run_stage(own, stage, run.arm, shown, built_on.tokens, built_on.clip, built_on.llm,
-                      say=None)
+            run_stage(
+                own, stage, run.arm, shown, built_on.tokens, built_on.clip, built_on.llm, say=None
+            )
         key = fingerprint(model=version_of(stage_folder(own, "stage2", run.arm)))
-    key |= fingerprint(tests=[_digest(part) for part in tests.values()],
-                       code=code_version("evaluation/answering.py", "evaluation/exact_match.py"))
+    key |= fingerprint(
+        tests=[_digest(part) for part in tests.values()],
+        code=code_version("evaluation/answering.py", "evaluation/exact_match.py"),
+    )
 
     def ask(folder: Path) -> None:
         ecgs = built_on.tokens
         if operated:
             encoder, changes = built_on.clip.ecg_encoder, own.study.surgery
-            model, processor = surgery.operate(encoder, built_on.llm, own.lora, own.llm.dtype,
-                                               own.seed, changes)
+            model, processor = surgery.operate(
+                encoder, built_on.llm, own.lora, own.llm.dtype, own.seed, changes
+            )
             ecgs = surgery.Signals(store, encoder) if changes.train_encoder else ecgs
             surgery.train(model, processor, rows, ecgs, stage, folder, own.seed)
         else:
             model, processor = load_arm(own, run.arm)
-        said = {test: answer_rows(model, processor, part, ecgs, own.evaluation.batch_size,
-                                  own.evaluation.max_new_tokens)["prediction"]
-                for test, part in tests.items()}
-        frames = [exact_match.score(said[test], part)[["prediction", exact_match.HEADLINE]]
-                  .assign(test=test) for test, part in tests.items()]
+        said = {
+            test: answer_rows(
+                model,
+                processor,
+                part,
+                ecgs,
+                own.evaluation.batch_size,
+                own.evaluation.max_new_tokens,
+            )["prediction"]
+            for test, part in tests.items()
+        }
+        frames = [
+            exact_match.score(said[test], part)[["prediction", exact_match.HEADLINE]].assign(
+                test=test
+            )
+            for test, part in tests.items()
+        ]
         pd.concat(frames).to_parquet(folder / "answers.parquet")
 
     folder = train_or_load(_below(config, run.folder) / "answers" / run.arm, key, ask, say=None)

@@ -41,25 +41,79 @@ from ecg_lib.training.fingerprint import code_version, fingerprint, train_or_loa
 from ecg_lib.training.pairs import Start, train_pairs
 
 # what an encoder is made of, alone, beside a text encoder and with a head; no language model
-_ENCODER = ("models/encoder.py", "models/clip.py", "models/text_encoder.py", "models/reader.py",
-            "models/finding_head.py")
+_ENCODER = (
+    "models/encoder.py",
+    "models/clip.py",
+    "models/text_encoder.py",
+    "models/reader.py",
+    "models/finding_head.py",
+)
 SPLITS = ("train", "valid", "dev", "test")
 _DATA = ("profile", "label", "seed", "data", "signal")
-SECTIONS = MappingProxyType({  # parameters that results of a step depend on
-    "data": _DATA,
-    "encoder": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
-                "evaluation"),
-    "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
-    "starts": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "pairs",
-              "pretraining_study", "evaluation"),
-    "questions": (*_DATA, "questions", "evaluation"),
-    "evaluation": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
-                   "stage1", "stage2", "evaluation"),
-    "comparison": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
-                   "stage1", "stage2", "fusion", "evaluation"),
-    "study": (*_DATA, "questions", "encoder", "text_encoder", "contrastive", "llm", "lora",
-              "stage1", "stage2", "evaluation", "study"),
-})
+SECTIONS = MappingProxyType(
+    {  # parameters that results of a step depend on
+        "data": _DATA,
+        "encoder": (
+            *_DATA,
+            "encoder",
+            "text_encoder",
+            "contrastive",
+            "simulated",
+            "pairs",
+            "evaluation",
+        ),
+        "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
+        "starts": (
+            *_DATA,
+            "encoder",
+            "text_encoder",
+            "contrastive",
+            "simulated",
+            "pairs",
+            "pretraining_study",
+            "evaluation",
+        ),
+        "questions": (*_DATA, "questions", "evaluation"),
+        "evaluation": (
+            *_DATA,
+            "questions",
+            "encoder",
+            "text_encoder",
+            "contrastive",
+            "llm",
+            "lora",
+            "stage1",
+            "stage2",
+            "evaluation",
+        ),
+        "comparison": (
+            *_DATA,
+            "questions",
+            "encoder",
+            "text_encoder",
+            "contrastive",
+            "llm",
+            "lora",
+            "stage1",
+            "stage2",
+            "fusion",
+            "evaluation",
+        ),
+        "study": (
+            *_DATA,
+            "questions",
+            "encoder",
+            "text_encoder",
+            "contrastive",
+            "llm",
+            "lora",
+            "stage1",
+            "stage2",
+            "evaluation",
+            "study",
+        ),
+    }
+)
 
 
 def start(config: Config) -> None:
@@ -74,6 +128,7 @@ def start(config: Config) -> None:
 
 # -- cohorts ---------------------------------------------------------------------------------
 
+
 def store_folder(config: Config, cohort: Cohort) -> Path:
     """Where a cohort's prepared store lies."""
     return paths.data_dir(config.profile) / "cohorts" / cohort.folder
@@ -84,22 +139,33 @@ def prepare_cohort(config: Config, cohort: Cohort) -> EcgStore:
     options: dict[str, Any] = {}
     root = None
     if cohort.source == prepare.SIMULATED:
-        options = {"patients": cohort.patients, "noise": cohort.noise,
-                   "seed": config.seed + cohort.seed}
+        options = {
+            "patients": cohort.patients,
+            "noise": cohort.noise,
+            "seed": config.seed + cohort.seed,
+        }
     else:
         root = prepare.find_cohort(config.data.root, cohort.source)
         options = {"method": config.signal.resampler}
         if cohort.source == "ptbxl" and config.questions.ecgqa:
             options["ecgqa_root"] = prepare.find_cohort(config.data.root, "ecgqa")
-    return prepare.prepare(cohort.source, root, store_folder(config, cohort),
-                           workers=config.data.workers, reuse=True, **options)
+    return prepare.prepare(
+        cohort.source,
+        root,
+        store_folder(config, cohort),
+        workers=config.data.workers,
+        reuse=True,
+        **options,
+    )
 
 
 def prepare_cohorts(config: Config) -> dict[str, EcgStore]:
     """All cohorts of a profile by title; cohorts of one title are prepared once."""
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
-    return {title: prepare_cohort(config, cohort)
-            for title, cohort in {c.title: c for c in cohorts}.items()}
+    return {
+        title: prepare_cohort(config, cohort)
+        for title, cohort in {c.title: c for c in cohorts}.items()
+    }
 
 
 def open_store(config: Config, cohort: Cohort) -> EcgStore:
@@ -109,38 +175,63 @@ def open_store(config: Config, cohort: Cohort) -> EcgStore:
 
 # -- encoder ---------------------------------------------------------------------------------
 
+
 def pretrain_encoder(config: Config, store: EcgStore) -> Path:
     """Contrastive pretraining, or what the same inputs trained before; returns its folder."""
     folder = paths.checkpoints_dir(config.profile) / "encoder" / "clip"
     if config.contrastive.start == SIMULATED:  # of these readers, that of the first seed
         seed, normalisation = config.simulated.seeds[0], config.signal.normalisation
-        train_readers(replace(config, simulated=replace(
-            config.simulated, seeds=[seed], normalisations=[normalisation])))
+        train_readers(
+            replace(
+                config,
+                simulated=replace(config.simulated, seeds=[seed], normalisations=[normalisation]),
+            )
+        )
         given = start_from(config, SIMULATED, normalisation, seed)
-        rows = {split: np.flatnonzero(store.records["split"] == split)
-                for split in ("train", "valid")}
-        return train_further(config, store, rows["train"], folder, given, config.seed,
-                             normalisation, rows["valid"])
+        rows = {
+            split: np.flatnonzero(store.records["split"] == split) for split in ("train", "valid")
+        }
+        return train_further(
+            config, store, rows["train"], folder, given, config.seed, normalisation, rows["valid"]
+        )
     key = fingerprint(
-        params=[config.seed, asdict(config.encoder), asdict(config.text_encoder),
-                asdict(config.contrastive), config.signal.normalisation],
-        data=store.hash, code=code_version(*_ENCODER, "training/contrastive.py",
-                                           "training/trainer.py", "signal"))
-    return train_or_load(folder, key,
-                         lambda folder: contrastive.pretrain(store, config, folder))
+        params=[
+            config.seed,
+            asdict(config.encoder),
+            asdict(config.text_encoder),
+            asdict(config.contrastive),
+            config.signal.normalisation,
+        ],
+        data=store.hash,
+        code=code_version(*_ENCODER, "training/contrastive.py", "training/trainer.py", "signal"),
+    )
+    return train_or_load(folder, key, lambda folder: contrastive.pretrain(store, config, folder))
 
 
 def start_from(config: Config, start: str, normalisation: str, seed: int) -> Start | None:
     """What training goes on with: the CLIP of a reader of simulated ECGs, or None, nothing."""
     if start == SCRATCH:
         return None
-    return Start(*load_saved_clip(
-        paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}" / "reader"))
+    return Start(
+        *load_saved_clip(
+            paths.checkpoints_dir(config.profile)
+            / "simulated"
+            / f"{normalisation}-{seed}"
+            / "reader"
+        )
+    )
 
 
-def train_further(config: Config, store: EcgStore, rows: Sequence[int], folder: Path,
-                  given: Start | None, seed: int, normalisation: str, valid: Sequence[int] = ()
-                  ) -> Path:
+def train_further(
+    config: Config,
+    store: EcgStore,
+    rows: Sequence[int],
+    folder: Path,
+    given: Start | None,
+    seed: int,
+    normalisation: str,
+    valid: Sequence[int] = (),
+) -> Path:
     """Contrast ECGs with runs of words of their reports, or load what has been trained so.
 
     Parameters
@@ -152,17 +243,44 @@ def train_further(config: Config, store: EcgStore, rows: Sequence[int], folder: 
     own = {**asdict(config.pairs)}
     for name in ("epochs", "learning_rate"):  # what the other start reads does not count
         own.pop(name if given else f"{name}_further")
-    sizes = [] if given else [asdict(config.encoder), asdict(config.text_encoder),
-                              {**asdict(config.contrastive), "start": None}]
+    sizes = (
+        []
+        if given
+        else [
+            asdict(config.encoder),
+            asdict(config.text_encoder),
+            {**asdict(config.contrastive), "start": None},
+        ]
+    )
     key = fingerprint(
-        params=[seed, normalisation, own, sizes], start=weights_hash(given.clip) if given else "",
+        params=[seed, normalisation, own, sizes],
+        start=weights_hash(given.clip) if given else "",
         data=[store.hash, list(map(int, rows)), list(map(int, valid)), report_text.phrases()],
-        code=code_version(*_ENCODER, "training/pairs.py", "training/augment.py", "signal",
-                          "training/contrastive.py", "training/gather.py", "training/trainer.py",
-                          "cohorts/report_text.py"))
-    return train_or_load(folder, key, partial(train_pairs, store, rows, config, seed=seed,
-                                              normalisation=normalisation, start=given,
-                                              valid=valid))
+        code=code_version(
+            *_ENCODER,
+            "training/pairs.py",
+            "training/augment.py",
+            "signal",
+            "training/contrastive.py",
+            "training/gather.py",
+            "training/trainer.py",
+            "cohorts/report_text.py",
+        ),
+    )
+    return train_or_load(
+        folder,
+        key,
+        partial(
+            train_pairs,
+            store,
+            rows,
+            config,
+            seed=seed,
+            normalisation=normalisation,
+            start=given,
+            valid=valid,
+        ),
+    )
 
 
 def load_clip(config: Config) -> tuple[EcgClip, Any]:
@@ -183,22 +301,39 @@ def train_readers(config: Config) -> dict[str, list[EcgReader]]:
     for normalisation in settings.normalisations:
         for seed in settings.seeds:
             key = fingerprint(
-                params=[seed, normalisation, asdict(config.encoder), asdict(config.text_encoder),
-                        {**asdict(config.contrastive), "start": None},
-                        {**asdict(settings), "seeds": None, "normalisations": None}],
+                params=[
+                    seed,
+                    normalisation,
+                    asdict(config.encoder),
+                    asdict(config.text_encoder),
+                    {**asdict(config.contrastive), "start": None},
+                    {**asdict(settings), "seeds": None, "normalisations": None},
+                ],
                 data=[simulator_version(), transfer_findings().to_csv()],
-                code=code_version(*_ENCODER, "cohorts/simulate", "training/simulated.py",
-                                  "training/augment.py", "training/contrastive.py",
-                                  "training/averaging.py", "training/trainer.py", "signal"))
+                code=code_version(
+                    *_ENCODER,
+                    "cohorts/simulate",
+                    "training/simulated.py",
+                    "training/augment.py",
+                    "training/contrastive.py",
+                    "training/averaging.py",
+                    "training/trainer.py",
+                    "signal",
+                ),
+            )
             folder = paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}"
-            train_or_load(folder, key, partial(simulated.train_reader, config, seed,
-                                               normalisation=normalisation))
+            train_or_load(
+                folder,
+                key,
+                partial(simulated.train_reader, config, seed, normalisation=normalisation),
+            )
             reader = EcgReader.from_pretrained(folder / "reader")
             readers.setdefault(normalisation, []).append(reader)
     return readers
 
 
 # -- questions -------------------------------------------------------------------------------
+
 
 def make_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels and/or read from ECG-QA, written to disk."""
@@ -220,17 +355,27 @@ def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     settings = config.questions
     few = question_sizes(settings.per_answer_test)
     sizes = {"train": question_sizes(settings.per_answer), "valid": few, "test": few}
-    return build_questions(store.records, sizes, settings.confounding, config.seed,
-                           settings.templates or None)
+    return build_questions(
+        store.records, sizes, settings.confounding, config.seed, settings.templates or None
+    )
 
 
 def question_sizes(per_answer: int) -> Sizes:
     """How many rows of each question type are drawn where a yes/no question has `per_answer`."""
+
     def some(share: float) -> int:
         return max(1, round(per_answer * share))
-    return Sizes(verify=per_answer, broad=6 * per_answer, choose=some(0.3), query=some(0.3),
-                 comparison_verify=some(0.25), comparison_query=some(0.25),
-                 min_positive=min(5, per_answer), query_rows=10 * per_answer)
+
+    return Sizes(
+        verify=per_answer,
+        broad=6 * per_answer,
+        choose=some(0.3),
+        query=some(0.3),
+        comparison_verify=some(0.25),
+        comparison_query=some(0.25),
+        min_positive=min(5, per_answer),
+        query_rows=10 * per_answer,
+    )
 
 
 def _ecgqa_rows(root: Path, split: str, store: EcgStore) -> pd.DataFrame | None:
@@ -264,8 +409,13 @@ def ecgqa_counts(config: Config, store: EcgStore) -> pd.DataFrame:
             continue
         known = keep_known(rows, set(store.records["ecg_id"]))[1]
         release = expected_counts(rows, "ptbxl", split)["expected"]
-        lines[split] = {"in the release": release, "at hand": len(rows), "kept": known["kept"],
-                        "dropped": known["dropped"], "unknown ECGs": known["unknown_ecgs"]}
+        lines[split] = {
+            "in the release": release,
+            "at hand": len(rows),
+            "kept": known["kept"],
+            "dropped": known["dropped"],
+            "unknown ECGs": known["unknown_ecgs"],
+        }
     return pd.DataFrame(lines).T
 
 
@@ -296,12 +446,15 @@ def sample_rows(rows: pd.DataFrame, n: int | None, seed: int) -> pd.DataFrame:
     if not n or len(rows) <= n:
         return rows
     share = n / len(rows)
-    parts = [group.sample(max(1, round(share * len(group))), random_state=seed)
-             for _, group in rows.groupby("question_type")]
+    parts = [
+        group.sample(max(1, round(share * len(group))), random_state=seed)
+        for _, group in rows.groupby("question_type")
+    ]
     return pd.concat(parts).sort_index()
 
 
 # -- results ---------------------------------------------------------------------------------
+
 
 def provenance(config: Config, *stores: EcgStore, step: str = "evaluation") -> Provenance:
     """The stamp of result rows: parameters up to a step of `SECTIONS`, data, code.
@@ -310,8 +463,9 @@ def provenance(config: Config, *stores: EcgStore, step: str = "evaluation") -> P
     """
     values: dict[str, Any] = config.as_dict()
     values["data"].pop("root"), values["data"].pop("workers")
-    return Provenance.of(config.profile, values, [s.hash for s in stores], config.seed,
-                         SECTIONS[step])
+    return Provenance.of(
+        config.profile, values, [s.hash for s in stores], config.seed, SECTIONS[step]
+    )
 
 
 def test_rows(config: Config) -> pd.DataFrame:

@@ -22,8 +22,11 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def committed_results() -> Path:
     """Folder of results; tests skip where a run of one's own has changed them or README.md."""
-    changed = subprocess.run(["git", "-C", REPO, "status", "--porcelain", "results", "README.md"],
-                             capture_output=True, text=True)  # fmt: skip
+    changed = subprocess.run(
+        ["git", "-C", REPO, "status", "--porcelain", "results", "README.md"],
+        capture_output=True,
+        text=True,
+    )
     if changed.returncode or changed.stdout:
         pytest.skip("results or README.md are not the committed ones; `make readme` joins them")
     return REPO / "results"

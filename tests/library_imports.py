@@ -52,11 +52,15 @@ def _workflow_nodes(tree: ast.AST) -> dict[Path, list[ast.AST]]:
         if hasattr(node, "name")
     }
     bound = _bound(tree)
-    others = {name for name in bound if (files := _files({name: bound[name]}))
-              and not files & WORKFLOWS}  # what is called of these is no workflow's
-    called = {n.attr if isinstance(n, ast.Attribute) else n.id
-              for n in ast.walk(tree) if isinstance(n, ast.Attribute | ast.Name)
-              and getattr(getattr(n, "value", None), "id", None) not in others}
+    others = {
+        name for name in bound if (files := _files({name: bound[name]})) and not files & WORKFLOWS
+    }  # what is called of these is no workflow's
+    called = {
+        n.attr if isinstance(n, ast.Attribute) else n.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Attribute | ast.Name)
+        and getattr(getattr(n, "value", None), "id", None) not in others
+    }
     reached, nodes = set(), {file: [] for file in WORKFLOWS}
     while new := (called & set(defined)) - reached:
         reached |= new

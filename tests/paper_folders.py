@@ -22,15 +22,27 @@ from ecg_lib.signal.leads import LEADS
 
 MIMIC, MIMIC_ABSENT, MIMIC_TINY = 80, 3, 5  # ECGs; listed without files; reports under three words
 ASKED = 100  # patients of PTB-XL
-ONE = Sizes(verify=1, broad=6, choose=1, query=1, comparison_verify=1, comparison_query=1,
-            min_positive=1, choose_questions=2, query_rows=4)  # fmt: skip
+ONE = Sizes(
+    verify=1,
+    broad=6,
+    choose=1,
+    query=1,
+    comparison_verify=1,
+    comparison_query=1,
+    min_positive=1,
+    choose_questions=2,
+    query_rows=4,
+)
 FEW = replace(ONE, verify=2, broad=12, min_positive=4, query_rows=6)
 SHARD = 500  # questions a file, 10,000 in the release
 ZERO_SHOT = 30  # ECGs of each further cohort
 AXES = {"normal heart axis": "MID", "left axis deviation": "ALAD", "right axis deviation": "RAD"}
 STAGES = {"early": "Stadium I", "middle": "Stadium II", "old": "Stadium III", "unknown": "unknown"}
-BEATS = {"extrasystoles": "1ES,alles", "ventricular extrasystoles": "VES1,alles",
-         "supraventricular extrasystoles": "SVES1,alles"}  # fmt: skip
+BEATS = {
+    "extrasystoles": "1ES,alles",
+    "ventricular extrasystoles": "VES1,alles",
+    "supraventricular extrasystoles": "SVES1,alles",
+}
 
 
 def drawn(patients, seed):
@@ -82,8 +94,9 @@ def ptbxl_and_ecgqa(root: Path, ecgqa: Path) -> dict:
     flat = next(i for ecg, i in zip(ecgs, signals, strict=True) if ecg.split == "train")
     signals[flat][7] = 0.0
     write_ptbxl(root, rows, 100, signals)
-    write_ptbxl(root, rows[::4], 500, {row["ecg_id"]: fine(signals[row["ecg_id"]])
-                                       for row in rows[::4]})  # fmt: skip
+    write_ptbxl(
+        root, rows[::4], 500, {row["ecg_id"]: fine(signals[row["ecg_id"]]) for row in rows[::4]}
+    )
     pd.DataFrame(rows).to_csv(root / "ptbxl_database.csv", index=False)
     fields = ["patient_id", "recorded_at", "split", "labels", "attributes"]
     records = pd.DataFrame([{name: getattr(ecg, name) for name in fields} for ecg in ecgs])
@@ -99,16 +112,21 @@ def ptbxl_and_ecgqa(root: Path, ecgqa: Path) -> dict:
         listed = [int(i[6:]) for i in records.loc[records["split"] == split, "ecg_id"]]
         table = pd.Series(listed)
         table.to_csv(ecgqa / "ptbxl" / f"{split}_ecgs.tsv", sep="\t", header=False)
-    return {"ecgs": len(ecgs) - 1, "kept": kept,
-            "dropped": sum(map(len, built.values())) - sum(kept.values())}  # fmt: skip
+    return {
+        "ecgs": len(ecgs) - 1,
+        "kept": kept,
+        "dropped": sum(map(len, built.values())) - sum(kept.values()),
+    }
 
 
 def ptbxl_fields(ecg_id: int, ecg) -> dict:
     """A row of ptbxl_database.csv that says what is known of a simulated ECG."""
     known = ecg.attributes
     number = int(ecg.patient_id.rpartition("-")[2])
-    noise = {kind.replace(" ", "_"): ", ".join(lead.upper() for lead in leads)
-             for kind, leads in known["noise"].items()}  # fmt: skip
+    noise = {
+        kind.replace(" ", "_"): ", ".join(lead.upper() for lead in leads)
+        for kind, leads in known["noise"].items()
+    }
     return ptbxl_row(
         ecg_id,
         number,
@@ -128,8 +146,12 @@ def ptbxl_fields(ecg_id: int, ecg) -> dict:
 def write_shards(folder: Path, split: str, rows: pd.DataFrame) -> None:
     """ECG-QA's JSON shards, with ids as in the release: one question_id for all leads."""
     rows = rows.reset_index(drop=True).copy()
-    asked = [[a for a in attribute if not a.startswith("lead ")] or ["any kind of noises"]
-             if attribute else None for attribute in rows["attribute"]]  # fmt: skip
+    asked = [
+        [a for a in attribute if not a.startswith("lead ")] or ["any kind of noises"]
+        if attribute
+        else None
+        for attribute in rows["attribute"]
+    ]
     rows["attribute"] = asked
     named = zip(asked, rows["question_id"], strict=True)
     key = rows["template_id"].astype(str) + [str(sorted(a)) if a else str(q) for a, q in named]

@@ -43,11 +43,19 @@ def save_llama(folder: Path, texts, vocabulary: int = 900) -> Path:
     """
     torch.manual_seed(0)
     tokenizer = llama_tokenizer([*texts, *["yes Yes no No not sure Not"] * 1000], vocabulary)
-    config = LlamaConfig(vocab_size=tokenizer.get_vocab_size(), hidden_size=32,
-                         intermediate_size=86, num_hidden_layers=2, num_attention_heads=4,
-                         num_key_value_heads=4, max_position_embeddings=4096,
-                         tie_word_embeddings=False, rms_norm_eps=1e-5, bos_token_id=1,
-                         eos_token_id=2)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        intermediate_size=86,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=4096,
+        tie_word_embeddings=False,
+        rms_norm_eps=1e-5,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     model = LlamaForCausalLM(config).to(torch.float16)
     chat = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "max_length": 4096}
     model.generation_config.update(**chat, pad_token_id=0)
@@ -64,21 +72,31 @@ def llama_tokenizer(texts, vocabulary: int) -> Tokenizer:
     """
     learner = Tokenizer(models.BPE(unk_token="<unk>"))
     learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)])  # fmt: skip
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)]
+    )
     first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    learner.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=first, show_progress=False))  # fmt: skip
+    learner.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=first, show_progress=False)
+    )
     stated = json.loads(learner.to_str())["model"]
     merges = [tuple(pair) for pair in stated["merges"]]
-    tokenizer = Tokenizer(models.BPE(stated["vocab"], merges, unk_token="<unk>", fuse_unk=True,
-                                     byte_fallback=True))  # fmt: skip
+    tokenizer = Tokenizer(
+        models.BPE(stated["vocab"], merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])  # fmt: skip
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
-         decoders.Strip(" ", 1, 0)])  # fmt: skip
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
+    )
     return tokenizer
 
 
@@ -91,8 +109,13 @@ def save_bert(folder: Path, texts) -> Path:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     (folder / "vocab.txt").write_text("\n".join([*special, *pieces]) + "\n")
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2,
-                        num_attention_heads=2, intermediate_size=64)  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -18,10 +18,17 @@ from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
 REPO = Path(__file__).resolve().parent.parent
 STUDY = {
     "settings": ["questions.templates=[1,12]", "stage1.max_rows=32", "stage2.max_rows=32"],
-    "arms": ["none", "de-biased"], "whole_seeds": [7], "strengths": [0, 1],
-    "lesions": {"mV": ["signal.normalisation=mv"], "deep": ["study.surgery.projector_layers=2"],
-                "eyes": ["study.surgery.train_encoder=true"]},
-    "per_answer": 2, "test_rows": 40}  # fmt: skip
+    "arms": ["none", "de-biased"],
+    "whole_seeds": [7],
+    "strengths": [0, 1],
+    "lesions": {
+        "mV": ["signal.normalisation=mv"],
+        "deep": ["study.surgery.projector_layers=2"],
+        "eyes": ["study.surgery.train_encoder=true"],
+    },
+    "per_answer": 2,
+    "test_rows": 40,
+}
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,14 @@ def test_every_part_is_measured_on_rows_of_the_asked_length(smoke):
     assert table[["share of peak", "memory GB"]].isna().all(axis=None)  # no GPU, no claim
 
 
-@pytest.mark.parametrize(("name", "peak"), [
-    ("NVIDIA H100 80GB HBM3", 989), ("NVIDIA A100-SXM4-40GB", 312),
-    ("NVIDIA GeForce RTX 4090", 165)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA A100-SXM4-40GB", 312),
+        ("NVIDIA GeForce RTX 4090", 165),
+    ],
+)
 def test_the_peak_is_that_of_the_gpu_s_kind(monkeypatch, name, peak):
     monkeypatch.setattr(b, "device_name", lambda device: name)
     assert b.peak_tflops("cuda") == peak
@@ -48,8 +53,27 @@ def test_impossible_loads_are_refused(smoke, wrong):
 
 def test_the_table_is_printed_and_written_by_hardware(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "results_dir", lambda profile: tmp_path / profile)
-    assert main(["benchmark", "smoke", "--batch", "2", "--steps", "1", "--warm-up", "0",
-                 "--words", "12", "--answer", "3", "--device", "cpu"]) == 0
+    assert (
+        main(
+            [
+                "benchmark",
+                "smoke",
+                "--batch",
+                "2",
+                "--steps",
+                "1",
+                "--warm-up",
+                "0",
+                "--words",
+                "12",
+                "--answer",
+                "3",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     table = pd.read_csv(tmp_path / "benchmarks" / "smoke-cpu.csv")
     assert len(table) == 3 and set(table["hardware"]) == {"CPU"}
     assert "results/benchmarks/smoke-cpu.csv" in capsys.readouterr().out

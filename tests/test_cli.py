@@ -108,8 +108,10 @@ def test_the_json_object_says_who_answered_what_and_that_it_is_no_diagnosis(caps
 def test_the_answer_is_on_stdout_and_its_origin_on_stderr(capsys, model, record):
     code, out, err = run(capsys, "ask", record, QUESTION, "--model", model)
     assert code == 0 and "P(yes) = 0." in out
-    assert err == f"answered by {model} (language model lm); for research and teaching, " \
-                  "not for diagnosis\n"
+    assert (
+        err == f"answered by {model} (language model lm); for research and teaching, "
+        "not for diagnosis\n"
+    )
 
 
 def test_the_order_of_two_ecgs_matters(capsys, model, record, other):
@@ -120,8 +122,9 @@ def test_the_order_of_two_ecgs_matters(capsys, model, record, other):
     assert forth["p_yes"] != back["p_yes"]
 
 
-def test_the_newest_finished_model_answers_unless_another_is_named(capsys, model, record,
-                                                                   tmp_path, monkeypatch):
+def test_the_newest_finished_model_answers_unless_another_is_named(
+    capsys, model, record, tmp_path, monkeypatch
+):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     message = fails(capsys, "ask", record, QUESTION)
     assert "make paper" in message and "--model" in message
@@ -133,9 +136,16 @@ def test_the_newest_finished_model_answers_unless_another_is_named(capsys, model
     assert newest_model(tmp_path / "checkpoints").parts[-3] == "new"
 
 
-@pytest.mark.parametrize("question, closed", [
-    ("Is it normal?", True), ("does V1, by chance, show noise?", True), ("Which rhythm?", False),
-    ("Is the axis left or right?", False), ("", False)])
+@pytest.mark.parametrize(
+    "question, closed",
+    [
+        ("Is it normal?", True),
+        ("does V1, by chance, show noise?", True),
+        ("Which rhythm?", False),
+        ("Is the axis left or right?", False),
+        ("", False),
+    ],
+)
 def test_yes_no_questions_are_told_by_their_wording(question, closed):
     assert worded_as_yes_no(question) is closed
 
@@ -146,8 +156,12 @@ def test_bad_input_to_ask_is_one_line_and_exit_code_two(capsys, model, record, t
     write_wfdb(tmp_path / "flat", flat)
     write_wfdb(tmp_path / "short", beats(seconds=4))
     write_wfdb(tmp_path / "eleven", beats()[:11], LEADS[:11])
-    for name, reason in (("nowhere", "no header"), ("flat", "lead V2: flat"),
-                         ("short", "4.0 s long"), ("eleven", "lead V6 missing")):
+    for name, reason in (
+        ("nowhere", "no header"),
+        ("flat", "lead V2: flat"),
+        ("short", "4.0 s long"),
+        ("eleven", "lead V6 missing"),
+    ):
         message = fails(capsys, "ask", tmp_path / name, QUESTION, "--model", model)
         assert name in message and reason in message
     assert "empty" in fails(capsys, "ask", record, " ", "--model", model)
@@ -159,8 +173,9 @@ def test_a_cohort_is_prepared_and_summed_up_in_one_line(capsys, tmp_path):
     code, out, _ = run(capsys, "prepare", "ptbxl", "--source", tmp_path, "--out", tmp_path / "out")
     assert code == 0 and out == "ptbxl: 2 ECGs of 2 patients (train 2)\n"
     store = EcgStore.open(tmp_path / "out")
-    code, out, _ = run(capsys, "prepare", "ptbxl", "--source", tmp_path, "--out", tmp_path / "out",
-                       "--json")
+    code, out, _ = run(
+        capsys, "prepare", "ptbxl", "--source", tmp_path, "--out", tmp_path / "out", "--json"
+    )
     said = json.loads(out)
     assert said["counts"]["kept"] == 2 and said["hash"] == store.hash
 
@@ -176,12 +191,14 @@ def test_bad_input_to_prepare_is_one_line_and_exit_code_two(capsys, tmp_path):
 
 
 def test_help_names_every_verb_and_option(capsys):
-    for arguments, words in (([], ("prepare", "ask", "exit codes")),
-                             (["ask"], ("--second", "--model", "--json", "not for diagnosis")),
-                             (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018")),
-                             (["evaluate"], ("transfer", "zero-shot", "linear-probe")),
-                             (["evaluate", "linear-probe"], ("--share", "--seeds", "--baseline")),
-                             (["plan"], ("PROFILE", "--gpu", "--mfu", "--json", "A100-40"))):
+    for arguments, words in (
+        ([], ("prepare", "ask", "exit codes")),
+        (["ask"], ("--second", "--model", "--json", "not for diagnosis")),
+        (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018")),
+        (["evaluate"], ("transfer", "zero-shot", "linear-probe")),
+        (["evaluate", "linear-probe"], ("--share", "--seeds", "--baseline")),
+        (["plan"], ("PROFILE", "--gpu", "--mfu", "--json", "A100-40")),
+    ):
         with pytest.raises(SystemExit) as ended:
             main([*arguments, "--help"])
         text = capsys.readouterr().out

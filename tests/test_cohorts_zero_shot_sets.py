@@ -109,8 +109,13 @@ def test_zero_shot_codes_mean_what_the_label_maps_say():
 
 
 def test_incomplete_blocks_are_told_apart_from_the_label():
-    labels = [{"ILBBB": 100.0}, {"CLBBB": 100.0}, {"ILBBB": 100.0, "CLBBB": 100.0},
-              {"IRBBB": 35.0}, {"LAFB": 100.0}]
+    labels = [
+        {"ILBBB": 100.0},
+        {"CLBBB": 100.0},
+        {"ILBBB": 100.0, "CLBBB": 100.0},
+        {"IRBBB": 35.0},
+        {"LAFB": 100.0},
+    ]
     records = pd.DataFrame({"ecg_id": [f"ptbxl/{i}" for i in range(5)], "labels": labels})
     assert list(zero_shot_targets(records)["LBBB"]) == [False, True, True, False, False]
     assert list(zero_shot_near(records)["LBBB"]) == [True, False, False, False, False]
@@ -122,8 +127,10 @@ def test_incomplete_blocks_are_told_apart_from_the_label():
 def test_a_damaged_zero_shot_table_names_the_line(tmp_path, monkeypatch):
     text = (labels._TABLES / "zero_shot_labels.csv").read_text()
     monkeypatch.setattr(labels, "_TABLES", tmp_path)
-    for wrong, message in ((text.replace("AFIB,AFIB,counts", "AFIB,AFIB,yes", 1), "AF, PTB-XL"),
-                           (text.replace("AFIB,AFIB,counts", "AFIB,XYZ,counts", 1), "'XYZ'")):
+    for wrong, message in (
+        (text.replace("AFIB,AFIB,counts", "AFIB,AFIB,yes", 1), "AF, PTB-XL"),
+        (text.replace("AFIB,AFIB,counts", "AFIB,XYZ,counts", 1), "'XYZ'"),
+    ):
         (tmp_path / "zero_shot_labels.csv").write_text(wrong)
         with pytest.raises(DataError, match=message):
             zero_shot_table.__wrapped__()

@@ -88,8 +88,9 @@ class Source:
     def read(self, fold):
         known = {} if fold is None else {"strat_fold": fold}
         signal = ecg(5.0 * (fold or 15)).astype(np.float32)
-        return EcgRecord(self.item_name(fold), f"{fold}", signal, labels={"NORM": 100.0},
-                         attributes=known)  # fmt: skip
+        return EcgRecord(
+            self.item_name(fold), f"{fold}", signal, labels={"NORM": 100.0}, attributes=known
+        )
 
 
 def test_held_out_folds_are_never_mixed_with_those_for_calibration(tmp_path):
@@ -105,8 +106,10 @@ class Normals(PtbXl):
     def index(self):
         table = super().index().table
         normal = table[table["listed"].eq(True) & table["scp_codes"].str.contains("'NORM'")]
-        parts = [normal[normal["strat_fold"] <= 6].sample(100, random_state=0),
-                 normal[normal["strat_fold"] > 6].sample(30, random_state=0)]  # fmt: skip
+        parts = [
+            normal[normal["strat_fold"] <= 6].sample(100, random_state=0),
+            normal[normal["strat_fold"] > 6].sample(30, random_state=0),
+        ]
         return Rows(pd.concat(parts).sort_values("ecg_id", ignore_index=True))
 
 
@@ -165,8 +168,12 @@ def test_the_figure_shows_all_groups_units_and_medians(wave):
     for part in ("simulated", "real, calibration", "real, held out", "ms", "degrees", "V6"):
         assert part in text
     assert f"{wave} amplitude (mV)" in text and "simulated cohort" in " ".join(text)
-    dots = [line.get_ydata()[0] for ax in fig.findobj(matplotlib.axes.Axes)
-            for line in ax.lines if line.get_marker() == "o"]  # fmt: skip
+    dots = [
+        line.get_ydata()[0]
+        for ax in fig.findobj(matplotlib.axes.Axes)
+        for line in ax.lines
+        if line.get_marker() == "o"
+    ]
     drawn = table()
     drawn = drawn[drawn["feature"].str.fullmatch(rf"RR|PR|QRS|QT|axis|{wave} .*")]
     assert sorted(dots) == pytest.approx(sorted(drawn["p50"]))

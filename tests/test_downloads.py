@@ -20,9 +20,14 @@ def downloads() -> dict[str, str]:
     cloned = re.search(r"git clone \S+/([\w-]+)", block).group(1)
     by_name = {folder.split("/")[0]: folder for folder in folders}
     challenge = by_name["challenge-2021"].removesuffix("/training")
-    return {"ptbxl": by_name["ptb-xl"], "ludb": by_name["ludb"], "cpsc": challenge,
-            "shaoxing": challenge, "ecgqa": f"{cloned}/ecgqa",
-            "mimic_iv_ecg": by_name["mimic-iv-ecg"]}
+    return {
+        "ptbxl": by_name["ptb-xl"],
+        "ludb": by_name["ludb"],
+        "cpsc": challenge,
+        "shaoxing": challenge,
+        "ecgqa": f"{cloned}/ecgqa",
+        "mimic_iv_ecg": by_name["mimic-iv-ecg"],
+    }
 
 
 @pytest.mark.parametrize("name", SETS)

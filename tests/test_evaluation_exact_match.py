@@ -163,13 +163,17 @@ def test_rules_are_ordered_from_harshest_to_most_lenient_on_real_classes(real_da
 def test_score_adds_a_column_per_rule_and_reads_choose_options():
     rows = pd.DataFrame(
         [
-            question(["below the normal range"], "single-choose", 40,
-                     ["below the normal range of pr interval",
-                      "above the normal range of pr interval"], "numeric_feature"),
+            question(
+                ["below the normal range"],
+                "single-choose",
+                40,
+                ["below the normal range of pr interval", "above the normal range of pr interval"],
+                "numeric_feature",
+            ),
             question(["lead I", "lead II"], template_id=19),
         ],
         index=[7, 3],
-    )  # fmt: skip
+    )
     predictions = pd.Series(["Below the normal range of it", "lead II, lead I"], index=[7, 3])
     scored = score(predictions, rows)
     assert scored.loc[7, list(RULES)].tolist() == [False, False, False, True]
@@ -204,27 +208,47 @@ def test_accuracy_is_told_for_all_seven_types_with_its_n():
 REGULAR = "normal sinus rhythm"
 STAGES = [f"{stage} stage of myocardial infarction" for stage in ("early", "middle", "old")]
 GOLDEN = [  # said, gold, classes, (strict string, normalised string, normalised set, closed set)
-    ("late stage of myocardial infarction", ["old stage of myocardial infarction"], STAGES,
-     (False, False, False, True)),  # v1.0.0 said "late" where later releases say "old"
-    ("early stage of myocardial infarction", ["old stage of myocardial infarction"], STAGES,
-     (False, False, False, False)),
+    (
+        "late stage of myocardial infarction",
+        ["old stage of myocardial infarction"],
+        STAGES,
+        (False, False, False, True),
+    ),  # v1.0.0 said "late" where later releases say "old"
+    (
+        "early stage of myocardial infarction",
+        ["old stage of myocardial infarction"],
+        STAGES,
+        (False, False, False, False),
+    ),
     ("none", ["none"], LEADS, (True, True, True, True)),
     ("none", ["lead I"], LEADS, (False, False, False, False)),
     ("lead I", ["none"], LEADS, (False, False, False, False)),
     ("lead V5; lead I", ["lead I", "lead V5"], LEADS, (False, False, True, True)),
     (BIGEMINAL, [BIGEMINAL], (), (True, True, True, True)),  # commas, parentheses: one label
     (BIGEMINAL.upper(), [BIGEMINAL], (), (False, True, True, True)),
-    (f"{REGULAR}; {BIGEMINAL}", [BIGEMINAL, REGULAR], (BIGEMINAL, REGULAR),
-     (False, False, True, True)),
-    (f"{REGULAR}, {BIGEMINAL}", [BIGEMINAL, REGULAR], (BIGEMINAL, REGULAR),
-     (False, False, True, True)),
-    ("below the normal range of pr interval", ["below the normal range"],
-     ("below the normal range", "above the normal range"), (False, False, False, True)),
+    (
+        f"{REGULAR}; {BIGEMINAL}",
+        [BIGEMINAL, REGULAR],
+        (BIGEMINAL, REGULAR),
+        (False, False, True, True),
+    ),
+    (
+        f"{REGULAR}, {BIGEMINAL}",
+        [BIGEMINAL, REGULAR],
+        (BIGEMINAL, REGULAR),
+        (False, False, True, True),
+    ),
+    (
+        "below the normal range of pr interval",
+        ["below the normal range"],
+        ("below the normal range", "above the normal range"),
+        (False, False, False, True),
+    ),
     ("Yes", ["yes"], ("yes", "no", "not sure"), (False, True, True, True)),
     (" yes", ["yes"], ("yes", "no", "not sure"), (False, True, True, True)),
     ("not sure", ["not sure"], ("yes", "no", "not sure"), (True, True, True, True)),
     ("no", ["not sure"], ("yes", "no", "not sure"), (False, False, False, False)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("said", "gold", "classes", "verdict"), GOLDEN)

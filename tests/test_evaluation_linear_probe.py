@@ -25,8 +25,16 @@ def reader(tmp_path_factory):
     """A saved reader of random weights; its CLIP is in the folder below."""
     torch.manual_seed(0)
     tokenizer = train_report_tokens(["sinus rhythm", "atrial fibrillation"] * 3, 300)
-    text = BertModel(BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1,
-                                num_attention_heads=2, intermediate_size=32), False)
+    text = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        ),
+        False,
+    )
     config = EcgEncoderConfig(width=32, depth=1, heads=2, mlp=32, patch=50, normalisation="mv")
     clip = EcgClip(EcgEncoder(config), TextEncoder(text), width=8)
     folder = tmp_path_factory.mktemp("reader")
@@ -38,8 +46,10 @@ def reader(tmp_path_factory):
 def stores(tmp_path_factory):
     """A larger and a smaller simulated cohort of different patients."""
     root = tmp_path_factory.mktemp("stores")
-    return [prepare("simulated", None, root / str(seed), patients=n, seed=seed)
-            for seed, n in ((1, 150), (2, 60))]
+    return [
+        prepare("simulated", None, root / str(seed), patients=n, seed=seed)
+        for seed, n in ((1, 150), (2, 60))
+    ]
 
 
 def run(capsys, *arguments):
@@ -75,8 +85,11 @@ def test_any_likelihood_counts_and_an_ecg_may_have_several_superclasses():
     records = pd.DataFrame({"labels": [{"IMI": 15, "LVH": 0}, {"NORM": 100}, {"SR": 0}]})
     targets = lp.probe_targets(records)
     assert list(targets.columns) == ["NORM", "MI", "STTC", "CD", "HYP"]
-    assert targets.to_numpy().tolist() == [[False, True, False, False, True],
-                                           [True, False, False, False, False], [False] * 5]
+    assert targets.to_numpy().tolist() == [
+        [False, True, False, False, True],
+        [True, False, False, False, False],
+        [False] * 5,
+    ]
 
 
 def test_a_share_draws_patients_and_grows_with_the_share():
@@ -100,17 +113,22 @@ def test_the_probe_reads_what_is_there_and_nothing_else(make):
     row = known.set_index("label").loc["A"]
     assert row["value"] > 90 and row["ci_low"] < row["value"] < row["ci_high"]
     assert row["n"] == test.targets["A"].sum() and row["train_ecgs"] == 300
-    noise = lp.probe_table(part(300, 300, 0, False), part(300, 300, 1, False), [1.0], [0], 50,
-                           make=make).set_index("label").loc["A"]
+    noise = (
+        lp.probe_table(
+            part(300, 300, 0, False), part(300, 300, 1, False), [1.0], [0], 50, make=make
+        )
+        .set_index("label")
+        .loc["A"]
+    )
     assert noise["ci_low"] < 55 and noise["value"] < 65
 
 
 def test_scales_of_features_do_not_matter_to_the_probe():
     train, test = part(200, 200, 0), part(200, 200, 1)
-    scaled = [lp.Part(p.features * [1, 1e3, 1e-3, 1, 1], p.targets, p.patients)
-              for p in (train, test)]
-    one, two = (lp.probe_table(a, b, [0.2, 1.0], [0, 1], 20)
-                for a, b in ((train, test), scaled))
+    scaled = [
+        lp.Part(p.features * [1, 1e3, 1e-3, 1, 1], p.targets, p.patients) for p in (train, test)
+    ]
+    one, two = (lp.probe_table(a, b, [0.2, 1.0], [0, 1], 20) for a, b in ((train, test), scaled))
     pd.testing.assert_frame_equal(one, two, atol=0.05)
     assert one.groupby("share")["seeds"].first().tolist() == [2, 1]
 
@@ -147,9 +165,26 @@ def test_ptb_xls_folds_part_its_store(real_data, tmp_path):
 def test_the_linear_probe_prints_and_writes_its_table(capsys, reader, stores, tmp_path):
     out = tmp_path / "probe.csv"
     folder = stores[0].folder
-    code, said, err = run(capsys, "linear-probe", "--model", reader, "--train", folder, "--test",
-                          folder, "--share", 0.3, 1, "--seeds", 0, 1, "--resamples", 20, "--out",
-                          out)
+    code, said, err = run(
+        capsys,
+        "linear-probe",
+        "--model",
+        reader,
+        "--train",
+        folder,
+        "--test",
+        folder,
+        "--share",
+        0.3,
+        1,
+        "--seeds",
+        0,
+        1,
+        "--resamples",
+        20,
+        "--out",
+        out,
+    )
     assert code == 0, err
     table = pd.read_csv(out)
     assert set(table["label"]) == {lp.MEAN, *lp.SUPERCLASSES} and "0.3" in said
@@ -163,8 +198,18 @@ def test_zero_shot_of_a_saved_clip_is_its_cosine_to_the_labels(capsys, reader, s
     out = tmp_path / "zero.csv"
     folder = stores[1].folder
     for model in (reader, reader / "clip"):
-        code, said, err = run(capsys, "zero-shot", "--model", model, "--cohort", folder, "--out",
-                              out, "--resamples", 20)
+        code, said, err = run(
+            capsys,
+            "zero-shot",
+            "--model",
+            model,
+            "--cohort",
+            folder,
+            "--out",
+            out,
+            "--resamples",
+            20,
+        )
         assert code == 0, err
         table = pd.read_csv(out).set_index("label")
         assert list(table.index) == ["AF", "LBBB", "RBBB", "LVH", "RVH", "SA", "SB", "SR", "ST"]
@@ -182,13 +227,16 @@ def test_bad_input_is_one_line_and_exit_code_two(capsys, reader, stores, tmp_pat
     store = stores[0].folder
     both = ("--train", store, "--test", store)
     for arguments, words in (
-            (("zero-shot", "--model", tmp_path, "--cohort", store), "projections.safetensors"),
-            (("zero-shot", "--model", reader, "--cohort", tmp_path), "no prepared ECGs"),
-            (("zero-shot", "--model", reader, "--cohort", store, "--prompt", "AF"), "{label}"),
-            (("linear-probe", "--model", tmp_path, *both), "no saved encoder"),
-            (("linear-probe", "--model", reader, *both, "--share", 2), "--share"),
-            (("linear-probe", "--model", reader, "--train", store, "--test", stores[1].folder),
-             "patients")):
+        (("zero-shot", "--model", tmp_path, "--cohort", store), "projections.safetensors"),
+        (("zero-shot", "--model", reader, "--cohort", tmp_path), "no prepared ECGs"),
+        (("zero-shot", "--model", reader, "--cohort", store, "--prompt", "AF"), "{label}"),
+        (("linear-probe", "--model", tmp_path, *both), "no saved encoder"),
+        (("linear-probe", "--model", reader, *both, "--share", 2), "--share"),
+        (
+            ("linear-probe", "--model", reader, "--train", store, "--test", stores[1].folder),
+            "patients",
+        ),
+    ):
         code, out, err = run(capsys, *arguments)
         assert (code, out) == (2, "") and err.count("\n") == 1 and words in err, err
 

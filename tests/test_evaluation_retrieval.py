@@ -33,8 +33,13 @@ def test_a_report_worded_the_same_counts_as_found():
 
 def rows(*entries):
     frame = pd.DataFrame(entries, columns=["question_id", "answer"])
-    return frame.assign(template_id=1, attribute=None, attribute_type="scp_code", question="q",
-                        question_type="single-verify")
+    return frame.assign(
+        template_id=1,
+        attribute=None,
+        attribute_type="scp_code",
+        question="q",
+        question_type="single-verify",
+    )
 
 
 def test_the_majority_answer_is_that_of_the_same_template_question():

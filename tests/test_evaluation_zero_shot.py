@@ -28,8 +28,12 @@ def test_labels_that_a_cohort_cannot_carry_are_not_asked_for():
 
 
 def test_labels_are_counted_apart_from_what_is_near_them_and_blanks_have_no_cell():
-    records = pd.DataFrame({"ecg_id": ["cpsc_2018/A1", "cpsc_2018/A2", "ptbxl/1"],
-                            "labels": [{"LBBB": 100}, {"ILBBB": 100}, {"ILBBB": 0, "SR": 0}]})
+    records = pd.DataFrame(
+        {
+            "ecg_id": ["cpsc_2018/A1", "cpsc_2018/A2", "ptbxl/1"],
+            "labels": [{"LBBB": 100}, {"ILBBB": 100}, {"ILBBB": 0, "SR": 0}],
+        }
+    )
     cells = {(c["row"], c["column"]): (c["value"], c["n"]) for c in count_cells(records, "x")}
     assert cells["x", "LBBB"] == (1, 3) and cells["x, near", "LBBB"] == (2, 3)
     assert cells["x", "SR"] == (1, 1)  # CPSC was not labelled for rhythm
@@ -39,8 +43,12 @@ def test_labels_are_counted_apart_from_what_is_near_them_and_blanks_have_no_cell
 
 def test_auc_is_over_the_ecgs_whose_truth_is_known():
     scores = pd.DataFrame({"AF": [0.9, 0.8, 0.2, 0.1, 0.95], "SR": 0.5})
-    truth = pd.DataFrame({"AF": pd.array([True, True, False, False, None], "boolean"),
-                          "SR": pd.array([None] * 5, "boolean")})
+    truth = pd.DataFrame(
+        {
+            "AF": pd.array([True, True, False, False, None], "boolean"),
+            "SR": pd.array([None] * 5, "boolean"),
+        }
+    )
     table = auc_table(scores, truth, resamples=50, seed=0, min_positives=2)
     assert table["column"].tolist() == ["AF"]
     assert table.loc[0, ["value", "n"]].tolist() == [100, 2]
@@ -54,8 +62,9 @@ def test_drawing_patients_instead_of_ecgs_widens_the_interval():
     scores = pd.DataFrame({"AF": np.repeat(rng.normal(size=40), 10) + truth})
     patients = np.repeat(np.arange(40).astype(str), 10)
     targets = pd.DataFrame({"AF": truth})
-    alone, grouped = (auc_table(scores, targets, 200, 0, 10, groups).loc[0]
-                      for groups in (None, patients))
+    alone, grouped = (
+        auc_table(scores, targets, 200, 0, 10, groups).loc[0] for groups in (None, patients)
+    )
     assert grouped.value == alone.value
     assert grouped.ci_high - grouped.ci_low > 1.5 * (alone.ci_high - alone.ci_low)
 
@@ -101,8 +110,11 @@ def test_the_next_question_is_about_what_was_said_or_else_about_the_truth():
 
 
 def test_an_explanation_that_departs_from_the_glossary_is_shown_with_it():
-    right = Turn("What?", "The beat starts in the sinus node and goes on", "The beat starts in the "
-                 "sinus node, the natural pacemaker")
+    right = Turn(
+        "What?",
+        "The beat starts in the sinus node and goes on",
+        "The beat starts in the sinus node, the natural pacemaker",
+    )
     assert dialogue.shown(right) == ("What?", right.said)
     wrong = Turn("What?", "A kind of tea", right.truth)
     said = dialogue.shown(wrong)[1]

@@ -44,8 +44,10 @@ def model(encoder, processor) -> EcgLlm:
 
 
 def a_batch(processor, encoder, answers=("no", "left bundle branch block; sinus rhythm")):
-    rows = [processor.example(QUESTION, answers[0], 1),
-            processor.example("Which symptoms are new?", answers[1], 2)]
+    rows = [
+        processor.example(QUESTION, answers[0], 1),
+        processor.example("Which symptoms are new?", answers[1], 2),
+    ]
     tokens = encoder(torch.randn(3, 12, 1000, generator=torch.Generator().manual_seed(2))).tokens
     return processor.batch(rows), tokens.detach()
 
@@ -108,12 +110,21 @@ def test_clip_survives_saving(encoder, tmp_path):
     assert torch.equal(again.log_scale, clip.log_scale)
 
 
-@pytest.mark.parametrize("ecgs, prompt", [
-    (1, "This is an electrocardiogram. [ECG]. Answer the following questions based on the above "
-        f"content: {QUESTION}"),
-    (2, "Here are two electrocardiograms. The first is [ECG], and the second is [ECG]. Answer the "
-        f"following questions based on the above content: {QUESTION}"),
-])
+@pytest.mark.parametrize(
+    "ecgs, prompt",
+    [
+        (
+            1,
+            "This is an electrocardiogram. [ECG]. Answer the following questions based on the above "
+            f"content: {QUESTION}",
+        ),
+        (
+            2,
+            "Here are two electrocardiograms. The first is [ECG], and the second is [ECG]. Answer the "
+            f"following questions based on the above content: {QUESTION}",
+        ),
+    ],
+)
 def test_prompts_are_the_papers_word_for_word(processor, ecgs, prompt):
     ids = processor.prompt_ids(QUESTION, ecgs)
     words = [[]]  # token ids between slots
@@ -211,7 +222,8 @@ def test_half_of_the_heads_of_a_tiny_llama_start_by_attending_to_like_tokens(pro
 
 
 def test_the_model_survives_saving_and_finds_its_language_model_after_a_move(
-        model, processor, encoder, tmp_path):
+    model, processor, encoder, tmp_path
+):
     lm_folder = tmp_path / "house" / "lm"
     torch.manual_seed(1)  # the same weights as the fixture's, without adapters
     tiny_llama(processor.tokenizer, width=32, depth=2, heads=2).save_pretrained(lm_folder)
@@ -224,8 +236,9 @@ def test_the_model_survives_saving_and_finds_its_language_model_after_a_move(
     folder = tmp_path / "moved" / "stage2" / "arm"
     again, reader = EcgLlm.from_pretrained(folder), EcgLlmProcessor.from_pretrained(folder)
     batch, tokens = a_batch(processor, encoder)
-    assert torch.isclose(again(ecg_tokens=tokens, **batch).loss,
-                         model(ecg_tokens=tokens, **batch).loss, atol=1e-5)
+    assert torch.isclose(
+        again(ecg_tokens=tokens, **batch).loss, model(ecg_tokens=tokens, **batch).loss, atol=1e-5
+    )
     assert reader.prompt_ids(QUESTION, 2) == processor.prompt_ids(QUESTION, 2)
     assert (folder / "adapter" / "adapter_model.safetensors").is_file()
 
@@ -264,7 +277,14 @@ def test_tokenisers_trained_twice_in_other_processes_are_the_same(tmp_path):
         "print(report(texts, 330).backend_tokenizer.to_str())\n"
         "print(tiny(texts, 330, phrases).backend_tokenizer.to_str())\n"
     )
-    runs = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                           check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
-            for seed in ("1", "2", "3")}
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
     assert len(runs) == 1

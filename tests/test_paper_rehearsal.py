@@ -39,17 +39,37 @@ questions.per_answer=1 questions.per_answer_test=1
 NOTEBOOKS = sorted(path.stem for path in (REPO / "notebooks").glob("*.ipynb"))
 ARMS = ("de-biased", "control", "weighted", "none")
 # Tables in which every number can be had; in the others a cell may be n/a for want of positives.
-WHOLE = ("ecgqa_differences", "exact_match_variants", "interventional", "question_only",
-         "random_ecg_differences", "retrieval", "table2_training", "table3_ecgqa",
-         "table5_random_ecg", "wordings", "zero_shot_counts")  # fmt: skip
-PARTLY = ("cohort", "debias_audit", "leakage_audit", "simulated_to_real", "table1_bias",
-          "table4_zero_shot", "zero_shot_illness")  # fmt: skip
+WHOLE = (
+    "ecgqa_differences",
+    "exact_match_variants",
+    "interventional",
+    "question_only",
+    "random_ecg_differences",
+    "retrieval",
+    "table2_training",
+    "table3_ecgqa",
+    "table5_random_ecg",
+    "wordings",
+    "zero_shot_counts",
+)
+PARTLY = (
+    "cohort",
+    "debias_audit",
+    "leakage_audit",
+    "simulated_to_real",
+    "table1_bias",
+    "table4_zero_shot",
+    "zero_shot_illness",
+)
 
 
 def digest(folder):
     """File -> digest of all files of a folder."""
-    return {file.relative_to(folder): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(folder.rglob("*")) if file.is_file()}  # fmt: skip
+    return {
+        file.relative_to(folder): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +86,14 @@ def paper(tmp_path_factory):
     clone.run("python", "-m", "ecg_lib.config", "paper", *places, *SIZES)
     clone.run("python", "-m", "ecg_lib.notebook", *NOTEBOOKS)  # as the stages of dvc.yaml, in order
     clone.run("python", "-m", "ecg_lib.reading", "look_ups")  # and the stage that has no notebook
-    return SimpleNamespace(clone=clone, folder=clone.folder, data=data, llm=llm, before=before,
-                           counts=SimpleNamespace(**counts))  # fmt: skip
+    return SimpleNamespace(
+        clone=clone,
+        folder=clone.folder,
+        data=data,
+        llm=llm,
+        before=before,
+        counts=SimpleNamespace(**counts),
+    )
 
 
 def ours(paper, name):
@@ -202,7 +228,10 @@ def test_language_model_and_encoder_stayed_frozen_and_the_rest_learnt(paper, arm
     named = EcgLlmConfig.from_pretrained(folder).language_model
     assert Path(folder, named).resolve() == paper.llm.resolve()
     assert {p.name for p in folder.rglob("*.safetensors")} == {
-        "adapter_model.safetensors", "model.safetensors", "projector.safetensors"}  # fmt: skip
+        "adapter_model.safetensors",
+        "model.safetensors",
+        "projector.safetensors",
+    }
     clip = checkpoints / "encoder/clip/clip/ecg_encoder"
     before, now = (load_file(at / "model.safetensors") for at in (clip, folder / "encoder"))
     assert before.keys() == now.keys() and all(before[name].equal(now[name]) for name in before)
@@ -227,8 +256,9 @@ def test_tokens_are_kept_only_of_ecgs_that_are_asked_about(paper):
 def processor():
     texts = ["yes no not sure Yes No Not what is there in this ECG"] * 50
     pieces = llama_tokenizer(texts, 350)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="<unk>",
-                                        bos_token="<s>", eos_token="</s>")  # fmt: skip
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=pieces, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
     return EcgLlmProcessor(tokenizer, slots=25)
 
 
@@ -255,11 +285,21 @@ def test_the_prompt_can_be_shown_and_an_answer_read_back(processor):
 
 def test_who_reads_about_an_ecg_is_asked_yes_or_no_as_the_arms_are(tmp_path):
     model, tokenizer = load_llm(save_llama(tmp_path / "llama", ["Is this ECG normal?"] * 9, 400))
-    rows = pd.DataFrame({"question": ["Is this ECG normal?", "What is there?", "Is it new?"],
-                         "question_type": ["single-verify", "single-query",
-                                           "comparison_consecutive-verify"],
-                         "ecg_id": [["a"], ["b"], ["a", "b"]]}, index=[3, 1, 7])  # fmt: skip
-    said = read_rows(model, EcgLlmProcessor(tokenizer, slots=0), rows,
-                     lambda ecg_id, rng: f"sinus rhythm {ecg_id}", seed=0, max_new_tokens=4)
+    rows = pd.DataFrame(
+        {
+            "question": ["Is this ECG normal?", "What is there?", "Is it new?"],
+            "question_type": ["single-verify", "single-query", "comparison_consecutive-verify"],
+            "ecg_id": [["a"], ["b"], ["a", "b"]],
+        },
+        index=[3, 1, 7],
+    )
+    said = read_rows(
+        model,
+        EcgLlmProcessor(tokenizer, slots=0),
+        rows,
+        lambda ecg_id, rng: f"sinus rhythm {ecg_id}",
+        seed=0,
+        max_new_tokens=4,
+    )
     assert said.index.tolist() == [3, 1, 7] and {said[3], said[7]} <= set(CLOSED)
     assert isinstance(said[1], str)

@@ -71,10 +71,17 @@ arms.run_stage(replace(config, profile="alone"), "stage2", "none", train, tokens
 @in_one_worker
 def test_arms_trained_side_by_side_are_those_trained_one_by_one(smoke_clone):
     smoke_clone.run("python", "-c", ONE_BY_ONE)
-    alone, beside = ({f.relative_to(folder): digest for f, digest in digests([folder]).items()
-                      if f.suffix == ".safetensors"}
-                     for folder in (smoke_clone.folder / "checkpoints" / profile / "stage2" / "none"
-                                    for profile in ("alone", "smoke")))
+    alone, beside = (
+        {
+            f.relative_to(folder): digest
+            for f, digest in digests([folder]).items()
+            if f.suffix == ".safetensors"
+        }
+        for folder in (
+            smoke_clone.folder / "checkpoints" / profile / "stage2" / "none"
+            for profile in ("alone", "smoke")
+        )
+    )
     assert alone and alone == beside
 
 
@@ -143,9 +150,13 @@ def test_what_make_runs_side_by_side_needs_nothing_of_each_other():
     assert words == {"00_tour", "03_bias", "look_ups"}
     assert encoder == {"02_contrastive", "10_simulated_to_real"}
     assert (answers, cases) == ({"06_ecgqa"}, {"07_zero_shot", "09_cases"})
-    for halves, before in (((words, encoder), {"01_data"}), (
-            (answers, cases), {"01_data", "language_model", "04_debias", "05_finetune"}
-            | words | encoder)):
+    for halves, before in (
+        ((words, encoder), {"01_data"}),
+        (
+            (answers, cases),
+            {"01_data", "language_model", "04_debias", "05_finetune"} | words | encoder,
+        ),
+    ):
         for half in halves:
             needed = {d for name in half for d in STAGES[name]["deps"] if d.startswith(MADE)}
             assert needed <= made_by(half | before)
@@ -153,8 +164,9 @@ def test_what_make_runs_side_by_side_needs_nothing_of_each_other():
 
 def made_by(names: set[str]) -> set[str]:
     """What some stages write."""
-    return {o if isinstance(o, str) else next(iter(o)) for name in names
-            for o in STAGES[name]["outs"]}
+    return {
+        o if isinstance(o, str) else next(iter(o)) for name in names for o in STAGES[name]["outs"]
+    }
 
 
 def test_what_takes_long_survives_a_second_run():

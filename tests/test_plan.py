@@ -41,8 +41,14 @@ def seven_b(paper):
 def small(tmp_path_factory):
     """A configuration whose LLM is a real folder, small enough to be run."""
     folder = tmp_path_factory.mktemp("lm")
-    config = LlamaConfig(vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
-                         num_attention_heads=4, num_key_value_heads=2)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return compose("smoke", [f"llm.name_or_path={folder}", "lora.dropout=0"])
 
@@ -50,8 +56,15 @@ def small(tmp_path_factory):
 def real(config):
     """The ECG-LLM of a configuration with weights, on the CPU."""
     sizes = config.encoder
-    encoder = EcgEncoder(EcgEncoderConfig(width=sizes.width, depth=sizes.depth, heads=sizes.heads,
-                                          mlp=sizes.mlp, patch=sizes.patch))
+    encoder = EcgEncoder(
+        EcgEncoderConfig(
+            width=sizes.width,
+            depth=sizes.depth,
+            heads=sizes.heads,
+            mlp=sizes.mlp,
+            patch=sizes.patch,
+        )
+    )
     lm = LlamaForCausalLM.from_pretrained(config.llm.name_or_path)
     lora = LoraConfig(r=config.lora.r, target_modules=["q_proj", "k_proj"], task_type="CAUSAL_LM")
     return EcgLlm.build(encoder, lm, slot_id=50, lora=lora).train()
@@ -94,7 +107,8 @@ def test_a_frozen_layer_passes_its_gradient_on_and_makes_none(seven_b):
 def test_a_real_model_has_and_does_what_its_shape_says(small):
     model, shape = real(small), ecg_llm_shape(small)
     assert {n: p.shape for n, p in model.named_parameters()} == {
-        n: p.shape for n, p in shape.named_parameters()}
+        n: p.shape for n, p in shape.named_parameters()
+    }
     slots, words, answer = 25, 9, 3
     planned = stage_cost(shape, slots, words, answer)
     ids = torch.arange(slots + words)[None] % 40
@@ -150,10 +164,12 @@ def test_the_command_tells_the_same_as_text_and_as_json(capsys):
 
 
 def test_bad_input_to_plan_is_one_line_and_exit_code_two(capsys):
-    for arguments, words in ((["smoke", "--gpu", "V100"], list(gpu_table().index)),
-                             (["smoke", "--mfu", "2"], ["--mfu"]),
-                             (["nothing"], ["smoke", "paper"]),
-                             (["smoke", "--answer", "99"], ["--words"])):
+    for arguments, words in (
+        (["smoke", "--gpu", "V100"], list(gpu_table().index)),
+        (["smoke", "--mfu", "2"], ["--mfu"]),
+        (["nothing"], ["smoke", "paper"]),
+        (["smoke", "--answer", "99"], ["--words"]),
+    ):
         assert main(["plan", *arguments]) == 2
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and all(word in err for word in words)

@@ -28,9 +28,17 @@ from ecg_lib.training.simulated import train_reader
 def config():
     """Smoke sizes; one encoder of each start."""
     smoke = compose("smoke")
-    return dataclasses.replace(smoke, pretraining_study=PretrainingStudy(
-        seeds=[0], normalisations=["mv"], fractions=[0.2, 1.0], draws=2, ecgs=60,
-        starts=["scratch", "simulated only", "simulated"]))
+    return dataclasses.replace(
+        smoke,
+        pretraining_study=PretrainingStudy(
+            seeds=[0],
+            normalisations=["mv"],
+            fractions=[0.2, 1.0],
+            draws=2,
+            ecgs=60,
+            starts=["scratch", "simulated only", "simulated"],
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +63,30 @@ def labelled(n, seed=0, labels=("A", "B"), share=(0.4, 0.03)):
     return pd.DataFrame({k: rng.random(n) < p for k, p in zip(labels, share, strict=True)})
 
 
-@pytest.mark.parametrize("said, plain", [
-    ("sinusrhythmus lagetyp normal normales ekg 4.46 unbestÄtigter bericht",
-     "sinus rhythm normal axis normal ecg"),
-    ("Sinusrytm eljest normalt ekg", "sinus rhythm otherwise normal ecg"),
-    ("sinus rhythm. normal ecg. edit: norm 100, schlechte", "sinus rhythm normal ecg"),
-    ("sinusrytm hög lateral infarkt bör övervägasconsensus label derived from: {'ndt': 100.0}",
-     "sinus rhythm high lateral myocardial infarction should be considered"),
-    ("trace only requested.", ""),
-    ("sinusrhythmus unvollständiger rechtsschenkelblock",
-     "sinus rhythm incomplete right bundle branch block"),
-    ("atrial fibrillation, t waves are inverted in v5,6.",
-     "atrial fibrillation t waves are inverted in v5,6")])
+@pytest.mark.parametrize(
+    "said, plain",
+    [
+        (
+            "sinusrhythmus lagetyp normal normales ekg 4.46 unbestÄtigter bericht",
+            "sinus rhythm normal axis normal ecg",
+        ),
+        ("Sinusrytm eljest normalt ekg", "sinus rhythm otherwise normal ecg"),
+        ("sinus rhythm. normal ecg. edit: norm 100, schlechte", "sinus rhythm normal ecg"),
+        (
+            "sinusrytm hög lateral infarkt bör övervägasconsensus label derived from: {'ndt': 100.0}",
+            "sinus rhythm high lateral myocardial infarction should be considered",
+        ),
+        ("trace only requested.", ""),
+        (
+            "sinusrhythmus unvollständiger rechtsschenkelblock",
+            "sinus rhythm incomplete right bundle branch block",
+        ),
+        (
+            "atrial fibrillation, t waves are inverted in v5,6.",
+            "atrial fibrillation t waves are inverted in v5,6",
+        ),
+    ],
+)
 def test_reports_become_plain_english_without_their_labels(said, plain):
     assert plain_text(said) == plain
     assert plain_text(plain) == plain, "what is plain stays"
@@ -127,8 +147,10 @@ def test_a_probe_learns_from_its_rows_only_and_text_helps_where_labels_are_few()
     blind.iloc[12:] = False
     one, two = (few.linear(train, test, t, few_rows) for t in (known, blind))
     pd.testing.assert_frame_equal(one, two)
-    text = tuple(pd.DataFrame(2 * truth[part] + rng.normal(size=(200 * k, 2)), columns=["A", "B"])
-                 for part, k in ((slice(400), 2), (slice(400, 600), 1)))
+    text = tuple(
+        pd.DataFrame(2 * truth[part] + rng.normal(size=(200 * k, 2)), columns=["A", "B"])
+        for part, k in ((slice(400), 2), (slice(400, 600), 1))
+    )
     helped = few.linear(train, test, known, few_rows, text)
     for label in known:
         own = targets[label].iloc[400:]
@@ -162,13 +184,15 @@ def test_the_study_tests_on_other_patients_and_tells_all_it_was_asked(config, do
     assert len(split.train) == 60
     assert set(models) == {(start, "mv") for start in config.pretraining_study.starts}
     cells = ps.study_cells(models, boosting, split, config.evaluation, 0).set_index(
-        ["row", "column"])["value"]
+        ["row", "column"]
+    )["value"]
     wanted = {ZERO_SHOT, column(PROBE, 0.2), column(PROBE, 1.0)}
     for start in config.pretraining_study.starts:
         assert wanted <= set(cells[f"{start}, mv"].index)
     more, less = cells["simulated, mv"], cells["scratch, mv"]
     assert cells["simulated minus scratch, mv"].to_numpy() == pytest.approx(
-        (more - less)[cells["simulated minus scratch, mv"].index].to_numpy())
+        (more - less)[cells["simulated minus scratch, mv"].index].to_numpy()
+    )
     assert column(PROBE, 1.0) in cells[ps.BOOSTING] and ZERO_SHOT not in cells[ps.BOOSTING]
     rows = set(ps.finding_cells(models, boosting, split, config.evaluation, 0)["row"])
     assert {f"superclass {name}" for name in SUPERCLASSES} | {"AF", "LVH"} <= rows
@@ -196,7 +220,8 @@ def test_answers_do_not_change_with_the_labels_of_test_ecgs(config, store, done)
 
 
 def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
-        config, store, done, monkeypatch):
+    config, store, done, monkeypatch
+):
     def fail(*_, **__):
         raise AssertionError("trained again")
 
@@ -206,21 +231,33 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     models, _, _ = starts.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
-    faster = dataclasses.replace(config, pairs=dataclasses.replace(
-        config.pairs, learning_rate=9.0))  # read by the start from scratch only
+    faster = dataclasses.replace(
+        config, pairs=dataclasses.replace(config.pairs, learning_rate=9.0)
+    )  # read by the start from scratch only
     starts.pretrain(faster, store, done[2], "simulated", "mv", 0)
     with pytest.raises(AssertionError, match="trained again"):
         starts.pretrain(faster, store, done[2], "scratch", "mv", 0)
 
 
 def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study(tmp_path):
-    rows = [{"row": f"{start}, {scaled}", "column": name, "value": value, "n": 9, "ci_low":
-             value - 2, "ci_high": value + 2} for start in ("scratch", "simulated")
-            for scaled in ("mv", "lead_minmax") for name, value in
-            ((ZERO_SHOT, 80), ("probe, 1 %", 75), ("probe, 100 %", 88))]
+    rows = [
+        {
+            "row": f"{start}, {scaled}",
+            "column": name,
+            "value": value,
+            "n": 9,
+            "ci_low": value - 2,
+            "ci_high": value + 2,
+        }
+        for start in ("scratch", "simulated")
+        for scaled in ("mv", "lead_minmax")
+        for name, value in ((ZERO_SHOT, 80), ("probe, 1 %", 75), ("probe, 100 %", 88))
+    ]
     fig = figures.study_lines(pd.DataFrame(rows))
     assert [ax.get_title(loc="left") or ax.get_title() for ax in fig.axes] == [
-        "mV kept", "per-lead min-max"]
+        "mV kept",
+        "per-lead min-max",
+    ]
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["1 %", "100 %"]
     nothing = ps.study_cells({}, {}, None, None, 0)
     assert nothing["row"].tolist() == [ps.NO_STUDY]
@@ -230,9 +267,11 @@ def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study
 def starting(config, start, rate):
     """The profile's own pretraining in mV, from scratch or further than a reader."""
     return dataclasses.replace(
-        config, signal=dataclasses.replace(config.signal, normalisation="mv"),
+        config,
+        signal=dataclasses.replace(config.signal, normalisation="mv"),
         contrastive=dataclasses.replace(config.contrastive, start=start),
-        pairs=dataclasses.replace(config.pairs, learning_rate_further=rate))
+        pairs=dataclasses.replace(config.pairs, learning_rate_further=rate),
+    )
 
 
 def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, store, done):

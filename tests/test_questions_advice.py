@@ -16,8 +16,9 @@ def test_every_age_from_18_has_one_entry_and_the_entry_names_it(sex, word):
     for age in range(18, 121):
         said = advice.load_advice().entry(age, sex).advice
         assert said.startswith(f"A {word} ") and said.endswith(".")
-        low, high = re.match(r"A \w+ (?:under (?P<u>\d+)|of (?P<a>\d+) (?:to (?P<b>\d+)|or more))",
-                             said).group("a", "b")
+        low, high = re.match(
+            r"A \w+ (?:under (?P<u>\d+)|of (?P<a>\d+) (?:to (?P<b>\d+)|or more))", said
+        ).group("a", "b")
         under = re.search(r"under (\d+)", said)
         assert age < int(under[1]) if under else int(low) <= age <= int(high or 120)
     assert all(entry.source for entry in advice.load_advice().entries)
@@ -61,12 +62,17 @@ def test_short_questions_practise_what_the_advice_begins_with():
     assert len({answer for _, answer in advice.spans(300, seed=0)}) == 6
 
 
-@pytest.mark.parametrize("age, sex, heard", [(51.0, "M", "a 51 year old man"),
-                                             (80.0, "M", "an 80 year old man"),
-                                             (18.0, "F", "an 18 year old woman"),
-                                             (float("nan"), "M", "69 year old woman"),
-                                             (7.0, "F", "69 year old woman"),
-                                             (80.0, "", "69 year old woman")])
+@pytest.mark.parametrize(
+    "age, sex, heard",
+    [
+        (51.0, "M", "a 51 year old man"),
+        (80.0, "M", "an 80 year old man"),
+        (18.0, "F", "an 18 year old woman"),
+        (float("nan"), "M", "69 year old woman"),
+        (7.0, "F", "69 year old woman"),
+        (80.0, "", "69 year old woman"),
+    ],
+)
 def test_the_patient_asks_with_age_and_sex_or_the_papers_patient_does(monkeypatch, age, sex, heard):
     monkeypatch.setattr(dialogue, "say", lambda model, processor, text: "said to " + text)
     turn = dialogue.advise(None, None, "sinus bradycardia", age, sex)

@@ -53,8 +53,10 @@ ECGS = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    records = {name: EcgRecord(f"ptbxl/{name}", name, SIGNAL, attributes=attributes)
-               for name, attributes in ECGS.items()}  # fmt: skip
+    records = {
+        name: EcgRecord(f"ptbxl/{name}", name, SIGNAL, attributes=attributes)
+        for name, attributes in ECGS.items()
+    }
     return write_store(tmp_path_factory.mktemp("agreement") / "store", Listed(records))
 
 

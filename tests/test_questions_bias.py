@@ -141,8 +141,9 @@ def accuracy(train, test, normal=None):
 
 def test_severity_opens_what_the_question_alone_keeps_shut():
     # Two questions, half yes each; the normal always answer no, or yes to the second.
-    rows, normal = toy([(1, "no", True, 5), (1, "yes", False, 5)]
-                       + [(2, "yes", True, 5), (2, "no", False, 5)])  # fmt: skip
+    rows, normal = toy(
+        [(1, "no", True, 5), (1, "yes", False, 5)] + [(2, "yes", True, 5), (2, "no", False, 5)]
+    )
     known = accuracy(rows, rows, normal)
     assert known[["majority", "words"]].tolist() == [0.5, 0.5]
     assert known[["majority, severity known", "words, severity known"]].tolist() == [1.0, 1.0]

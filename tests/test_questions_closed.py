@@ -19,8 +19,9 @@ def rows():
 
 
 def row(question_type, template_id, attribute=None):
-    return pd.DataFrame([{"question_type": question_type, "template_id": template_id,
-                          "attribute": attribute}])  # fmt: skip
+    return pd.DataFrame(
+        [{"question_type": question_type, "template_id": template_id, "attribute": attribute}]
+    )
 
 
 def scores(**probability):

@@ -57,8 +57,11 @@ def test_every_answer_is_true_of_its_lists(passages):
                 where = tuple(thing in items for items in lists)
                 assert answer == (YES if where == TRUE_OF[what] else NO)
             else:
-                named = {x for x in sum(lists, [])
-                         if tuple(x in items for items in lists) == TRUE_OF[what]}
+                named = {
+                    x
+                    for x in sum(lists, [])
+                    if tuple(x in items for items in lists) == TRUE_OF[what]
+                }
                 assert set(answer.split("; ")) == (named or {NONE})
     assert min(kinds[k] for k in ("one", "compare", "name")) > 100
 
@@ -85,8 +88,9 @@ def plain(text):
 
 
 def test_no_sentence_is_a_wording_with_another_noun_but_all_their_verbs_occur():
-    sentences = [s for group in (TABLE["compare"], TABLE["name"]) for part in group.values()
-                 for s in part]
+    sentences = [
+        s for group in (TABLE["compare"], TABLE["name"]) for part in group.values() for s in part
+    ]
     asked = {plain(wording) for t in COMPARING for wording in t.wordings.all()}
     assert not {plain(s) for s in sentences} & asked
     met = {word for s in sentences for word in plain(s)}

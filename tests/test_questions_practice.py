@@ -38,11 +38,16 @@ def edits(a, b):
 
 
 def test_alternatives_are_drawn_one_of_each():
-    assert every("Is [it|that] so[| here]?") == ["Is it so?", "Is it so here?", "Is that so?",
-                                                 "Is that so here?"]
+    assert every("Is [it|that] so[| here]?") == [
+        "Is it so?",
+        "Is it so here?",
+        "Is that so?",
+        "Is that so here?",
+    ]
     rng = np.random.default_rng(0)
     assert {drawn("Is [it|that] so[| here]?", rng) for _ in range(100)} == set(
-        every("Is [it|that] so[| here]?"))
+        every("Is [it|that] so[| here]?")
+    )
 
 
 def test_distance_counts_words():
@@ -51,25 +56,51 @@ def test_distance_counts_words():
 
 
 def test_no_practice_sentence_is_within_two_words_of_a_held_out_wording():
-    held_out = {tuple(words(text)) for t in TEMPLATES.values()
-                for text in (*t.wordings.dev, *t.wordings.test)}
-    asked = [text for part in (*WAYS.ask.values(), WAYS.where, WAYS.one) for s in part
-             for text in every(s)]
+    held_out = {
+        tuple(words(text))
+        for t in TEMPLATES.values()
+        for text in (*t.wordings.dev, *t.wordings.test)
+    }
+    asked = [
+        text
+        for part in (*WAYS.ask.values(), WAYS.where, WAYS.one)
+        for s in part
+        for text in every(s)
+    ]
     assert len(asked) > 500
-    near = [(text, " ".join(held)) for text in asked for held in held_out
-            if abs(len(words(text)) - len(held)) < 3 and edits(words(text), held) < 3]
+    near = [
+        (text, " ".join(held))
+        for text in asked
+        for held in held_out
+        if abs(len(words(text)) - len(held)) < 3 and edits(words(text), held) < 3
+    ]
     assert not near
 
 
 def test_every_word_of_a_held_out_comparison_has_been_met():
     """New as a sentence, not as a bag of unknown words; the rest is in `everyday.yaml`."""
     met = {w for t in TEMPLATES.values() for text in t.wordings.train for w in words(text)}
-    met |= {w for part in WAYS.ask.values() for s in part for text in every(s)
-            for w in words(text)}
-    turns = {w for t in TEMPLATES.values() if t.two_ecgs
-             for text in (*t.wordings.dev, *t.wordings.test) for w in words(text)} - met
-    assert turns <= {"set", "against", "going", "into", "become", "became", "goes", "begins",
-                     "persists", "since", "alone"}
+    met |= {w for part in WAYS.ask.values() for s in part for text in every(s) for w in words(text)}
+    turns = {
+        w
+        for t in TEMPLATES.values()
+        if t.two_ecgs
+        for text in (*t.wordings.dev, *t.wordings.test)
+        for w in words(text)
+    } - met
+    assert turns <= {
+        "set",
+        "against",
+        "going",
+        "into",
+        "become",
+        "became",
+        "goes",
+        "begins",
+        "persists",
+        "since",
+        "alone",
+    }
 
 
 @pytest.mark.parametrize("number", [1, 2, 8, 12, 21, 26, 43, 48, 57])
@@ -135,11 +166,17 @@ def told(reports, name):
     return tuple(holds(report, name) for report in reports)
 
 
-RELATIONS = {words.format(old=old, new=new): relation for relation, few in WAYS.senses.items()
-             for words in few for old, new in PLACES}
+RELATIONS = {
+    words.format(old=old, new=new): relation
+    for relation, few in WAYS.senses.items()
+    for words in few
+    for old, new in PLACES
+}
 WHOLE = {f"{words}?": kind for kind, few in WAYS.whole.items() for words in few}
-NOISE_AND_LEAD = re.compile(f"({'|'.join([*answers_in('noise'), ANY_NOISE])}) in "
-                            rf"({'|'.join(answers_in('lead'))})\?")
+NOISE_AND_LEAD = re.compile(
+    f"({'|'.join([*answers_in('noise'), ANY_NOISE])}) in "
+    rf"({'|'.join(answers_in('lead'))})\?"
+)
 
 
 def noisy_leads(report):
@@ -161,14 +198,24 @@ def listed_topic(question):
 
 def listed(reports, topic, relation):
     """The plain way: every finding of the reports in turn, each once."""
-    groups = {"possible or certain diagnosis": "diagnostic", "certain diagnosis": "diagnostic",
-              "wave form": "form", "rhythm": "rhythm", "heart axis": "axis", "noise": "noise",
-              "infarction stage": "stage", "kind of extra beat": "extrasystole"}
+    groups = {
+        "possible or certain diagnosis": "diagnostic",
+        "certain diagnosis": "diagnostic",
+        "wave form": "form",
+        "rhythm": "rhythm",
+        "heart axis": "axis",
+        "noise": "noise",
+        "infarction stage": "stage",
+        "kind of extra beat": "extrasystole",
+    }
     named = []
     for said in ". ".join(reports).split(". "):
         name = said.removeprefix("possible ")
-        right = name in (answers_in("diagnostic", "form", "rhythm") if topic == "finding"
-                         else answers_in(groups[topic]))
+        right = name in (
+            answers_in("diagnostic", "form", "rhythm")
+            if topic == "finding"
+            else answers_in(groups[topic])
+        )
         if topic == "certain diagnosis" and said != name:
             right = False
         if relation and told(reports, name) != CHANGES[relation]:
@@ -180,27 +227,46 @@ def listed(reports, topic, relation):
 
 
 def test_lists_are_asked_of_what_templates_ask_of_a_whole_ecg():
-    groups = {"possible or certain diagnosis": ("diagnostic",), "wave form": ("form",),
-              "certain diagnosis": ("diagnostic",), "rhythm": ("rhythm",), "noise": ("noise",),
-              "heart axis": ("axis",), "infarction stage": ("stage",),
-              "kind of extra beat": ("extrasystole",), "finding": ("diagnostic", "form", "rhythm")}
+    groups = {
+        "possible or certain diagnosis": ("diagnostic",),
+        "wave form": ("form",),
+        "certain diagnosis": ("diagnostic",),
+        "rhythm": ("rhythm",),
+        "noise": ("noise",),
+        "heart axis": ("axis",),
+        "infarction stage": ("stage",),
+        "kind of extra beat": ("extrasystole",),
+        "finding": ("diagnostic", "form", "rhythm"),
+    }
     assert {topic: of.names for topic, of in topics().items()} == {
-        topic: frozenset(answers_in(*named)) & set(stated()) for topic, named in groups.items()}
+        topic: frozenset(answers_in(*named)) & set(stated()) for topic, named in groups.items()
+    }
     assert [topic for topic, of in topics().items() if of.certain] == ["certain diagnosis"]
     assert {topic for topic, of in topics().items() if of.empty != NONE} == {"infarction stage"}
     for template in TEMPLATES.values():
         if (of := topics().get(template.fill.get("topic", ""))) and template.wording in (
-                "query", "which_removed", "which_new", "which_still"):
+            "query",
+            "which_removed",
+            "which_new",
+            "which_still",
+        ):
             rest = set(classes_for(template.id)) - of.names
             assert of.names <= set(classes_for(template.id)) and rest <= {
-                NONE, "none of myocardial infarction", "unknown stage of myocardial infarction"}
+                NONE,
+                "none of myocardial infarction",
+                "unknown stage of myocardial infarction",
+            }
 
 
 @pytest.mark.parametrize("draw, n", [(look_ups, 2000), (made_up_pairs, 300)])
 def test_every_finding_is_practised(draw, n):
     texts = draw(n, seed=0)
-    said = {name.removeprefix("possible ") for text in texts for report in text.reports
-            for name in report.split(". ")}
+    said = {
+        name.removeprefix("possible ")
+        for text in texts
+        for report in text.reports
+        for name in report.split(". ")
+    }
     assert set(load_findings()["name"]) - said <= {"normal ecg"}  # ECG-QA answers with 59 of 73
     asked = " ".join(question for text in texts for question, _ in text.turns)
     assert all(name in asked for name in set(load_findings()["name"]) - {"normal ecg"})
@@ -280,8 +346,10 @@ def test_a_made_up_report_states_noise_as_the_report_of_an_ecg_does():
     texts = [t for t in look_ups(200, seed=0, start=SHORT) if noisy_leads(t.reports[0])]
     assert 10 < len(texts) < 80
     for text in texts:
-        leads = {kind: [name.removeprefix("lead ") for name in where]
-                 for kind, where in noisy_leads(text.reports[0]).items()}
+        leads = {
+            kind: [name.removeprefix("lead ") for name in where]
+            for kind, where in noisy_leads(text.reports[0]).items()
+        }
         ecg = EcgRecord("made up/1", "1", np.zeros((12, 1000)), attributes={"noise": leads})
         assert set(statements(ecg, {"noise"})) <= set(text.reports[0].split(". "))
 
@@ -293,8 +361,12 @@ def most_findings(texts):
 def changes(texts):
     """The words that texts ask in what became of a finding."""
     ends = [question.removesuffix("?") for text in texts for question, _ in text.turns]
-    return {words for words in RELATIONS for end in ends if any(
-        end == f"{name} {words}" for name in (*stated(), "finding"))}
+    return {
+        words
+        for words in RELATIONS
+        for end in ends
+        if any(end == f"{name} {words}" for name in (*stated(), "finding"))
+    }
 
 
 def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
@@ -305,8 +377,10 @@ def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
     assert {answer for t in texts[:short] for _, answer in t.turns} == {YES, NO}
     assert any(answer == "not sure" for t in texts[short:alone] for _, answer in t.turns)
     assert any(listed_topic(q) for t in texts[short:alone] for q, _ in t.turns)
-    first, then, last = ([t for t in part if len(t.reports) == 2] for part in (
-        texts[alone:few], texts[few:several], texts[several:]))
+    first, then, last = (
+        [t for t in part if len(t.reports) == 2]
+        for part in (texts[alone:few], texts[few:several], texts[several:])
+    )
     assert 0.4 < len(first) / (few - alone) < 0.6 < 0.65 < len(then) / (several - few) < 0.85
     assert most_findings(first) == 2 < most_findings(then) == 6 < most_findings(last) <= 10
     assert changes(first) == changes(then) == {few[0] for few in WAYS.senses.values()}

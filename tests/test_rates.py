@@ -27,22 +27,28 @@ def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():
     places = rates.by_seed(config)
     assert places[0] is config and len(places) == 3
     assert len({place.profile for place in places}) == len({place.seed for place in places}) == 3
-    assert all(replace(place, seed=config.seed, profile=config.profile) == config
-               for place in places)
+    assert all(
+        replace(place, seed=config.seed, profile=config.profile) == config for place in places
+    )
 
 
-@pytest.mark.parametrize(("profile", "table", "settings", "tried"), [
-    ("demo-full", "learning_rates", lambda config: config, 4),
-    ("demo-full", "study_learning_rates", study.base_of, 6),
-    ("ptbxl", "learning_rates", lambda config: config, 3),
-])
+@pytest.mark.parametrize(
+    ("profile", "table", "settings", "tried"),
+    [
+        ("demo-full", "learning_rates", lambda config: config, 4),
+        ("demo-full", "study_learning_rates", study.base_of, 6),
+        ("ptbxl", "learning_rates", lambda config: config, 3),
+    ],
+)
 def test_the_rates_in_use_are_those_that_the_committed_search_found_best(
-        profile, table, settings, tried, committed_results):
+    profile, table, settings, tried, committed_results
+):
     stage2 = settings(compose(profile, ["data.root=/a"])).stage2
     found = pd.read_csv(committed_results / profile / f"{table}.csv")
     found = found[(found["column"] == "all types") & (found["source"] == "ours")]
-    names = {arm: name for arm, name in NAMES.items()
-             if found["row"].str.startswith(f"{name}, ").any()}
+    names = {
+        arm: name for arm, name in NAMES.items() if found["row"].str.startswith(f"{name}, ").any()
+    }
     assert set(names) >= {"none", "control", "de-biased"}
     for arm, name in names.items():
         own = found[found["row"].str.startswith(f"{name}, rate ")]
@@ -54,8 +60,11 @@ def test_the_rates_in_use_are_those_that_the_committed_search_found_best(
 @pytest.fixture(scope="module")
 def searched(small):
     """A search on a checkout with an encoder, an LLM and one trained arm; its questions."""
-    config = replace(small.config, stage2=replace(small.config.stage2, epochs=1),
-                     study=replace(small.config.study, rates=[1e-3, 4e-3], seeds=[7]))
+    config = replace(
+        small.config,
+        stage2=replace(small.config.stage2, epochs=1),
+        study=replace(small.config.study, rates=[1e-3, 4e-3], seeds=[7]),
+    )
     rows = w.built_questions(config, small.store)
     train, asked = rows["train"].head(48), rows["dev"].head(12)
     clip, _ = w.load_clip(config)
@@ -63,8 +72,9 @@ def searched(small):
     normal = small.store.records.set_index("ecg_id")["normal"]
 
     def search():
-        return rates.search_rates(rates.by_seed(config), arms.ARMS, train, asked, normal, tokens,
-                                  clip, small.root / "llm")
+        return rates.search_rates(
+            rates.by_seed(config), arms.ARMS, train, asked, normal, tokens, clip, small.root / "llm"
+        )
 
     return search, config, asked
 
@@ -73,8 +83,9 @@ def test_the_search_asks_every_arm_at_every_rate_and_trains_nothing_twice(search
     search, config, asked = searched
     first = search()
     assert set(first) == {(arm, rate) for arm in arms.ARMS for rate in (1e-3, 4e-3)}
-    assert all(list(scored.index) == list(asked.index)
-               for runs in first.values() for scored in runs)
+    assert all(
+        list(scored.index) == list(asked.index) for runs in first.values() for scored in runs
+    )
     assert {len(runs) for runs in first.values()} == {2}
     monkeypatch.setattr("ecg_lib.training.finetune.train_stage", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("ecg_lib.rates.answer_arm", lambda *_: pytest.fail("asked"))
@@ -94,22 +105,27 @@ def test_a_rate_is_tried_from_where_the_stage_1_of_its_own_seed_ended(searched):
         assert {path.name for path in (home / "stage1").iterdir()} >= set(arms.ARMS) - {"none"}
         other = home / "rates" / "0.004"
         assert (other / "stage2" / "control").is_dir() and not (other / "stage1").exists()
-    one, two = (arms.version_of(arms.stage_folder(place, "stage2", "control"))
-                for place in rates.by_seed(config))
+    one, two = (
+        arms.version_of(arms.stage_folder(place, "stage2", "control"))
+        for place in rates.by_seed(config)
+    )
     assert one != two
 
 
 def scored(right, ecgs=(1, 2, 3, 4)):
     kinds = ["single-verify", "single-choose"] * len(right)
-    return pd.DataFrame({HEADLINE: right, "question_type": kinds[: len(right)],
-                         "ecg_id": [[ecg] for ecg in ecgs]})
+    return pd.DataFrame(
+        {HEADLINE: right, "question_type": kinds[: len(right)], "ecg_id": [[ecg] for ecg in ecgs]}
+    )
 
 
 def test_the_table_marks_the_best_rate_over_seeds_and_the_one_in_use():
     patients = pd.Series({1: 10, 2: 20, 3: 30, 4: 40})
     # of the first seed alone the lower rate would be the best
-    runs = {("none", 1e-3): [scored([True, True, True, False]), scored([False] * 4)],
-            ("none", 2e-3): [scored([True, False, True, False]), scored([True, False, True, True])]}
+    runs = {
+        ("none", 1e-3): [scored([True, True, True, False]), scored([False] * 4)],
+        ("none", 2e-3): [scored([True, False, True, False]), scored([True, False, True, True])],
+    }
     table = learning_rates(runs, {"none": 1e-3}, patients).set_index(["row", "column"])
     value = table["value"]
     assert value["not de-biased, rate 0.001, used", "all types"] == 37.5
@@ -122,9 +138,11 @@ def test_the_table_marks_the_best_rate_over_seeds_and_the_one_in_use():
 
 def test_a_rate_s_interval_draws_whole_patients():
     right = [True, True, False, False]
-    one = learning_rates({("none", 1e-3): [scored(right)]}, {"none": 1e-3},
-                         pd.Series({1: 10, 2: 20, 3: 10, 4: 20}))
-    other = learning_rates({("none", 1e-3): [scored(right)]}, {"none": 1e-3},
-                           pd.Series({1: 10, 2: 10, 3: 20, 4: 20}))
+    one = learning_rates(
+        {("none", 1e-3): [scored(right)]}, {"none": 1e-3}, pd.Series({1: 10, 2: 20, 3: 10, 4: 20})
+    )
+    other = learning_rates(
+        {("none", 1e-3): [scored(right)]}, {"none": 1e-3}, pd.Series({1: 10, 2: 10, 3: 20, 4: 20})
+    )
     width = [(part["ci_high"] - part["ci_low"])[0] for part in (one, other)]
     assert width[0] == 0 and width[1] == 100  # each patient half right, or all or nothing

@@ -87,8 +87,14 @@ def test_the_difference_of_independent_numbers_has_the_wider_interval():
 
 
 def cell(row, column, value, half=1.0, n=200):
-    return {"row": row, "column": column, "value": value, "n": n, "ci_low": value - half,
-            "ci_high": value + half}  # fmt: skip
+    return {
+        "row": row,
+        "column": column,
+        "value": value,
+        "n": n,
+        "ci_low": value - half,
+        "ci_high": value + half,
+    }
 
 
 def write(folder, table, *cells):
@@ -174,8 +180,9 @@ def test_every_claim_but_one_holds_or_fails_with_its_numbers(made_up):
     assert judged == expected
 
 
-@pytest.mark.parametrize("setting", [Setting(built=True), Setting(llama=False),
-                                     Setting(unseen=False)])  # fmt: skip
+@pytest.mark.parametrize(
+    "setting", [Setting(built=True), Setting(llama=False), Setting(unseen=False)]
+)
 def test_what_a_setting_cannot_test_is_not_judged_whatever_the_numbers(made_up, setting):
     _, folder = made_up
     keys = {

@@ -21,8 +21,14 @@ ECG = np.tile(toy_ecg(10, 72, 100)[1], (12, 1))
 
 
 def cell(row, column, value):
-    return {"row": row, "column": column, "value": value, "n": 99,
-            "ci_low": value - 3, "ci_high": value + 3}  # fmt: skip
+    return {
+        "row": row,
+        "column": column,
+        "value": value,
+        "n": 99,
+        "ci_low": value - 3,
+        "ci_high": value + 3,
+    }
 
 
 def with_paper(name, cells):
@@ -40,8 +46,12 @@ def table4():
 
 def table5():
     kinds = ("S-Verify", "CC-Verify", "CI-Verify", "average")
-    values = {arm(True, False): 84.0, arm(True, True): 55.0,
-              arm(False, False): 71.0, arm(False, True): 66.5}  # fmt: skip
+    values = {
+        arm(True, False): 84.0,
+        arm(True, True): 55.0,
+        arm(False, False): 71.0,
+        arm(False, True): 66.5,
+    }
     return with_paper(
         "table5_random_ecg", [cell(r, k, v) for r, v in values.items() for k in kinds]
     )
@@ -58,8 +68,12 @@ def bias():
 
 
 def dose():
-    rows = [f"{arm}, strength {s}, {of}" for arm in ("not de-biased", "control", "de-biased")
-            for s in ("0.00", "0.33", "0.67", "1.00") for of in ("seed 42", "seed 1", "all seeds")]
+    rows = [
+        f"{arm}, strength {s}, {of}"
+        for arm in ("not de-biased", "control", "de-biased")
+        for s in ("0.00", "0.33", "0.67", "1.00")
+        for of in ("seed 42", "seed 1", "all seeds")
+    ]
     measures = ("interventional accuracy", "drop", "matched drop")
     return tidy("dose_response", [cell(r, m, 55.0) for r in rows for m in measures], STAMP)
 

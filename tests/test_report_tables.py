@@ -58,8 +58,9 @@ def test_published_numbers_are_in_percent_under_our_names():
     assert value(paper_table("table5"), arm(False, False), "CC-Verify") == 64.7
 
 
-@pytest.mark.parametrize(("name", "rows"), [("table1", 7), ("table2", 4), ("table3", 49),
-                                            ("table4", 58), ("table5", 16)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "rows"), [("table1", 7), ("table2", 4), ("table3", 49), ("table4", 58), ("table5", 16)]
+)
 def test_published_tables_are_tidy_and_have_no_invented_cells(name, rows):
     frame = paper_table(name)
     assert list(frame.columns) == COLUMNS and len(frame) == rows
@@ -150,10 +151,20 @@ def test_learning_rates_are_printed_as_they_are_written():
 
 
 def test_a_p_value_is_never_printed_as_zero():
-    cells = pd.DataFrame({"row": list("abc"), "column": f"{P_VALUE}, accuracy", "n": 40.0,
-                          "value": [0.0049, 0.0051, 1.0], "ci_low": np.nan, "ci_high": np.nan})
-    printed = [line.split(" | ")[1].rstrip(" |") for line in
-               wide_markdown(cells, digits=2).splitlines()[2:]]
+    cells = pd.DataFrame(
+        {
+            "row": list("abc"),
+            "column": f"{P_VALUE}, accuracy",
+            "n": 40.0,
+            "value": [0.0049, 0.0051, 1.0],
+            "ci_low": np.nan,
+            "ci_high": np.nan,
+        }
+    )
+    printed = [
+        line.split(" | ")[1].rstrip(" |")
+        for line in wide_markdown(cells, digits=2).splitlines()[2:]
+    ]
     assert printed == ["<0.01, n=40", "0.01, n=40", "1.00, n=40"]
     assert "| 0.00, n=40 |" in wide_markdown(cells.assign(column="drop"), digits=2)
 
@@ -214,16 +225,22 @@ def test_updating_the_readme_twice_changes_it_once_and_keeps_the_rest(tmp_path):
 def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
     two, own = "de-biased - control", "de-biased"
     cells = {
-        "demo/random_ecg_differences": [(f"{two}, original ECG", "S-Verify", 1.5),
-                                        (f"{two}, original ECG", "average", 0.5),
-                                        (f"{two}, drop", "S-Verify", 9.0),
-                                        (f"{own}, drop", "average", 2.5)],
+        "demo/random_ecg_differences": [
+            (f"{two}, original ECG", "S-Verify", 1.5),
+            (f"{two}, original ECG", "average", 0.5),
+            (f"{two}, drop", "S-Verify", 9.0),
+            (f"{own}, drop", "average", 2.5),
+        ],
         "ptbxl/random_ecg_differences": [(f"{two}, original ECG", "average", -3.5)],
-        "demo-full/seeds": [(f"{two}, mean", "interventional accuracy", 4.5),
-                            (f"{two}, mean", "drop", 8.0),
-                            (f"{own}, mean", "drop", 5.5), (f"{own}, mean", "matched drop", 6.5),
-                            (f"{own}, seed 1", "drop", 7.0), (f"{own}, seed 42", "drop", 4.0)],
-    }  # fmt: skip
+        "demo-full/seeds": [
+            (f"{two}, mean", "interventional accuracy", 4.5),
+            (f"{two}, mean", "drop", 8.0),
+            (f"{own}, mean", "drop", 5.5),
+            (f"{own}, mean", "matched drop", 6.5),
+            (f"{own}, seed 1", "drop", 7.0),
+            (f"{own}, seed 42", "drop", 4.0),
+        ],
+    }
     for name, rows in cells.items():
         profile, table = name.split("/")
         rows = [{"row": row, "column": column, "value": value} for row, column, value in rows]
@@ -252,8 +269,12 @@ def test_the_committed_demo_full_studies_the_very_arms_of_the_committed_demo(com
     assert len(shared) > 15
     stamps = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
     for name in shared:
-        one, two = (pd.read_csv(committed_results / profile / name, dtype=str)
-                    .drop(columns=stamps, errors="ignore") for profile in ("demo", "demo-full"))
+        one, two = (
+            pd.read_csv(committed_results / profile / name, dtype=str).drop(
+                columns=stamps, errors="ignore"
+            )
+            for profile in ("demo", "demo-full")
+        )
         pd.testing.assert_frame_equal(one, two, obj=name)
 
 

@@ -49,9 +49,19 @@ def questions(cohort):
 
 
 def asked(question, answer, n, template_id=1, question_type="single-verify"):
-    return [{"template_id": template_id, "question_id": template_id, "attribute": None,
-             "attribute_type": "scp_code", "question_type": question_type, "question": question,
-             "answer": [answer], "ecg_id": [f"e{i}"]} for i in range(n)]  # fmt: skip
+    return [
+        {
+            "template_id": template_id,
+            "question_id": template_id,
+            "attribute": None,
+            "attribute_type": "scp_code",
+            "question_type": question_type,
+            "question": question,
+            "answer": [answer],
+            "ecg_id": [f"e{i}"],
+        }
+        for i in range(n)
+    ]
 
 
 def test_words_give_the_answer_that_training_gave_to_them_whatever_the_ecg():
@@ -132,8 +142,9 @@ WORDS = train_byte_pairs(["Is left bundle branch block present? Which one is new
 
 def small(**sizes):
     torch.manual_seed(0)
-    return FusionClassifier(FusionConfig(len(WORDS), 104, 24, width=16, depth=1, heads=2,
-                                         dropout=0.0, **sizes)).eval()  # fmt: skip
+    return FusionClassifier(
+        FusionConfig(len(WORDS), 104, 24, width=16, depth=1, heads=2, dropout=0.0, **sizes)
+    ).eval()
 
 
 def logits(model, tokens, rows):
@@ -144,8 +155,12 @@ def logits(model, tokens, rows):
 
 def pair(cohort):
     first, second = cohort[1].ecg_ids[:2]
-    return pd.DataFrame({"question": ["Which one is new?", "Is left bundle branch block present?"],
-                         "ecg_id": [[first, second], [first]]})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "question": ["Which one is new?", "Is left bundle branch block present?"],
+            "ecg_id": [[first, second], [first]],
+        }
+    )
 
 
 def test_a_row_s_answer_does_not_depend_on_what_it_is_batched_with(cohort):

@@ -90,8 +90,14 @@ def test_the_convention_of_ecgqa_is_that_of_its_generator():
 
 def test_landmarks_are_neurokits_own_on_real_ecgs(real_data):
     folder = real_data / "ptbxl" / "records500" / "00000"
-    pairs = {"P_on": "P_Onsets", "P_off": "P_Offsets", "R_off": "R_Offsets", "T_off": "T_Offsets",
-             "Q": "Q_Peaks", "S": "S_Peaks"}  # fmt: skip
+    pairs = {
+        "P_on": "P_Onsets",
+        "P_off": "P_Offsets",
+        "R_off": "R_Offsets",
+        "T_off": "T_Offsets",
+        "Q": "Q_Peaks",
+        "S": "S_Peaks",
+    }
     for header in sorted(folder.glob("*.hea"))[:12]:
         lead = read_wfdb(header.with_suffix("")).signal[1]
         found = landmarks(lead, 500, "ecgqa")

@@ -186,8 +186,10 @@ def test_a_long_qt_is_long_and_low_voltage_is_low(clean):
 
 
 def test_rates_fit_their_names(records):
-    rate = {c: [60 / r.attributes["intervals"]["rr interval"] for r in with_code(records, c)]
-            for c in ("SR", "SBRAD", "STACH")}  # fmt: skip
+    rate = {
+        c: [60 / r.attributes["intervals"]["rr interval"] for r in with_code(records, c)]
+        for c in ("SR", "SBRAD", "STACH")
+    }
     assert max(rate["SBRAD"]) < 58 <= min(rate["SR"]) <= max(rate["SR"]) <= 100 < min(rate["STACH"])
 
 
@@ -239,9 +241,10 @@ def test_right_bundle_branch_block_ends_to_the_right_and_front(clean):
 
 def test_old_inferior_infarction_has_q_waves_in_iii_and_avf(clean):
     old = [
-        r for r in with_code(clean, "IMI", without=("LAFB", "LVOLT", "LPFB"))
+        r
+        for r in with_code(clean, "IMI", without=("LAFB", "LVOLT", "LPFB"))
         if r.attributes["infarction_stage"].startswith("old")
-    ]  # fmt: skip
+    ]
     q = np.array([[usual_beat(r)[AT[lead], 6:12].min() for lead in ("III", "aVF")] for r in old])
     normal = [usual_beat(r)[AT["aVF"], 6:12].min() for r in with_code(clean, "NORM")[:60]]
     assert (np.median(q, axis=0) < -0.12).all() and np.median(normal) > -0.1
@@ -249,8 +252,11 @@ def test_old_inferior_infarction_has_q_waves_in_iii_and_avf(clean):
 
 def test_early_infarction_elevates_st_over_its_territory(clean):
     for code, lead in (("IMI", "III"), ("AMI", "V3"), ("ASMI", "V2")):
-        early = [r for r in with_code(clean, code)
-                 if r.attributes["infarction_stage"].startswith("early")]  # fmt: skip
+        early = [
+            r
+            for r in with_code(clean, code)
+            if r.attributes["infarction_stage"].startswith("early")
+        ]
         st = [usual_beat(r, after=0.2)[AT[lead], 12 + 8] for r in early]
         assert st and np.median(st) > 0.1, (code, st)
 

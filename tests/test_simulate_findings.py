@@ -82,7 +82,8 @@ def test_an_inferior_infarction_may_meet_an_anterior_one_and_shows_both(ecgs):
     assert 0.08 < anterior < 0.3  # PTB-XL, folds 1-6: .26
     assert median(q_depth("aVF"), "IMI+ASMI", stage="old") > 0.15
     assert median(peak("V2", -0.06, 0.02), "IMI+ASMI", stage="old") < 0.7 * median(
-        peak("V2", -0.06, 0.02), "IMI", stage="old")
+        peak("V2", -0.06, 0.02), "IMI", stage="old"
+    )
 
 
 def test_likelihoods_follow_the_kind_of_finding(ecgs):
@@ -196,6 +197,7 @@ def test_slow_conduction_widens_an_infarction_without_hiding_it():
 
 def test_low_voltage_makes_an_infarcted_heart_small():
     for lead in ("I", "V5"):
-        whole, small = (median(peak(lead, -0.06, 0.08), c, stage="old")
-                        for c in ("ILMI", "ILMI+LVOLT"))  # fmt: skip
+        whole, small = (
+            median(peak(lead, -0.06, 0.08), c, stage="old") for c in ("ILMI", "ILMI+LVOLT")
+        )
         assert small < 0.75 * whole

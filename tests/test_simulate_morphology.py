@@ -79,8 +79,9 @@ def test_notches(code):
     def bends(r):
         first, last = qrs_edges(r.beat)
         flow = np.gradient(r.beat[:, first:last], axis=1)
-        return sum(len(argrelextrema(x, np.less)[0]) + len(argrelextrema(x, np.greater)[0])
-                   for x in flow)  # fmt: skip
+        return sum(
+            len(argrelextrema(x, np.less)[0]) + len(argrelextrema(x, np.greater)[0]) for x in flow
+        )
 
     assert median(bends, code) > 1.15 * median(bends, "")
 
@@ -252,8 +253,10 @@ def test_a_ventricular_premature_beat_is_broad_with_a_compensatory_pause():
         beat = r.draft.drawn.heartbeat
         qrs = waves().group["qrs"]
         size = np.abs(beat.weights[:, :, qrs]).sum(axis=1)
-        spread = [np.sqrt(np.average((at - np.average(at, weights=w)) ** 2, weights=w))
-                  for at, w in ((beat.at[k, qrs], size[k]) for k in (0, 2))]  # fmt: skip
+        spread = [
+            np.sqrt(np.average((at - np.average(at, weights=w)) ** 2, weights=w))
+            for at, w in ((beat.at[k, qrs], size[k]) for k in (0, 2))
+        ]
         assert spread[1] > 1.6 * spread[0]
 
 
@@ -308,9 +311,7 @@ def test_the_mark_grows_with_the_grade(code):
     low, high = waves().changes[code].grade
     grades = (low, (low + high) / 2, high)
     # Means: a median of widths moves in steps of the ruler, 2 ms.
-    sizes = [
-        sign * np.mean([of(r) for r in recordings(f"{code}:{grade:.3f}")]) for grade in grades
-    ]
+    sizes = [sign * np.mean([of(r) for r in recordings(f"{code}:{grade:.3f}")]) for grade in grades]
     assert sizes[0] < sizes[1] < sizes[2], sizes
 
 

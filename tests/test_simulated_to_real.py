@@ -34,7 +34,8 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize(("optimizer", "by_muon"), [("adamw", False), ("muon", True)])
 def test_the_optimizer_of_a_reader_is_that_of_its_profile(
-        optimizer, by_muon, tmp_path, monkeypatch):
+    optimizer, by_muon, tmp_path, monkeypatch
+):
     stepped = []
     monkeypatch.setattr(MuonAdamW, "step", lambda self, closure=None: stepped.append(self))
     train_reader(compose("smoke", [f"simulated.optimizer={optimizer}"]), 0, tmp_path, "mv")
@@ -98,7 +99,10 @@ def test_lead_dropout_flattens_whole_leads():
 def test_a_text_is_true_of_every_ecg_whose_report_contains_it():
     texts = ["sinus rhythm", "left axis deviation", "atrial fibrillation"]
     assert true_of(texts, REPORTS).tolist() == [
-        [True, False, False], [True, True, False], [False, False, True]]  # fmt: skip
+        [True, False, False],
+        [True, True, False],
+        [False, False, True],
+    ]
 
 
 def test_pieces_are_statements_of_their_own_report():
@@ -126,9 +130,11 @@ def test_residual_stem_gives_the_tokens_of_the_papers():
     sizes = {"width": 32, "depth": 1, "heads": 2, "mlp": 64}
     for patch in (10, 20):
         shapes = {
-            stem: EcgEncoder(EcgEncoderConfig(patch=patch, stem=stem, **sizes)).eval()(
-                torch.zeros(2, 12, 1000)).tokens.shape for stem in ("paper", "residual")
-        }  # fmt: skip
+            stem: EcgEncoder(EcgEncoderConfig(patch=patch, stem=stem, **sizes))
+            .eval()(torch.zeros(2, 12, 1000))
+            .tokens.shape
+            for stem in ("paper", "residual")
+        }
         assert shapes["paper"] == shapes["residual"] == (2, 1000 // patch, 32)
 
 
@@ -186,8 +192,18 @@ def test_calibration_folds_are_reported_apart(tmp_path):
 def test_the_command_prints_and_writes_the_table(trained, tmp_path, capsys):
     prepare.prepare("simulated", None, tmp_path / "store", patients=60, seed=9)
     out = tmp_path / "table.csv"
-    command = ["evaluate", "transfer", "--reader", str(trained / "reader"), "--cohort",
-               str(tmp_path / "store"), "--out", str(out), "--resamples", "20"]  # fmt: skip
+    command = [
+        "evaluate",
+        "transfer",
+        "--reader",
+        str(trained / "reader"),
+        "--cohort",
+        str(tmp_path / "store"),
+        "--out",
+        str(out),
+        "--resamples",
+        "20",
+    ]
     assert main(command) == 0
     assert transfer.MEAN in capsys.readouterr().out
     table = pd.read_csv(out)

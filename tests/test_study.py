@@ -20,6 +20,8 @@ from ecg_lib.questions.bias import kind_of
 from ecg_lib.training import finetune, surgery
 
 REPO = Path(__file__).resolve().parent.parent
+
+
 @pytest.fixture(scope="module")
 def full():
     """The configuration of demo-full and the trainings of its study."""
@@ -43,14 +45,22 @@ def differing(one, other, prefix=""):
     """Dotted names of the fields in which two nested dictionaries differ."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return set() if one == other else {prefix}
-    return {name for key in one | other
-            for name in differing(one.get(key), other.get(key), f"{prefix}.{key}".strip("."))}
+    return {
+        name
+        for key in one | other
+        for name in differing(one.get(key), other.get(key), f"{prefix}.{key}".strip("."))
+    }
 
 
 def test_a_lesion_changes_exactly_the_fields_it_names(full):
     config, found = full.config, full.runs
-    base = {run.seed: run for run in found if not run.lesion and not run.whole
-            and (run.arm, run.strength) == (study.LESION_ARM, config.questions.confounding)}
+    base = {
+        run.seed: run
+        for run in found
+        if not run.lesion
+        and not run.whole
+        and (run.arm, run.strength) == (study.LESION_ARM, config.questions.confounding)
+    }
     lesions = [run for run in found if run.lesion]
     assert {run.lesion for run in lesions} == set(config.study.lesions)
     for run in lesions:
@@ -65,8 +75,9 @@ def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(f
             changed = differing(full.base.as_dict(), run.config.as_dict())
             assert changed <= {"seed", "questions.confounding"}
             assert run.strength == run.config.questions.confounding
-    doses = {(run.strength, run.arm, run.seed) for run in full.runs
-             if not run.lesion and not run.whole}
+    doses = {
+        (run.strength, run.arm, run.seed) for run in full.runs if not run.lesion and not run.whole
+    }
     assert len(doses) == 4 * 3 * 3
 
 
@@ -132,16 +143,19 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
 
 
 def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
-        small, outcomes, monkeypatch):
+    small, outcomes, monkeypatch
+):
     none = replace(small.config, study=replace(small.config.study, short_rates=[]))
     assert study.search_rates(none, small.store) == {}
     config = replace(small.config, study=replace(small.config.study, short_rates=[5e-3]))
     used = study.base_of(config).stage2.learning_rate
     trained = []
     fit = finetune.train_stage
-    monkeypatch.setattr(finetune, "train_stage",
-                        lambda *args: (trained.append((args[4].learning_rate, args[6])),
-                                       fit(*args)))
+    monkeypatch.setattr(
+        finetune,
+        "train_stage",
+        lambda *args: (trained.append((args[4].learning_rate, args[6])), fit(*args)),
+    )
     found = study.search_rates(config, small.store)
     assert set(found) == {(arm, rate) for arm in config.study.arms for rate in (used, 5e-3)}
     # what the study has trained already is not trained again: only the other rate is
@@ -154,7 +168,8 @@ def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
 
 
 def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(
-        small, outcomes, monkeypatch):
+    small, outcomes, monkeypatch
+):
     def forbidden(*_, **__):
         raise AssertionError("trained below the gate")
 
@@ -174,8 +189,12 @@ def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, mo
     def forbidden(*_, **__):
         raise AssertionError("trained or asked again")
 
-    for module, name in ((arms.finetune, "train_stage"), (surgery, "train"),
-                         (study, "answer_rows"), (w.contrastive, "pretrain")):
+    for module, name in (
+        (arms.finetune, "train_stage"),
+        (surgery, "train"),
+        (study, "answer_rows"),
+        (w.contrastive, "pretrain"),
+    ):
         monkeypatch.setattr(module, name, forbidden)
     again = study.run_study(small.config, small.store)
     for run, right in outcomes.right.items():
@@ -204,14 +223,18 @@ def encoder(small):
 
 
 def operated(small, encoder, **changes):
-    return surgery.operate(encoder, small.root / "llm", Lora(r=2), "float32", 0,
-                           Surgery(**changes))[0]
+    return surgery.operate(
+        encoder, small.root / "llm", Lora(r=2), "float32", 0, Surgery(**changes)
+    )[0]
 
 
 def test_what_learns_is_what_the_lesion_says(small, encoder):
     def learns(model):
-        return {name.split(".")[0] for name, p in model.named_parameters()
-                if p.requires_grad and "lora_" not in name}
+        return {
+            name.split(".")[0]
+            for name, p in model.named_parameters()
+            if p.requires_grad and "lora_" not in name
+        }
 
     def adapted(model):
         return any("lora_" in name for name, _ in model.named_parameters())
@@ -243,10 +266,17 @@ def test_a_trained_encoder_is_a_copy_that_changes(small, encoder, tmp_path):
     rows = w.built_questions(study.base_of(small.config), small.store)["train"].head(16)
     settings = replace(small.config.stage2, epochs=1, batch_size=8)
     before = weights_hash(encoder.requires_grad_(False))
-    model, processor = surgery.operate(encoder, small.root / "llm", Lora(r=2), "float32", 0,
-                                       Surgery(projector_layers=2, train_encoder=True))
-    surgery.train(model, processor, rows, surgery.Signals(small.store, encoder), settings,
-                  tmp_path, 0)
+    model, processor = surgery.operate(
+        encoder,
+        small.root / "llm",
+        Lora(r=2),
+        "float32",
+        0,
+        Surgery(projector_layers=2, train_encoder=True),
+    )
+    surgery.train(
+        model, processor, rows, surgery.Signals(small.store, encoder), settings, tmp_path, 0
+    )
     assert weights_hash(encoder) == before != weights_hash(model.encoder)
     assert not any(p.requires_grad for p in encoder.parameters())
     assert np.isfinite(pd.read_csv(tmp_path / "curve.csv")["loss"]).all()

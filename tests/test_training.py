@@ -40,13 +40,22 @@ IDS = [f"simulated/{i:06d}" for i in range(40)]
 def llm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("llm")
     torch.manual_seed(0)
-    tokenizer = train_byte_pairs([QUESTION, "yes no not sure", "sinus rhythm; atrial fibrillation",
-                                  "This is an electrocardiogram. Answer the following questions "
-                                  "based on the above content:"], 380)
+    tokenizer = train_byte_pairs(
+        [
+            QUESTION,
+            "yes no not sure",
+            "sinus rhythm; atrial fibrillation",
+            "This is an electrocardiogram. Answer the following questions "
+            "based on the above content:",
+        ],
+        380,
+    )
     processor = EcgLlmProcessor(tokenizer, slots=0)
     model = tiny_llama(tokenizer, width=32, depth=2, heads=2)
-    data = [processor.example(QUESTION, answer, [report]) for report, answer in
-            [("atrial fibrillation", "yes"), ("sinus rhythm", "no")]] * 64
+    data = [
+        processor.example(QUESTION, answer, [report])
+        for report, answer in [("atrial fibrillation", "yes"), ("sinus rhythm", "no")]
+    ] * 64
     fit(model, data, processor.batch, folder, epochs=12, batch_size=16, learning_rate=1e-2)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -59,8 +68,9 @@ def test_the_small_language_model_of_these_tests_can_read(llm):
     rows = pd.DataFrame({"question": QUESTION, "ecg_id": [["a"], ["b"]]})
     report = {"a": "atrial fibrillation", "b": "sinus rhythm"}
     for kind in ("single-verify", "single-query"):  # scored, and written
-        said = read_rows(model, processor, rows.assign(question_type=kind),
-                         lambda e, rng: report[e], seed=0)
+        said = read_rows(
+            model, processor, rows.assign(question_type=kind), lambda e, rng: report[e], seed=0
+        )
         assert said.tolist() == ["yes", "no"]
 
 
@@ -83,9 +93,15 @@ def tokens(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows():
-    return pd.DataFrame({
-        "sample_id": range(40), "question_type": "single-verify", "question": QUESTION,
-        "answer": [["yes"], ["no"]] * 20, "ecg_id": [[e] for e in IDS]})
+    return pd.DataFrame(
+        {
+            "sample_id": range(40),
+            "question_type": "single-verify",
+            "question": QUESTION,
+            "answer": [["yes"], ["no"]] * 20,
+            "ecg_id": [[e] for e in IDS],
+        }
+    )
 
 
 def encoder():
@@ -165,13 +181,15 @@ def test_batched_answers_equal_single_answers(trained, tokens, rows):
 
 
 @pytest.mark.parametrize("batch_size", [7, 40])
-def test_questions_that_share_an_ecg_s_cache_are_answered_as_if_asked_alone(trained, tokens,
-                                                                            batch_size):
+def test_questions_that_share_an_ecg_s_cache_are_answered_as_if_asked_alone(
+    trained, tokens, batch_size
+):
     _, model, processor, _ = trained
     asked = [f"Does this ECG reveal any signs of {label}?" for label in LABEL_TEXT.values()]
     shared = score_yes_to_each(model, processor, asked, IDS, tokens, batch_size)
-    alone, _ = score_yes(model, processor, asked * len(IDS),
-                         [[ecg] for ecg in IDS for _ in asked], tokens)
+    alone, _ = score_yes(
+        model, processor, asked * len(IDS), [[ecg] for ecg in IDS for _ in asked], tokens
+    )
     assert np.allclose(shared, alone.reshape(len(IDS), len(asked)), atol=1e-5)
     assert shared.std(0).max() > 0.05, "the ECG counts"
     assert shared.std(1).max() > 0.05, "the question counts"

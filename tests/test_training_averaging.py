@@ -44,15 +44,26 @@ def collate(batch):
 @pytest.fixture
 def passed(monkeypatch):
     """What a training passed through, its learning curve and the model it left."""
+
     def train(folder, average):
         kept = Passed()
         progress = trainer.Progress
         monkeypatch.setattr(trainer, "Progress", lambda title: kept)
         model = Small()
-        curve = trainer.fit(model, rows(80), collate, folder, epochs=1, batch_size=4,
-                            learning_rate=0.05, warmup=0.1, average=average)
+        curve = trainer.fit(
+            model,
+            rows(80),
+            collate,
+            folder,
+            epochs=1,
+            batch_size=4,
+            learning_rate=0.05,
+            warmup=0.1,
+            average=average,
+        )
         monkeypatch.setattr(trainer, "Progress", progress)
         return kept.weights, curve, model
+
     return train
 
 
@@ -74,10 +85,12 @@ def test_batch_norm_is_renewed_as_the_mean_over_the_batches():
     before = copy.deepcopy(model.state_dict())
     batches = [torch.stack(rows(8, seed)) * 3 + 1 for seed in range(5)]
     renew_batch_norm(model, ({"x": batch} for batch in batches))
-    torch.testing.assert_close(model.norm.running_mean,
-                               torch.stack([b.mean(0) for b in batches]).mean(0))
-    torch.testing.assert_close(model.norm.running_var,
-                               torch.stack([b.var(0) for b in batches]).mean(0))
+    torch.testing.assert_close(
+        model.norm.running_mean, torch.stack([b.mean(0) for b in batches]).mean(0)
+    )
+    torch.testing.assert_close(
+        model.norm.running_var, torch.stack([b.var(0) for b in batches]).mean(0)
+    )
     assert model.norm.momentum == 0.1 and not model.training
     torch.testing.assert_close(model.linear.weight, before["linear.weight"], rtol=0, atol=0)
 

@@ -20,8 +20,9 @@ def test_train_or_load_trains_once_then_loads_then_names_what_changed(tmp_path):
     train_or_load(tmp_path / "stage1", key, train, said.append)
     assert len(calls) == 1 and "loaded" in said[-1]
     assert (folder / "weights").read_text() == "w"
-    train_or_load(tmp_path / "stage1", fingerprint(params={"lr": 2}, data="d", code="c"), train,
-                  said.append)
+    train_or_load(
+        tmp_path / "stage1", fingerprint(params={"lr": 2}, data="d", code="c"), train, said.append
+    )
     assert len(calls) == 2 and "params changed" in said[-1]
 
 
@@ -48,8 +49,9 @@ def test_other_parameters_do_not_resume_from_foreign_checkpoints(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_or_load(tmp_path / "run", fingerprint(params=1), fails)
     seen = []
-    train_or_load(tmp_path / "run", fingerprint(params=2),
-                  lambda f: seen.append((f / "half").exists()))
+    train_or_load(
+        tmp_path / "run", fingerprint(params=2), lambda f: seen.append((f / "half").exists())
+    )
     assert seen == [False]
 
 
@@ -82,8 +84,10 @@ def test_a_second_run_waits_for_what_the_first_trains(tmp_path):
         second = runs.submit(train_or_load, tmp_path / "run", key, train, say)
         assert first.result(20) == second.result(20) == tmp_path / "run"
     assert len(trained) == 1
-    assert said == ["run: another run trains it; waiting",
-                    "run: loaded (same parameters, data and code)"]
+    assert said == [
+        "run: another run trains it; waiting",
+        "run: loaded (same parameters, data and code)",
+    ]
 
 
 def test_comments_and_docstrings_do_not_change_the_code_version(tmp_path, monkeypatch):

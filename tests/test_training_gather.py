@@ -24,8 +24,16 @@ from ecg_lib.training.gather import GatheredClip, true_of
 
 REPO = Path(__file__).resolve().parent.parent
 ROWS, WORDS = 8, 6  # of the whole batch
-REPORTS = ["sinus rhythm. normal", "sinus rhythm. lvh", "af", "af. lvh",
-           "normal", "sinus rhythm. normal", "lvh", "af"]
+REPORTS = [
+    "sinus rhythm. normal",
+    "sinus rhythm. lvh",
+    "af",
+    "af. lvh",
+    "normal",
+    "sinus rhythm. normal",
+    "lvh",
+    "af",
+]
 TEXTS = ["sinus rhythm", "lvh", "af", "af", "normal", "sinus rhythm. normal", "lvh", "af"]
 CASES = ("plain", "same reports", "positives")
 
@@ -34,11 +42,21 @@ def small_clip():
     """The same CLIP in every process. Its batch norms use their running statistics: what they
     measure in training is each process's own on a CPU."""
     torch.manual_seed(0)
-    text = BertModel(BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1,
-                                num_attention_heads=2, intermediate_size=32,
-                                hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), False)
-    encoder = EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=125,
-                                          dropout=0.0))
+    text = BertModel(
+        BertConfig(
+            vocab_size=40,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        False,
+    )
+    encoder = EcgEncoder(
+        EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0)
+    )
     clip = EcgClip(encoder, TextEncoder(text), width=8).train()
     for module in clip.modules():
         if isinstance(module, nn.BatchNorm1d):
@@ -49,9 +67,11 @@ def small_clip():
 def batch(case, rows=slice(None)):
     """The whole batch, or the rows of it that one process has."""
     draw = torch.Generator().manual_seed(1)
-    whole = {"ecg": torch.randn(ROWS, 12, 1000, generator=draw),
-             "input_ids": torch.randint(40, (ROWS, WORDS), generator=draw),
-             "attention_mask": torch.ones(ROWS, WORDS, dtype=torch.long)}
+    whole = {
+        "ecg": torch.randn(ROWS, 12, 1000, generator=draw),
+        "input_ids": torch.randint(40, (ROWS, WORDS), generator=draw),
+        "attention_mask": torch.ones(ROWS, WORDS, dtype=torch.long),
+    }
     if case == "same reports":
         whole["text_id"] = torch.tensor([REPORTS.index(report) for report in REPORTS])
     mine = {name: values[rows] for name, values in whole.items()}
@@ -66,17 +86,26 @@ def step(model, values):
     model.zero_grad()
     loss = model(**values).loss
     loss.backward()
-    names = (name.removeprefix("module.").removeprefix("clip.") for name, _ in
-             model.named_parameters())
-    grads = {name: p.grad.clone() for name, p in zip(names, model.parameters(), strict=True)
-             if p.grad is not None}
+    names = (
+        name.removeprefix("module.").removeprefix("clip.") for name, _ in model.named_parameters()
+    )
+    grads = {
+        name: p.grad.clone()
+        for name, p in zip(names, model.parameters(), strict=True)
+        if p.grad is not None
+    }
     return {"loss": loss.detach().clone(), **grads}
 
 
 def process(rank, port, folder):
     """One of two processes: each case on its half of the batch."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
-                   "RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo"}
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "RANK": str(rank),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     model = nn.parallel.DistributedDataParallel(GatheredClip(small_clip()))
@@ -106,8 +135,10 @@ def two_processes(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_have_the_loss_and_gradients_of_one(two_processes, case):
-    whole = step(small_clip(), {name: values for name, values in batch(case).items()
-                                if name not in ("texts", "reports")})
+    whole = step(
+        small_clip(),
+        {name: values for name, values in batch(case).items() if name not in ("texts", "reports")},
+    )
     assert len(whole) > 20
     for rank in (0, 1):
         mine = load_file(two_processes / f"{case}-{rank}.safetensors")
@@ -153,8 +184,9 @@ def test_reports_travel_with_a_batch_only_where_others_need_them(monkeypatch, tm
             assert torch.equal(made["positives"], true_of(made["texts"], made["reports"]))
 
 
-def test_runs_of_words_travel_so_that_others_can_tell_of_which_ecgs_they_are_true(monkeypatch,
-                                                                                   tmp_path):
+def test_runs_of_words_travel_so_that_others_can_tell_of_which_ecgs_they_are_true(
+    monkeypatch, tmp_path
+):
     store = prepare("simulated", None, tmp_path, patients=12, seed=0)
     tokenizer, encoder = train_report_tokens(store.records["report"], 300), small_clip().ecg_encoder
     alone = pairs.RunCollator(store, encoder, tokenizer, 32, Pairs(words=2), 0)
@@ -162,13 +194,15 @@ def test_runs_of_words_travel_so_that_others_can_tell_of_which_ecgs_they_are_tru
     monkeypatch.setattr(pairs, "processes", lambda: 2)
     collate = pairs.RunCollator(store, encoder, tokenizer, 32, Pairs(words=2), 0)
     halves = [collate([{"row": i} for i in part]) for part in (range(6), range(6, 12))]
-    assert all(torch.equal(half["positives"], true_of(half["texts"], half["reports"]))
-               for half in halves)
+    assert all(
+        torch.equal(half["positives"], true_of(half["texts"], half["reports"])) for half in halves
+    )
     across = true_of(halves[0]["texts"], halves[1]["reports"])
     assert across.any() and not across.all()  # what one process would otherwise take for negatives
     plain = [text.strip() for text in halves[0]["texts"]]  # spaces mark whole words only
-    assert torch.equal(halves[0]["input_ids"],
-                       tokenizer(plain, padding=True, return_tensors="pt")["input_ids"])
+    assert torch.equal(
+        halves[0]["input_ids"], tokenizer(plain, padding=True, return_tensors="pt")["input_ids"]
+    )
 
 
 @pytest.mark.parametrize("name, kind", [("ddp", "MULTI_GPU"), ("fsdp", "FSDP")])

@@ -1,6 +1,5 @@
 """Reading practice of the tiny LLM: rows, order, tokens, and that it learns to look things up."""
 
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,16 +21,24 @@ from ecg_lib.training.trainer import fit
 
 @pytest.fixture(scope="module")
 def processor():
-    words = ["yes no not sure none", "sinus rhythm; atrial fibrillation", QUESTION, "Two lists.",
-             "This is an electrocardiogram. report a b c d x y Is there? rain fog hail disturbed"]
+    words = [
+        "yes no not sure none",
+        "sinus rhythm; atrial fibrillation",
+        QUESTION,
+        "Two lists.",
+        "This is an electrocardiogram. report a b c d x y Is there? rain fog hail disturbed",
+    ]
     return EcgLlmProcessor(train_byte_pairs(words, 400), slots=0)
 
 
 def reading_rows():
-    return pd.DataFrame({
-        "question": ["Is a there?", "Is b there?", "Is c there?", "Is d there?"],
-        "answer": [["yes"], ["no"], ["sinus rhythm", "atrial fibrillation"], ["no"]],
-        "ecg_id": [["x"], ["x"], ["x"], ["y", "x"]]})
+    return pd.DataFrame(
+        {
+            "question": ["Is a there?", "Is b there?", "Is c there?", "Is d there?"],
+            "answer": [["yes"], ["no"], ["sinus rhythm", "atrial fibrillation"], ["no"]],
+            "ecg_id": [["x"], ["x"], ["x"], ["y", "x"]],
+        }
+    )
 
 
 def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(processor):
@@ -41,13 +48,16 @@ def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(p
     assert sum(text.count("report x") for text in texts) == 3
     learnt = []
     for example in examples:
-        kept = [i if t != IGNORE else -1 for i, t in
-                zip(example["input_ids"], example["labels"], strict=True)]
+        kept = [
+            i if t != IGNORE else -1
+            for i, t in zip(example["input_ids"], example["labels"], strict=True)
+        ]
         assert len(kept) == len(example["labels"])
         learnt += [i for i in kept if i != -1]
     said = processor.tokenizer.decode(learnt).split("</s>")
     assert sorted(s.strip() for s in said if s) == sorted(
-        ["yes", "no", "no", "atrial fibrillation; sinus rhythm"])  # in no report: ECG-QA's order
+        ["yes", "no", "no", "atrial fibrillation; sinus rhythm"]
+    )  # in no report: ECG-QA's order
 
 
 def test_several_answers_stand_in_the_order_of_the_report(processor):
@@ -69,8 +79,7 @@ def test_everyday_passages_carry_loss_on_their_answers_only(processor):
 
 
 def test_several_answers_stand_in_the_order_of_the_report_whole_names_only(processor):
-    rows = pd.DataFrame({"question": ["Which?"], "ecg_id": [["x"]],
-                         "answer": [["rain", "fog"]]})
+    rows = pd.DataFrame({"question": ["Which?"], "ecg_id": [["x"]], "answer": [["rain", "fog"]]})
     text = {"x": "hail rain. possible fog in lead II. rain"}
     (row,) = turns(rows, lambda e, rng: text[e], processor, seed=0)
     said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
@@ -78,8 +87,13 @@ def test_several_answers_stand_in_the_order_of_the_report_whole_names_only(proce
 
 
 def test_only_questions_about_one_ecg_are_disturbed(processor):
-    examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0,
-                     disturb=lambda question, rng: "disturbed")
+    examples = turns(
+        reading_rows(),
+        lambda e, rng: f"report {e}",
+        processor,
+        seed=0,
+        disturb=lambda question, rng: "disturbed",
+    )
     texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
     assert sorted("disturbed" in text for text in texts) == [False, True]
     assert all(("Is d there?" in text) != ("disturbed" in text) for text in texts)
@@ -89,8 +103,9 @@ def test_a_question_among_others_is_learned_as_if_asked_alone(processor):
     torch.manual_seed(0)
     model = tiny_llama(processor.tokenizer, width=32, depth=2, heads=2).eval()
     asked = [("Is a there?", ["yes"]), ("Is b there?", ["no"]), ("Which?", ["sinus rhythm"])]
-    rows = pd.DataFrame({"question": [q for q, _ in asked], "answer": [a for _, a in asked],
-                         "ecg_id": [["x"]] * 3})
+    rows = pd.DataFrame(
+        {"question": [q for q, _ in asked], "answer": [a for _, a in asked], "ecg_id": [["x"]] * 3}
+    )
     report = {"x": "atrial fibrillation"}
     together = turns(rows, lambda e, rng: report[e], processor, seed=0, pack=3)
     single = [processor.example(q, a[0], ["atrial fibrillation"]) for q, a in asked]
@@ -123,8 +138,9 @@ def test_a_phrase_is_one_token_and_decodes_with_its_spaces():
 
 
 def test_digits_decode_as_they_were_written():
-    tokenizer = train_byte_pairs(["a QT of 0.20 s in lead V5, sinus rhythm"] * 3, 330,
-                                 ["sinus rhythm"])
+    tokenizer = train_byte_pairs(
+        ["a QT of 0.20 s in lead V5, sinus rhythm"] * 3, 330, ["sinus rhythm"]
+    )
     text = "The PR is 0.20 s, the rate 107; sinus rhythm."
     assert tokenizer.decode(tokenizer(text)["input_ids"]).strip() == text
 
@@ -145,8 +161,9 @@ def test_muon_steps_matrices_and_adamw_the_rest():
     model = Linear()
     optimizer = MuonAdamW(model, (model.table,), lr=0.1, weight_decay=0.0)
     muon, adamw = optimizer.parts
-    stepped = [[p for group in part.param_groups for p in group["params"]]
-               for part in (muon, adamw)]
+    stepped = [
+        [p for group in part.param_groups for p in group["params"]] for part in (muon, adamw)
+    ]
     assert stepped[0] == [model.matrix.weight]
     assert {id(p) for p in stepped[1]} == {id(model.matrix.bias), id(model.table.weight)}
     before = model.matrix.weight.detach().clone()
@@ -220,8 +237,14 @@ def test_rows_in_order_are_met_in_order(tmp_path):
     rows = [{"x": torch.tensor([n % 5])} for n in range(12)]
     model = Linear()
     options = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-2, "in_order": True}
-    fit(model, rows, note, tmp_path, **options,
-        optimizer=MuonAdamW(model, (model.table,), 1e-2, 0.0))
+    fit(
+        model,
+        rows,
+        note,
+        tmp_path,
+        **options,
+        optimizer=MuonAdamW(model, (model.table,), 1e-2, 0.0),
+    )
     assert met == [n % 5 for n in range(12)]
 
 

@@ -39,8 +39,8 @@ def test_two_question_sets_joined_share_no_id_and_lose_no_row(rows):
     joined = w._join(rows, rows)
     assert len(joined) == 2 * len(rows) and joined["sample_id"].is_unique
     keys = template_key(joined)
-    assert not set(keys.iloc[: len(rows)]) & set(keys.iloc[len(rows):])
-    assert joined["question"].iloc[len(rows):].tolist() == rows["question"].tolist()
+    assert not set(keys.iloc[: len(rows)]) & set(keys.iloc[len(rows) :])
+    assert joined["question"].iloc[len(rows) :].tolist() == rows["question"].tolist()
 
 
 def test_a_sample_of_rows_keeps_every_question_type_in_proportion(rows):
@@ -84,20 +84,29 @@ def test_reading_questions_are_not_confounded(config, store):
 
 
 def test_a_question_about_one_ecg_of_two_has_the_answer_of_that_ecg(config, store):
-    one = pd.DataFrame({
-        "template_id": 1, "question_id": [0, 0, 1, 1], "question_type": "single-verify",
-        "question": ["Does this ECG show sinus rhythm?"] * 2 + ["Do you see pacing here?"] * 2,
-        "answer": [["yes"], ["no"], ["no"], ["yes"]], "ecg_id": [["a"], ["b"], ["a"], ["b"]]})
+    one = pd.DataFrame(
+        {
+            "template_id": 1,
+            "question_id": [0, 0, 1, 1],
+            "question_type": "single-verify",
+            "question": ["Does this ECG show sinus rhythm?"] * 2 + ["Do you see pacing here?"] * 2,
+            "answer": [["yes"], ["no"], ["no"], ["yes"]],
+            "ecg_id": [["a"], ["b"], ["a"], ["b"]],
+        }
+    )
     two = one.iloc[:1].assign(question_type="comparison_irrelevant-verify", ecg_id=[["b", "a"]])
     placed = reading.placed_rows(pd.concat([one, two]), n=40, seed=0)
     assert len(placed) == 80 and set(map(tuple, placed["ecg_id"])) == {("b", "a")}
-    truth = {("sinus rhythm", 0): "no", ("sinus rhythm", 1): "yes",
-             ("pacing", 0): "yes", ("pacing", 1): "no"}
+    truth = {
+        ("sinus rhythm", 0): "no",
+        ("sinus rhythm", 1): "yes",
+        ("pacing", 0): "yes",
+        ("pacing", 1): "no",
+    }
     seen = set()
     for question, answer in zip(placed["question"], placed["answer"], strict=True):
         what = "pacing" if "pacing" in question else "sinus rhythm"
-        place = next(k for names in PLACES for k, name in enumerate(names)
-                     if name in question)
+        place = next(k for names in PLACES for k, name in enumerate(names) if name in question)
         assert answer == [truth[what, place]] and "this ECG" not in question
         seen.add((what, place))
     assert seen == set(truth)
@@ -117,19 +126,29 @@ def test_every_pass_of_practice_has_other_questions_and_other_pairs(config, stor
 
 
 def test_a_share_of_practice_is_asked_anew_and_never_as_it_is_tested(config, store):
-    plain, half, all_ = (set(reading.practice_rows(replace(config, llm=replace(
-        config.llm, anew=share)), store, 0)["question"]) for share in (0.0, 0.5, 1.0))
+    plain, half, all_ = (
+        set(
+            reading.practice_rows(replace(config, llm=replace(config.llm, anew=share)), store, 0)[
+                "question"
+            ]
+        )
+        for share in (0.0, 0.5, 1.0)
+    )
     known = set(reading.reading_rows(config, store)["question"])
     known = {q for q in known if "reveal any signs" not in q}  # Table 4's, practised as it is
     assert len(known & plain) > len(known) / 3  # half of the rows are practised
     assert not known & all_ and known & half and half - plain
-    held_out = {q for split in ("dev", "test") for q in reading.reading_rows(
-        config, store, split)["question"]}
+    held_out = {
+        q
+        for split in ("dev", "test")
+        for q in reading.reading_rows(config, store, split)["question"]
+    }
     assert not (plain | half | all_) & held_out
 
 
 def test_the_tiny_llm_is_trained_anew_when_a_sentence_of_its_practice_changes(
-        config, store, monkeypatch):
+    config, store, monkeypatch
+):
     keys = []
     monkeypatch.setattr(reading, "train_or_load", lambda folder, key, train: keys.append(key))
     reading.language_model(config, store)
@@ -147,8 +166,10 @@ def test_the_tiny_llm_is_trained_anew_when_a_sentence_of_its_practice_changes(
 
 
 def test_the_practice_curve_runs_on_through_all_courses(tmp_path):
-    (tmp_path / "curve.csv").write_text("step,loss,course\n5,3,look_ups\n10,2,look_ups\n"
-                                        "4,1.5,look_ups_2\n5,2.5,reading\n7,1,reading\n")
+    (tmp_path / "curve.csv").write_text(
+        "step,loss,course\n5,3,look_ups\n10,2,look_ups\n"
+        "4,1.5,look_ups_2\n5,2.5,reading\n7,1,reading\n"
+    )
     curve = reading.practice_curve(tmp_path)
     assert curve["step"].tolist() == [5, 10, 14, 19, 21]
     assert curve["loss of look-ups"].dropna().tolist() == [3, 2, 1.5]
@@ -197,9 +218,15 @@ def test_another_arm_s_rate_is_no_reason_to_train_this_one_again():
     assert of(before.stage2, "control") != of(after.stage2, "control")
 
 
-@pytest.mark.parametrize("override", ["+stage2.learning_rates.sceptic=0.1",
-                                      "+stage1.learning_rates.control=0", "study.rates=[-1]",
-                                      "study.short_rates=[0]"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+stage2.learning_rates.sceptic=0.1",
+        "+stage1.learning_rates.control=0",
+        "study.rates=[-1]",
+        "study.short_rates=[0]",
+    ],
+)
 def test_a_rate_of_no_arm_or_no_rate_is_refused(override):
     with pytest.raises(ConfigError, match=r"rates"):
         compose("demo", [override])

@@ -23,9 +23,16 @@ from ecg_lib.errors import DataError
 _TABLES = Path(__file__).resolve().parent
 KINDS = ("diagnostic", "form", "rhythm")
 ROLES = ("counts", "apart", "blank")
-DATASETS = MappingProxyType({  # first part of an ecg_id -> the data set's name in Table 4
-    "ptbxl": "PTB-XL", "ludb": "LUDB", "chapman_shaoxing": "Shaoxing", "ningbo": "Shaoxing",
-    "cpsc_2018": "CPSC", "cpsc2018": "CPSC"})
+DATASETS = MappingProxyType(
+    {  # first part of an ecg_id -> the data set's name in Table 4
+        "ptbxl": "PTB-XL",
+        "ludb": "LUDB",
+        "chapman_shaoxing": "Shaoxing",
+        "ningbo": "Shaoxing",
+        "cpsc_2018": "CPSC",
+        "cpsc2018": "CPSC",
+    }
+)
 
 
 def is_certain(likelihood: float) -> bool:
@@ -162,16 +169,20 @@ def zero_shot_table() -> pd.DataFrame:
     wrong = table[~table["role"].isin(ROLES) | (table["code"].eq("") != table["role"].eq("blank"))]
     if len(wrong):
         label, dataset = wrong.iloc[0][["label", "dataset"]]
-        raise DataError(f"zero_shot_labels.csv: {label}, {dataset}: role must be counts or apart "
-                        "with a code, or blank without one")
+        raise DataError(
+            f"zero_shot_labels.csv: {label}, {dataset}: role must be counts or apart "
+            "with a code, or blank without one"
+        )
     return table
 
 
 def _codes(role: str) -> dict[str, list[str]]:
     table = zero_shot_table()
     chosen = table[table["role"] == role]
-    return {label: list(dict.fromkeys(chosen.loc[chosen["label"] == label, "code"]))
-            for label in dict.fromkeys(table["label"])}
+    return {
+        label: list(dict.fromkeys(chosen.loc[chosen["label"] == label, "code"]))
+        for label in dict.fromkeys(table["label"])
+    }
 
 
 @cache

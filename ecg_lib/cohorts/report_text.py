@@ -17,8 +17,9 @@ from ecg_lib.errors import DataError
 TABLE = Path(__file__).with_name("report_words.csv")
 # Labels written behind the text ("edit: NORM 100", "consensus label derived from: {...}") and what
 # says nothing about the heart: the machine's "4.46 unbestätigter bericht", often cut off.
-_BEHIND = re.compile(r"(?:edit:|consensus\s*label).*|\b4\.46\b.*|trace only requested\.?",
-                     re.IGNORECASE | re.DOTALL)
+_BEHIND = re.compile(
+    r"(?:edit:|consensus\s*label).*|\b4\.46\b.*|trace only requested\.?", re.IGNORECASE | re.DOTALL
+)
 _LABELS = re.compile(r"edit:|consensus\s*label", re.IGNORECASE)
 _STRAY = re.compile(r"[^\w\s&()/.,+-]|ó\W|(?<!\w)[.,-]|[.,](?!\w)")
 

@@ -19,11 +19,16 @@ def _batches(prompts: list[list[int]], batch_size: int, title: str):
     """Indices of prompts in batches of similar length."""
     order = np.argsort([len(p) for p in prompts], kind="stable")
     for start in tqdm(range(0, len(order), batch_size), desc=title, leave=False):
-        yield order[start: start + batch_size].tolist()
+        yield order[start : start + batch_size].tolist()
 
 
-def _inputs(model: EcgLlm, processor: EcgLlmProcessor, prompts: list[list[int]],
-            ecgs: list[list[str]], tokens: EcgTokens) -> dict[str, Tensor]:
+def _inputs(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    prompts: list[list[int]],
+    ecgs: list[list[str]],
+    tokens: EcgTokens,
+) -> dict[str, Tensor]:
     batch = processor.prompts(prompts)
     batch["ecg_tokens"] = tokens.get([e for row in ecgs for e in row])
     return {name: value.to(model.device) for name, value in batch.items()}
@@ -38,30 +43,48 @@ def first_token_scores(logits: Tensor, processor: EcgLlmProcessor) -> tuple[Tens
     yes, no = processor.yes_no_ids()
     shared = {*processor.verbaliser("yes"), *processor.verbaliser("no")}
     unsure = [i for i in processor.verbaliser("not sure") if i not in shared]
-    scores = torch.stack([logits[:, ids].float().logsumexp(-1) if ids else
-                          torch.full_like(logits[:, 0], -torch.inf, dtype=torch.float)
-                          for ids in (yes, no, unsure)], dim=-1)  # (B, 3)
+    scores = torch.stack(
+        [
+            logits[:, ids].float().logsumexp(-1)
+            if ids
+            else torch.full_like(logits[:, 0], -torch.inf, dtype=torch.float)
+            for ids in (yes, no, unsure)
+        ],
+        dim=-1,
+    )  # (B, 3)
     return scores[:, :2].softmax(-1)[:, 0], scores.argmax(-1)
 
 
 @torch.no_grad()
-def score_yes(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
-              ecgs: list[list[str]], tokens: EcgTokens,
-              batch_size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+def score_yes(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    questions: list[str],
+    ecgs: list[list[str]],
+    tokens: EcgTokens,
+    batch_size: int = 128,
+) -> tuple[np.ndarray, np.ndarray]:
     """One forward pass a batch: P(yes) and closed answer of each question."""
     prompts = [processor.prompt_ids(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
     p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
     for rows in _batches(prompts, batch_size, "score"):
-        inputs = _inputs(model, processor, [prompts[i] for i in rows], [ecgs[i] for i in rows],
-                         tokens)
+        inputs = _inputs(
+            model, processor, [prompts[i] for i in rows], [ecgs[i] for i in rows], tokens
+        )
         p, c = first_token_scores(model(**inputs).logits, processor)
         p_yes[rows], choice[rows] = p.cpu().numpy(), c.cpu().numpy()
     return p_yes, choice
 
 
 @torch.no_grad()
-def score_yes_to_each(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
-                      ecg_ids: list[str], tokens: EcgTokens, batch_size: int = 128) -> np.ndarray:
+def score_yes_to_each(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    questions: list[str],
+    ecg_ids: list[str],
+    tokens: EcgTokens,
+    batch_size: int = 128,
+) -> np.ndarray:
     """P(yes) to the same questions about each of many ECGs, (ECGs, questions).
 
     What all prompts begin with, the ECG included, is read once an ECG; each question goes on from
@@ -72,7 +95,7 @@ def score_yes_to_each(model: EcgLlm, processor: EcgLlmProcessor, questions: list
     decoder, head = model.base_lm.get_decoder(), model.base_lm.get_output_embeddings()
     p_yes = np.zeros((len(ecg_ids), len(prompts)))
     for at in tqdm(range(0, len(ecg_ids), batch_size), desc="score", leave=False):
-        some = ecg_ids[at: at + batch_size]
+        some = ecg_ids[at : at + batch_size]
 
         def of_each(ids: list[int], n: int = len(some)) -> Tensor:
             return torch.tensor([ids], device=model.device).expand(n, -1)
@@ -80,10 +103,11 @@ def score_yes_to_each(model: EcgLlm, processor: EcgLlmProcessor, questions: list
         begun = model.embed(of_each(prompts[0][:shared]), tokens.get(some).to(model.device))
         cache = decoder(inputs_embeds=begun, use_cache=True).past_key_values
         for k, prompt in enumerate(prompts):
-            hidden = decoder(input_ids=of_each(prompt[shared:]), past_key_values=cache,
-                             use_cache=True).last_hidden_state  # (B, rest, H)
+            hidden = decoder(
+                input_ids=of_each(prompt[shared:]), past_key_values=cache, use_cache=True
+            ).last_hidden_state  # (B, rest, H)
             scores, _ = first_token_scores(head(hidden[:, -1]), processor)
-            p_yes[at: at + len(some), k] = scores.cpu().numpy()
+            p_yes[at : at + len(some), k] = scores.cpu().numpy()
             cache.crop(shared - len(prompt))  # forgets the question
     return p_yes
 
@@ -96,18 +120,29 @@ def _shared_length(prompts: list[list[int]]) -> int:
 
 
 @torch.no_grad()
-def generate_answers(model: EcgLlm, processor: EcgLlmProcessor, questions: list[str],
-                     ecgs: list[list[str]], tokens: EcgTokens, max_new_tokens: int = 32,
-                     batch_size: int = 128) -> list[str]:
+def generate_answers(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    questions: list[str],
+    ecgs: list[list[str]],
+    tokens: EcgTokens,
+    max_new_tokens: int = 32,
+    batch_size: int = 128,
+) -> list[str]:
     """Greedy answers, in batches of similar length."""
     prompts = [processor.prompt_ids(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
     answers = [""] * len(prompts)
     for rows in _batches(prompts, batch_size, "generate"):
-        inputs = _inputs(model, processor, [prompts[i] for i in rows], [ecgs[i] for i in rows],
-                         tokens)
-        new = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False,
-                             pad_token_id=processor.pad_id,
-                             eos_token_id=processor.tokenizer.eos_token_id)
+        inputs = _inputs(
+            model, processor, [prompts[i] for i in rows], [ecgs[i] for i in rows], tokens
+        )
+        new = model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=processor.pad_id,
+            eos_token_id=processor.tokenizer.eos_token_id,
+        )
         texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text.strip()
@@ -117,8 +152,14 @@ def generate_answers(model: EcgLlm, processor: EcgLlmProcessor, questions: list[
 CLOSED = np.array(["yes", "no", "not sure"])
 
 
-def answer_rows(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
-                batch_size: int = 128, max_new_tokens: int = 32) -> pd.DataFrame:
+def answer_rows(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    batch_size: int = 128,
+    max_new_tokens: int = 32,
+) -> pd.DataFrame:
     """Answer question rows.
 
     Returns
@@ -138,14 +179,21 @@ def answer_rows(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, t
             result.loc[part.index, "prediction"] = CLOSED[choice]
         else:
             result.loc[part.index, "prediction"] = generate_answers(
-                model, processor, questions, ecgs, tokens, max_new_tokens, batch_size)
+                model, processor, questions, ecgs, tokens, max_new_tokens, batch_size
+            )
     return result
 
 
 @torch.no_grad()
-def read_rows(llm: torch.nn.Module, processor: EcgLlmProcessor, rows: pd.DataFrame,
-              report: Callable[[str, np.random.Generator], str], seed: int,
-              max_new_tokens: int = 32, batch_size: int = 128) -> pd.Series:
+def read_rows(
+    llm: torch.nn.Module,
+    processor: EcgLlmProcessor,
+    rows: pd.DataFrame,
+    report: Callable[[str, np.random.Generator], str],
+    seed: int,
+    max_new_tokens: int = 32,
+    batch_size: int = 128,
+) -> pd.Series:
     """Answer question rows with an LLM that reads *about* the ECGs, by the rules of `answer_rows`.
 
     Closed questions are scored here as well: a chat model opens with "Yes, the ECG ...", and would
@@ -157,8 +205,10 @@ def read_rows(llm: torch.nn.Module, processor: EcgLlmProcessor, rows: pd.DataFra
     report : ecg_id, rng -> the text in the place of that ECG
     """
     rng = np.random.default_rng(seed)
-    prompts = [processor.prompt_ids(q, [report(e, rng) for e in ecgs])
-               for q, ecgs in zip(rows["question"], rows["ecg_id"], strict=True)]
+    prompts = [
+        processor.prompt_ids(q, [report(e, rng) for e in ecgs])
+        for q, ecgs in zip(rows["question"], rows["ecg_id"], strict=True)
+    ]
     verify = rows["question_type"].str.endswith("verify").to_numpy()
     said = np.full(len(rows), "", dtype=object)
     for closed in (True, False):
@@ -170,10 +220,18 @@ def read_rows(llm: torch.nn.Module, processor: EcgLlmProcessor, rows: pd.DataFra
                 logits = llm(**batch, logits_to_keep=1).logits[:, -1]  # (B, V)
                 texts = CLOSED[first_token_scores(logits, processor)[1].cpu().numpy()]
             else:
-                new = llm.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False,
-                                   pad_token_id=processor.pad_id,
-                                   eos_token_id=processor.tokenizer.eos_token_id)
-                texts = [text.strip() for text in processor.tokenizer.batch_decode(
-                    new[:, batch["input_ids"].shape[1]:], skip_special_tokens=True)]
+                new = llm.generate(
+                    **batch,
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    pad_token_id=processor.pad_id,
+                    eos_token_id=processor.tokenizer.eos_token_id,
+                )
+                texts = [
+                    text.strip()
+                    for text in processor.tokenizer.batch_decode(
+                        new[:, batch["input_ids"].shape[1] :], skip_special_tokens=True
+                    )
+                ]
             said[places[picked]] = texts
     return pd.Series(said, index=rows.index, name="prediction")

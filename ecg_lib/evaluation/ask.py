@@ -20,8 +20,27 @@ from ecg_lib.signal.quality import standardise
 
 ARM = "de-biased"  # the paper's model
 _SUFFIXES = (".hea", ".dat", ".mat")
-_YES_NO = ("am", "are", "can", "could", "did", "do", "does", "had", "has", "have", "is", "may",
-           "might", "must", "should", "was", "were", "will", "would")
+_YES_NO = (
+    "am",
+    "are",
+    "can",
+    "could",
+    "did",
+    "do",
+    "does",
+    "had",
+    "has",
+    "have",
+    "is",
+    "may",
+    "might",
+    "must",
+    "should",
+    "was",
+    "were",
+    "will",
+    "would",
+)
 
 
 @dataclass(frozen=True)
@@ -60,11 +79,14 @@ def newest_model(checkpoints: Path, stage: str = "stage2", arm: str = ARM) -> Pa
     DataError
         No profile has been trained.
     """
-    found = sorted(checkpoints.glob(f"*/{stage}/{arm}/fingerprint.json"),
-                   key=lambda marker: (marker.stat().st_mtime, str(marker)))
+    found = sorted(
+        checkpoints.glob(f"*/{stage}/{arm}/fingerprint.json"),
+        key=lambda marker: (marker.stat().st_mtime, str(marker)),
+    )
     if not found:
-        raise DataError(f"no trained model in {checkpoints}: run `make paper` first or pass "
-                        "--model FOLDER")
+        raise DataError(
+            f"no trained model in {checkpoints}: run `make paper` first or pass --model FOLDER"
+        )
     return found[-1].parent
 
 
@@ -78,8 +100,10 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
     """
     folder = Path(folder)
     if not (folder / "projector.safetensors").is_file():
-        raise DataError(f"{folder}: no saved ECG-LLM (projector.safetensors is missing): run "
-                        "`make paper` first or pass --model FOLDER")
+        raise DataError(
+            f"{folder}: no saved ECG-LLM (projector.safetensors is missing): run "
+            "`make paper` first or pass --model FOLDER"
+        )
     try:
         model = EcgLlm.from_pretrained(folder, "auto")
         processor = EcgLlmProcessor.from_pretrained(folder)
@@ -96,8 +120,13 @@ def worded_as_yes_no(question: str) -> bool:
 
 
 @torch.no_grad()
-def ask(model: EcgLlm, processor: EcgLlmProcessor, signals_mv: Sequence[np.ndarray],
-        question: str, max_new_tokens: int = 64) -> Answer:
+def ask(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    signals_mv: Sequence[np.ndarray],
+    question: str,
+    max_new_tokens: int = 64,
+) -> Answer:
     """Ask about one ECG, or two in the order previous, recent.
 
     Parameters
@@ -120,7 +149,11 @@ def ask(model: EcgLlm, processor: EcgLlmProcessor, signals_mv: Sequence[np.ndarr
     p_yes = None
     if mass > 0.5 or worded_as_yes_no(question):
         p_yes = float(first_token_scores(logits, processor)[0][0])
-    new = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False,
-                         pad_token_id=processor.pad_id,
-                         eos_token_id=processor.tokenizer.eos_token_id)
+    new = model.generate(
+        **batch,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        pad_token_id=processor.pad_id,
+        eos_token_id=processor.tokenizer.eos_token_id,
+    )
     return Answer(processor.tokenizer.decode(new[0], skip_special_tokens=True).strip(), p_yes)

@@ -23,8 +23,13 @@ def majority_answers(train: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
     A question never asked in training gets its question type's most frequent answer. Ties go to
     the answer that comes first in the alphabet.
     """
-    known = pd.DataFrame({"key": template_key(train), "type": train["question_type"],
-                          "text": train["answer"].map(answer_text)})
+    known = pd.DataFrame(
+        {
+            "key": template_key(train),
+            "type": train["question_type"],
+            "text": train["answer"].map(answer_text),
+        }
+    )
     by_key = known.groupby("key")["text"].agg(lambda t: t.mode().iloc[0])
     by_type = known.groupby("type")["text"].agg(lambda t: t.mode().iloc[0])
     said = template_key(rows).map(by_key)

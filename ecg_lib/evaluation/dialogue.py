@@ -99,13 +99,20 @@ def choose_pair(records: pd.DataFrame, single: Choice) -> Choice:
     return Choice((first, *single.ecg_ids), NEW_IN_OTHER)
 
 
-def ask_case(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, records: pd.DataFrame,
-             choice: Choice, max_new_tokens: int = 32) -> Turn:
+def ask_case(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    tokens: EcgTokens,
+    records: pd.DataFrame,
+    choice: Choice,
+    max_new_tokens: int = 32,
+) -> Turn:
     """Put the case's question to the model, in a wording it was not trained on."""
     question = _question(choice.template)
     text = question.text(question.template.wordings.test[0])
-    said = generate_answers(model, processor, [text], [list(choice.ecg_ids)], tokens,
-                            max_new_tokens)[0]
+    said = generate_answers(
+        model, processor, [text], [list(choice.ecg_ids)], tokens, max_new_tokens
+    )[0]
     rows = records.set_index("ecg_id").loc[list(choice.ecg_ids)]
     truth = answer(question, _known(rows))
     return Turn(text, said, "the labels cannot say" if truth is None else answer_text(truth))
@@ -131,9 +138,14 @@ def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: in
     batch = processor.prompts([[*bos, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
     batch = {name: value.to(model.device) for name, value in batch.items()}
     with lm.disable_adapter() if isinstance(lm, PeftModel) else nullcontext():
-        ids = lm.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False,
-                          pad_token_id=processor.pad_id, eos_token_id=tokenizer.eos_token_id)
-    new = ids[0, batch["input_ids"].shape[1]:]
+        ids = lm.generate(
+            **batch,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=processor.pad_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    new = ids[0, batch["input_ids"].shape[1] :]
     return " ".join(tokenizer.decode(new, skip_special_tokens=True).split())
 
 
@@ -170,14 +182,17 @@ def shown(turn: Turn) -> tuple[str, str]:
 
 def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -> None:
     """All turns as Markdown, question by answer by truth; written atomically."""
+
     def cell(text: str) -> str:
         return " ".join(text.split()).replace("|", "\\|") or "(no answer)"
 
     parts = ["# Case studies", f"Answers: {label}. For research and teaching, not for diagnosis."]
     for title, turns in cases.items():
         rows = [f"| {cell(t.question)} | {cell(t.said)} | {cell(t.truth)} |" for t in turns]
-        parts += [f"## {title}",
-                  "\n".join(["| question | answer | truth |", "|:--|:--|:--|", *rows])]
+        parts += [
+            f"## {title}",
+            "\n".join(["| question | answer | truth |", "|:--|:--|:--|", *rows]),
+        ]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", newline="\n")

@@ -45,7 +45,7 @@ def clip_features(store: EcgStore, rows: np.ndarray, clip: EcgClip) -> dict[str,
     tokens, embeds = [], []
     encoder = clip.ecg_encoder.eval()
     for start in range(0, len(rows), _BATCH):
-        mv = store.mv(rows[start:start + _BATCH])
+        mv = store.mv(rows[start : start + _BATCH])
         encoded = encoder(encoder_input(mv, encoder))
         tokens.append(torch.cat([encoded.cls, encoded.tokens.mean(1), encoded.tokens.amax(1)], 1))
         embeds.append(F.normalize(clip.ecg_projection(encoded.cls), dim=-1))
@@ -68,8 +68,13 @@ def text_scores(embed: np.ndarray, clip: EcgClip, tokenizer, labels: str) -> pd.
     return pd.DataFrame(scores)
 
 
-def linear(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray,
-           text: tuple[pd.DataFrame, pd.DataFrame] | None = None) -> pd.DataFrame:
+def linear(
+    train: np.ndarray,
+    test: np.ndarray,
+    targets: pd.DataFrame,
+    rows: np.ndarray,
+    text: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Log-odds (test ECGs, labels) of a logistic regression on some rows of the training ECGs.
 
     Parameters
@@ -89,19 +94,27 @@ def linear(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.
         truth, extra = targets[label].to_numpy()[rows], None
         if text is not None:
             own = [part[label].to_numpy() for part in text]
-            extra = [np.sqrt(known.shape[1]) * (s - own[0].mean()) / (own[0].std() + 1e-6)
-                     for s in own]
+            extra = [
+                np.sqrt(known.shape[1]) * (s - own[0].mean()) / (own[0].std() + 1e-6) for s in own
+            ]
         if truth.all() or not truth.any():
             scores[label] = np.zeros(len(test)) if extra is None else extra[1]
             continue
-        fit, ask = (known[rows], asked) if extra is None else (
-            np.column_stack([known[rows], extra[0][rows]]), np.column_stack([asked, extra[1]]))
+        fit, ask = (
+            (known[rows], asked)
+            if extra is None
+            else (
+                np.column_stack([known[rows], extra[0][rows]]),
+                np.column_stack([asked, extra[1]]),
+            )
+        )
         model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(fit, truth)
         scores[label] = model.decision_function(ask)
     return pd.DataFrame(scores)
 
 
-def boosted(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray
-            ) -> pd.DataFrame:
+def boosted(
+    train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray
+) -> pd.DataFrame:
     """Log-odds (test ECGs, labels) of gradient boosting; a constant where there is one class."""
     return probe_scores(train, test, targets, rows, boosting)

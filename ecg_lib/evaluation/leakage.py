@@ -33,13 +33,24 @@ def parts_of(records: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, np.nd
     if folds.isna().all() or split.isna().all():
         return {}
     held_out = folds.isin(HELD_OUT).to_numpy()
-    return {ALL: np.ones(len(records), dtype=bool), TEST: (split == "test").to_numpy(),
-            FOLDS: held_out, CLEAN: held_out & (split != "train").to_numpy()}
+    return {
+        ALL: np.ones(len(records), dtype=bool),
+        TEST: (split == "test").to_numpy(),
+        FOLDS: held_out,
+        CLEAN: held_out & (split != "train").to_numpy(),
+    }
 
 
-def audit_cells(title: str, records: pd.DataFrame, parts: Mapping[str, np.ndarray],
-                scores: Mapping[str, pd.DataFrame], asked: Mapping[str, str], resamples: int,
-                seed: int, min_positives: int) -> list[dict]:
+def audit_cells(
+    title: str,
+    records: pd.DataFrame,
+    parts: Mapping[str, np.ndarray],
+    scores: Mapping[str, pd.DataFrame],
+    asked: Mapping[str, str],
+    resamples: int,
+    seed: int,
+    min_positives: int,
+) -> list[dict]:
     """Cells of ``leakage_audit.csv``: row = "method, data set, part", column = label.
 
     Beside the labels: the share of the part's ECGs in ECG-QA's training split (n: its ECGs), and
@@ -52,14 +63,25 @@ def audit_cells(title: str, records: pd.DataFrame, parts: Mapping[str, np.ndarra
     scores : method -> (ECGs, labels), in the order of `records`
     """
     if not parts:
-        return [{"row": f"{title}: no folds, or ECG-QA lists none of its ECGs", "column": SEEN,
-                 "value": np.nan, "n": len(records)}]
+        return [
+            {
+                "row": f"{title}: no folds, or ECG-QA lists none of its ECGs",
+                "column": SEEN,
+                "value": np.nan,
+                "n": len(records),
+            }
+        ]
     targets, patients = zero_shot_targets(records), records["patient_id"].to_numpy()
     in_training = records["ecg_id"].map(dict(asked)).eq("train").to_numpy()
     cells = []
     for method, table in scores.items():
-        aucs = {part: auc_table(table[rows], targets[rows], resamples, seed, min_positives,
-                                patients[rows]) for part, rows in parts.items() if rows.any()}
+        aucs = {
+            part: auc_table(
+                table[rows], targets[rows], resamples, seed, min_positives, patients[rows]
+            )
+            for part, rows in parts.items()
+            if rows.any()
+        }
         everywhere = pd.concat([a.set_index("column")["value"] for a in aucs.values()], axis=1)
         shared = everywhere.index[everywhere.notna().all(axis=1)]
         for part, rows in parts.items():

@@ -29,9 +29,15 @@ from ecg_lib.models.encoder import EcgEncoder
 from ecg_lib.signal.delineate import RATE, landmarks
 from ecg_lib.signal.leads import LEADS
 
-SUPERCLASSES = MappingProxyType({  # PTB-XL's diagnostic_class -> its word in findings.csv
-    "NORM": "normal", "MI": "myocardial infarction", "STTC": "st/t change",
-    "CD": "conduction disturbance", "HYP": "hypertrophy"})
+SUPERCLASSES = MappingProxyType(
+    {  # PTB-XL's diagnostic_class -> its word in findings.csv
+        "NORM": "normal",
+        "MI": "myocardial infarction",
+        "STTC": "st/t change",
+        "CD": "conduction disturbance",
+        "HYP": "hypertrophy",
+    }
+)
 LABELS = ("superclasses", "findings")
 MEAN = "mean of labels"
 STRENGTH = 0.1  # sklearn's C, chosen beforehand and never tuned on test ECGs
@@ -50,8 +56,10 @@ class Part:
 
 def superclass_codes() -> dict[str, list[str]]:
     """PTB-XL's five superclasses -> the codes of findings.csv that belong to them."""
-    return {name: list(FINDINGS.index[FINDINGS["superclass"] == word])
-            for name, word in SUPERCLASSES.items()}
+    return {
+        name: list(FINDINGS.index[FINDINGS["superclass"] == word])
+        for name, word in SUPERCLASSES.items()
+    }
 
 
 def probe_targets(records: pd.DataFrame, labels: str = "superclasses") -> pd.DataFrame:
@@ -59,8 +67,12 @@ def probe_targets(records: pd.DataFrame, labels: str = "superclasses") -> pd.Dat
     if labels == "findings":
         return targets_of(records)
     return pd.DataFrame(
-        {name: records["labels"].map(lambda stated, c=frozenset(codes): not c.isdisjoint(stated))
-         for name, codes in superclass_codes().items()}, dtype=bool)  # fmt: skip
+        {
+            name: records["labels"].map(lambda stated, c=frozenset(codes): not c.isdisjoint(stated))
+            for name, codes in superclass_codes().items()
+        },
+        dtype=bool,
+    )
 
 
 def encoder_features(store: EcgStore, encoder: EcgEncoder) -> np.ndarray:
@@ -77,8 +89,10 @@ def hand_features(store: EcgStore) -> np.ndarray:
 
     About 20 ms an ECG.
     """
-    waves = [features_of(store.mv(slice(start, start + _BATCH))).to_numpy()
-             for start in range(0, len(store), _BATCH)]
+    waves = [
+        features_of(store.mv(slice(start, start + _BATCH))).to_numpy()
+        for start in range(0, len(store), _BATCH)
+    ]
     spread = []
     for row in range(len(store)):
         found = landmarks(store.mv(row)[0][LEADS.index("II")], 100)
@@ -112,8 +126,10 @@ def disjoint_rows(train: EcgStore, test: EcgStore) -> tuple[np.ndarray, np.ndarr
             raise DataError(f"--{name} {store.folder}: no ECG to {name} on; give another store")
     both = set(_patients(train, rows[0])) & set(_patients(test, rows[1]))
     if both:
-        raise DataError(f"{len(both)} patients (such as {min(both)}) are in {train.folder} and in "
-                        f"{test.folder}: give one store for both, to be parted by its folds")
+        raise DataError(
+            f"{len(both)} patients (such as {min(both)}) are in {train.folder} and in "
+            f"{test.folder}: give one store for both, to be parted by its folds"
+        )
     return rows
 
 
@@ -136,8 +152,9 @@ def logistic() -> ClassifierMixin:
 
 def boosting() -> ClassifierMixin:
     """The hand features' reader, which takes what was not measured as it is."""
-    return HistGradientBoostingClassifier(max_iter=150, learning_rate=0.08, random_state=0,
-                                          min_samples_leaf=5)  # 20 would not split so few ECGs
+    return HistGradientBoostingClassifier(
+        max_iter=150, learning_rate=0.08, random_state=0, min_samples_leaf=5
+    )  # 20 would not split so few ECGs
 
 
 def balanced_order(targets: pd.DataFrame, patients: np.ndarray, seed: int) -> np.ndarray:
@@ -158,16 +175,18 @@ def balanced_order(targets: pd.DataFrame, patients: np.ndarray, seed: int) -> np
     return names[np.argsort(position, kind="stable")]
 
 
-def drawn_rows(targets: pd.DataFrame, patients: np.ndarray, fraction: float, seed: int
-               ) -> np.ndarray:
+def drawn_rows(
+    targets: pd.DataFrame, patients: np.ndarray, fraction: float, seed: int
+) -> np.ndarray:
     """Rows of a fraction of the patients; a larger fraction of one seed holds a smaller one."""
     order = balanced_order(targets, patients, seed)
-    few = order[:max(2, round(fraction * len(order)))]
+    few = order[: max(2, round(fraction * len(order)))]
     return np.flatnonzero(np.isin(patients, few))
 
 
-def probe_scores(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray,
-                 make: Make) -> pd.DataFrame:
+def probe_scores(
+    train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray, make: Make
+) -> pd.DataFrame:
     """Log-odds-like scores (test ECGs, labels); constant where `rows` hold one class alone.
 
     Parameters
@@ -186,9 +205,15 @@ def probe_scores(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, row
     return pd.DataFrame(scores)
 
 
-def probe_table(train: Part, test: Part, shares: Sequence[float], seeds: Sequence[int],
-                resamples: int = 1000, min_positives: int = 10,
-                make: Make = logistic) -> pd.DataFrame:
+def probe_table(
+    train: Part,
+    test: Part,
+    shares: Sequence[float],
+    seeds: Sequence[int],
+    resamples: int = 1000,
+    min_positives: int = 10,
+    make: Make = logistic,
+) -> pd.DataFrame:
     """AUC (percent) by label and share of the training patients, averaged over seeds.
 
     Columns `share`, `label`, `value`, `ci_low`, `ci_high` (over test patients), `n` (test ECGs with
@@ -198,18 +223,33 @@ def probe_table(train: Part, test: Part, shares: Sequence[float], seeds: Sequenc
     for share in shares:
         few = seeds if share < 1 else seeds[:1]  # all patients are the same for any seed
         chosen = [drawn_rows(train.targets, train.patients, share, seed) for seed in few]
-        each = [probe_scores(train.features, test.features, train.targets, rows, make)
-                for rows in chosen]
-        about = {"share": share, "train_ecgs": round(np.mean([len(rows) for rows in chosen])),
-                 "seeds": len(chosen)}
+        each = [
+            probe_scores(train.features, test.features, train.targets, rows, make)
+            for rows in chosen
+        ]
+        about = {
+            "share": share,
+            "train_ecgs": round(np.mean([len(rows) for rows in chosen])),
+            "seeds": len(chosen),
+        }
         cells = []
         for label in test.targets:
-            cell = auc_over_seeds(test.targets[label], np.stack([s[label] for s in each]),
-                                  resamples, 0, min_positives, test.patients)
+            cell = auc_over_seeds(
+                test.targets[label],
+                np.stack([s[label] for s in each]),
+                resamples,
+                0,
+                min_positives,
+                test.patients,
+            )
             cells.append({**about, "label": label, **cell.percent()})
         values = [c["value"] for c in cells if np.isfinite(c["value"])]
-        mean = {**about, "label": MEAN, "value": np.mean(values) if values else np.nan,
-                "n": len(values)}
+        mean = {
+            **about,
+            "label": MEAN,
+            "value": np.mean(values) if values else np.nan,
+            "n": len(values),
+        }
         table += [mean, *cells]
     columns = ["share", "label", "value", "ci_low", "ci_high", "n", "train_ecgs", "seeds"]
     return pd.DataFrame(table)[columns]

@@ -15,8 +15,12 @@ from ecg_lib.errors import DataError
 from ecg_lib.evaluation.statistics import Estimate
 
 
-def mean_over_seeds(values: Sequence[ArrayLike], resamples: int = 1000, seed: int = 0,
-                    groups: ArrayLike | None = None) -> Estimate:
+def mean_over_seeds(
+    values: Sequence[ArrayLike],
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Estimate:
     """Mean of a measure over seeds and questions, 95 % bootstrap interval over both.
 
     Parameters
@@ -37,8 +41,10 @@ def mean_over_seeds(values: Sequence[ArrayLike], resamples: int = 1000, seed: in
     """
     lengths = {len(np.asarray(part)) for part in values}
     if len(lengths) != 1:
-        raise DataError(f"over seeds: trainings answered {sorted(lengths)} questions; give at "
-                        "least one training, and all the same questions")
+        raise DataError(
+            f"over seeds: trainings answered {sorted(lengths)} questions; give at "
+            "least one training, and all the same questions"
+        )
     matrix = np.asarray([np.asarray(part, float) for part in values])  # (S, n)
     if not matrix.shape[1]:
         return Estimate(np.nan, np.nan, np.nan, 0)
@@ -56,8 +62,13 @@ def mean_over_seeds(values: Sequence[ArrayLike], resamples: int = 1000, seed: in
     return Estimate(float(matrix.mean()), float(low), float(high), matrix.shape[1])
 
 
-def difference_over_seeds(a: Sequence[ArrayLike], b: Sequence[ArrayLike], resamples: int = 1000,
-                          seed: int = 0, groups: ArrayLike | None = None) -> Estimate:
+def difference_over_seeds(
+    a: Sequence[ArrayLike],
+    b: Sequence[ArrayLike],
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Estimate:
     """a minus b, paired by question and by seed; arguments as for :func:`mean_over_seeds`.
 
     Raises
@@ -66,7 +77,9 @@ def difference_over_seeds(a: Sequence[ArrayLike], b: Sequence[ArrayLike], resamp
         The two have different numbers of trainings or questions.
     """
     if [len(np.asarray(part)) for part in a] != [len(np.asarray(part)) for part in b]:
-        raise DataError("over seeds: the two were not trained with the same seeds and asked the "
-                        "same questions; compare what is paired")
+        raise DataError(
+            "over seeds: the two were not trained with the same seeds and asked the "
+            "same questions; compare what is paired"
+        )
     pairs = [np.asarray(x, float) - np.asarray(y, float) for x, y in zip(a, b, strict=True)]
     return mean_over_seeds(pairs, resamples, seed, groups)

@@ -23,8 +23,10 @@ Models = Mapping[tuple[str, str], Sequence[Answers]]  # (start, normalisation) -
 def together(models: Sequence[Answers]) -> Answers:
     """Answers of several models as one: the mean of their ranks, draw by draw."""
     shared = [cell for cell in models[0] if all(cell in model for model in models)]
-    return {cell: np.mean([rankdata(model[cell], axis=1) for model in models], axis=0)
-            for cell in shared}
+    return {
+        cell: np.mean([rankdata(model[cell], axis=1) for model in models], axis=0)
+        for cell in shared
+    }
 
 
 def rows_of(models: Models, boosting: Answers) -> dict[str, list[Answers]]:
@@ -40,7 +42,8 @@ def rows_of(models: Models, boosting: Answers) -> dict[str, list[Answers]]:
             rows[f"{start}, {EVERYTHING}"] = [together(every)]
     if SIMULATED in by_start:
         rows[f"{SIMULATED}, all of it and boosting together"] = [
-            together([together(by_start[SIMULATED]), boosting])]
+            together([together(by_start[SIMULATED]), boosting])
+        ]
     return rows | {BOOSTING: [boosting]}
 
 
@@ -51,8 +54,10 @@ def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, l
         further = list(models.get((SIMULATED, scaled), []))
         for other in (SCRATCH, SIMULATED_ONLY) if further else ():
             if (other, scaled) in models:
-                pairs[f"{SIMULATED} minus {other}, {scaled}"] = (further,
-                                                                 list(models[other, scaled]))
+                pairs[f"{SIMULATED} minus {other}, {scaled}"] = (
+                    further,
+                    list(models[other, scaled]),
+                )
         if further:
             pairs[f"{SIMULATED} minus boosting, {scaled}"] = (further, [boosting])
     every = [model for (start, _), seeds in models.items() if start == SIMULATED for model in seeds]
@@ -61,8 +66,9 @@ def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, l
     return pairs
 
 
-def study_cells(models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
-                ) -> pd.DataFrame:
+def study_cells(
+    models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
+) -> pd.DataFrame:
     """Cells of ``pretraining_study.csv``: macro AUC of the superclasses, percent.
 
     Intervals are over test patients; a value is the mean over seeds and draws. Beside a row with
@@ -73,10 +79,18 @@ def study_cells(models: Models, boosting: Answers, split: Split, settings: Evalu
 
     def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
         key = ("superclasses", name)
-        scores, less = (None if m is None else np.concatenate([one[key] for one in m])
-                        for m in (plus, minus))
-        found = macro_auc(split.truth("superclasses"), scores, less, settings.resamples, seed,
-                          settings.min_positives, split.patients[split.test])
+        scores, less = (
+            None if m is None else np.concatenate([one[key] for one in m]) for m in (plus, minus)
+        )
+        found = macro_auc(
+            split.truth("superclasses"),
+            scores,
+            less,
+            settings.resamples,
+            seed,
+            settings.min_positives,
+            split.patients[split.test],
+        )
         return {"row": row, "column": name, **found.percent()}
 
     cells = []
@@ -84,17 +98,29 @@ def study_cells(models: Models, boosting: Answers, split: Split, settings: Evalu
         for name in _columns(trained):
             cells.append(cell(row, name, trained))
             each = [cell("", name, [one])["value"] for one in trained] if len(trained) > 1 else []
-            cells += [{"row": f"{row}, {word} seed", "column": name, "value": value,
-                       "n": len(split.test)} for word, value in
-                      (("lowest", min(each)), ("highest", max(each)))] if each else []
+            cells += (
+                [
+                    {
+                        "row": f"{row}, {word} seed",
+                        "column": name,
+                        "value": value,
+                        "n": len(split.test),
+                    }
+                    for word, value in (("lowest", min(each)), ("highest", max(each)))
+                ]
+                if each
+                else []
+            )
     for row, (plus, minus) in differences_of(models, boosting).items():
-        cells += [cell(row, name, plus, minus) for name in _columns(plus) if name in
-                  _columns(minus)]
+        cells += [
+            cell(row, name, plus, minus) for name in _columns(plus) if name in _columns(minus)
+        ]
     return pd.DataFrame(cells)
 
 
-def finding_cells(models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
-                  ) -> pd.DataFrame:
+def finding_cells(
+    models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
+) -> pd.DataFrame:
     """Cells of ``pretraining_findings.csv``: AUC (percent) of each superclass and finding.
 
     Row = label, column = "start, normalisation, reading"; n: test ECGs with the label.
@@ -109,11 +135,24 @@ def finding_cells(models: Models, boosting: Answers, split: Split, settings: Eva
             for name in _columns(trained, "findings"):
                 scores = np.concatenate([one[labels, name] for one in trained])
                 for k, label in enumerate(truth):
-                    found = macro_auc(truth[[label]], scores[:, :, [k]], None, settings.resamples,
-                                      seed, settings.min_positives, groups)
+                    found = macro_auc(
+                        truth[[label]],
+                        scores[:, :, [k]],
+                        None,
+                        settings.resamples,
+                        seed,
+                        settings.min_positives,
+                        groups,
+                    )
                     row = f"superclass {label}" if labels == "superclasses" else label
-                    cells.append({"row": row, "column": f"{source}, {name}", **found.percent(),
-                                  "n": int(truth[label].sum())})
+                    cells.append(
+                        {
+                            "row": row,
+                            "column": f"{source}, {name}",
+                            **found.percent(),
+                            "n": int(truth[label].sum()),
+                        }
+                    )
     return pd.DataFrame(cells)
 
 

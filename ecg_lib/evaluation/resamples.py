@@ -41,8 +41,10 @@ class Resamples:
         """
         asked = np.asarray(patients, dtype=str)
         if missing := set(asked) - set(self.patients):
-            raise DataError(f"resamples: patient {min(missing)} is not among the "
-                            f"{len(self.patients)} drawn from; draw them anew")
+            raise DataError(
+                f"resamples: patient {min(missing)} is not among the "
+                f"{len(self.patients)} drawn from; draw them anew"
+            )
         n = len(self.patients)
         own = self.drawn + n * np.arange(len(self.drawn))[:, None]
         counts = np.bincount(own.ravel(), minlength=n * len(self.drawn)).reshape(-1, n)

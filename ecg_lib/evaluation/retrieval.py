@@ -14,30 +14,45 @@ from ecg_lib.models.clip import EcgClip
 
 
 @torch.no_grad()
-def embed_reports(clip: EcgClip, tokenizer, reports: list[str], max_tokens: int = 64,
-                  batch_size: int = 128) -> torch.Tensor:
+def embed_reports(
+    clip: EcgClip, tokenizer, reports: list[str], max_tokens: int = 64, batch_size: int = 128
+) -> torch.Tensor:
     """(N, E) unit vectors of reports."""
     parts = []
     with on_gpu(clip) as device:
         for start in range(0, len(reports), batch_size):
-            text = tokenizer(reports[start:start + batch_size], truncation=True, padding=True,
-                             max_length=max_tokens, return_tensors="pt").to(device)
+            text = tokenizer(
+                reports[start : start + batch_size],
+                truncation=True,
+                padding=True,
+                max_length=max_tokens,
+                return_tensors="pt",
+            ).to(device)
             parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]).cpu())
     return torch.cat(parts)
 
 
 @torch.no_grad()
-def embed_ecgs(clip: EcgClip, store: EcgStore, ecg_ids: list[str],
-               batch_size: int = 128) -> torch.Tensor:
+def embed_ecgs(
+    clip: EcgClip, store: EcgStore, ecg_ids: list[str], batch_size: int = 128
+) -> torch.Tensor:
     """(N, E) unit vectors of ECGs whose tokens need not be kept, rounded as kept ones are."""
     with on_gpu(clip.ecg_encoder):
-        parts = [encode(store.mv(ecg_ids[at: at + batch_size]), clip.ecg_encoder)[1]
-                 for at in range(0, len(ecg_ids), batch_size)]
+        parts = [
+            encode(store.mv(ecg_ids[at : at + batch_size]), clip.ecg_encoder)[1]
+            for at in range(0, len(ecg_ids), batch_size)
+        ]
     return F.normalize(clip.ecg_projection(torch.cat(parts).half().float()), dim=-1)
 
 
-def recall(ecgs: torch.Tensor, reports: torch.Tensor, texts: list[str], ks=(1, 5, 10),
-           pool: int = 100, seed: int = 0) -> pd.DataFrame:
+def recall(
+    ecgs: torch.Tensor,
+    reports: torch.Tensor,
+    texts: list[str],
+    ks=(1, 5, 10),
+    pool: int = 100,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Share of ECGs whose own report, or one worded the same, is among the k nearest of `pool`.
 
     Pools are disjoint random groups of `pool` ECGs, so that cohorts of any size compare; chance
@@ -50,7 +65,7 @@ def recall(ecgs: torch.Tensor, reports: torch.Tensor, texts: list[str], ks=(1, 5
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(texts))
     pool = min(pool, len(texts))
-    groups = [order[i:i + pool] for i in range(0, len(order) - pool + 1, pool)]
+    groups = [order[i : i + pool] for i in range(0, len(order) - pool + 1, pool)]
     hits, chance = {k: [] for k in ks}, {k: [] for k in ks}
     for group in groups:
         similarity = ecgs[group] @ reports[group].T  # (pool, pool)

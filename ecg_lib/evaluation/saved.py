@@ -32,8 +32,10 @@ def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
     """
     found = clip_folder(folder)
     if found is None:
-        raise DataError(f"--model {folder}: no {_CLIP} there or in its folder clip; give what "
-                        "notebook 02 or 10 saved, e.g. checkpoints/demo/encoder/clip")
+        raise DataError(
+            f"--model {folder}: no {_CLIP} there or in its folder clip; give what "
+            "notebook 02 or 10 saved, e.g. checkpoints/demo/encoder/clip"
+        )
     return EcgClip.from_pretrained(found), AutoTokenizer.from_pretrained(str(found))
 
 
@@ -48,6 +50,8 @@ def load_encoder(folder: str | Path) -> EcgEncoder:
     found = clip_folder(folder)
     inner = found / "ecg_encoder" if found else Path(folder) / "encoder"
     if not (inner / "config.json").is_file():
-        raise DataError(f"--model {folder}: no saved encoder there; give the folder of a CLIP, of "
-                        "a reader or of an ECG-LLM, e.g. checkpoints/demo/encoder/clip")
+        raise DataError(
+            f"--model {folder}: no saved encoder there; give the folder of a CLIP, of "
+            "a reader or of an ECG-LLM, e.g. checkpoints/demo/encoder/clip"
+        )
     return EcgEncoder.from_pretrained(inner).eval()

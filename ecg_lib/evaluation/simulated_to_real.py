@@ -25,10 +25,12 @@ def targets_of(records: pd.DataFrame) -> pd.DataFrame:
     """Which findings each ECG's labels state, (ECGs, findings) bool; any likelihood counts."""
     findings = transfer_findings()
     return pd.DataFrame(
-        {f: records["labels"].map(lambda labels, c=codes: any(code in labels for code in c))
-         for f, codes in zip(findings["finding"], findings["codes"], strict=True)},
+        {
+            f: records["labels"].map(lambda labels, c=codes: any(code in labels for code in c))
+            for f, codes in zip(findings["finding"], findings["codes"], strict=True)
+        },
         dtype=bool,
-    )  # fmt: skip
+    )
 
 
 def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
@@ -37,8 +39,10 @@ def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
     if folds.isna().all():
         return {title: np.arange(len(store))}
     calibrated = folds.isin(CALIBRATION_FOLDS).to_numpy()
-    return {f"{title} folds 7-10": np.flatnonzero(~calibrated & folds.notna().to_numpy()),
-            f"{title} folds 1-6 (calibrated)": np.flatnonzero(calibrated)}
+    return {
+        f"{title} folds 7-10": np.flatnonzero(~calibrated & folds.notna().to_numpy()),
+        f"{title} folds 1-6 (calibrated)": np.flatnonzero(calibrated),
+    }
 
 
 @torch.no_grad()
@@ -53,8 +57,10 @@ def read_store(reader: EcgReader, store: EcgStore) -> dict[str, pd.DataFrame]:
         head.append(logits)
         text.append(cosine)
     ids = store.records["ecg_id"]
-    return {"head": pd.DataFrame(torch.cat(head).numpy(), ids, reader.findings),
-            "text": pd.DataFrame(torch.cat(text).numpy(), ids, list(prompts))}
+    return {
+        "head": pd.DataFrame(torch.cat(head).numpy(), ids, reader.findings),
+        "text": pd.DataFrame(torch.cat(text).numpy(), ids, list(prompts)),
+    }
 
 
 def transfer_cells(
@@ -84,8 +90,9 @@ def transfer_cells(
     table = transfer_findings().set_index("finding")["reported"]
     for finding in targets:
         each = np.stack([s[finding].to_numpy(float) for s in scores])
-        cell: Estimate = auc_over_seeds(targets[finding], each, resamples, seed, min_positives,
-                                        patients)
+        cell: Estimate = auc_over_seeds(
+            targets[finding], each, resamples, seed, min_positives, patients
+        )
         cells.append({"row": finding, **cell.percent()})
         if table[finding] == "mean" and np.isfinite(cell.value):
             averaged.append(100 * cell.value)
@@ -123,11 +130,20 @@ def transfer_table(
         together = {f"{name} {ENSEMBLE}": seeds for name, seeds in heads.items()}
         if len(heads) > 1:
             together[ENSEMBLE] = [head for seeds in heads.values() for head in seeds]
-        scores |= {(name, "head"): [sum(several) / len(several)]
-                   for name, several in together.items() if len(several) > 1}  # fmt: skip
+        scores |= {
+            (name, "head"): [sum(several) / len(several)]
+            for name, several in together.items()
+            if len(several) > 1
+        }
         for (normalisation, reading), seeds in scores.items():
             for part, index in parts_of(store, title).items():
-                cells = transfer_cells(targets.iloc[index], [s.iloc[index] for s in seeds],
-                                       patients[index], resamples, seed, min_positives)
+                cells = transfer_cells(
+                    targets.iloc[index],
+                    [s.iloc[index] for s in seeds],
+                    patients[index],
+                    resamples,
+                    seed,
+                    min_positives,
+                )
                 rows += [{**c, "column": f"{part}, {normalisation}, {reading}"} for c in cells]
     return pd.DataFrame(rows)

@@ -132,11 +132,12 @@ def auc_over_seeds(
     step = max(1, _CHUNK // n)
     draws = []
     for start in range(0, resamples, step):
-        drawn = _weights(rng, min(step, resamples - start), y, codes) if given is None \
+        drawn = (
+            _weights(rng, min(step, resamples - start), y, codes)
+            if given is None
             else given[start : start + step]
-        each = [
-            _weighted_auc(drawn[:, o], y[o], s[o]) for o, s in zip(orders, scores, strict=True)
-        ]
+        )
+        each = [_weighted_auc(drawn[:, o], y[o], s[o]) for o, s in zip(orders, scores, strict=True)]
         draws.append(np.mean(each, axis=0))
     low, high = np.nanpercentile(np.concatenate(draws), [2.5, 97.5])
     value = float(np.mean([auc(y, score) for score in scores]))

@@ -46,23 +46,32 @@ def draws(study: PretrainingStudy, fraction: float) -> range:
     return range(study.draws if fraction < 1 else 1)
 
 
-def _probed(split: Split, labels: str, study: PretrainingStudy, probes: Mapping[str, Probe]
-            ) -> Answers:
+def _probed(
+    split: Split, labels: str, study: PretrainingStudy, probes: Mapping[str, Probe]
+) -> Answers:
     """Answers of probes: reading -> function of targets and rows -> (test ECGs, labels)."""
     targets, patients = split.truth(labels, "train"), split.patients[split.train]
     answers = {}
     for fraction in study.fractions:
-        rows = [drawn_rows(split.truth("superclasses", "train"), patients, fraction, seed)
-                for seed in draws(study, fraction)]
+        rows = [
+            drawn_rows(split.truth("superclasses", "train"), patients, fraction, seed)
+            for seed in draws(study, fraction)
+        ]
         for reading, probe in probes.items():
             answers[labels, column(reading, fraction)] = np.stack(
-                [probe(targets, own).to_numpy(np.float32) for own in rows])
+                [probe(targets, own).to_numpy(np.float32) for own in rows]
+            )
     return answers
 
 
-def encoder_answers(train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray],
-                    clip: EcgClip, tokenizer, split: Split, study: PretrainingStudy
-                    ) -> Answers:
+def encoder_answers(
+    train: Mapping[str, np.ndarray],
+    test: Mapping[str, np.ndarray],
+    clip: EcgClip,
+    tokenizer,
+    split: Split,
+    study: PretrainingStudy,
+) -> Answers:
     """Answers of one encoder, from the features (`few_labels.clip_features`) of both parts."""
     answers: Answers = {}
     both = train["tokens"], test["tokens"]
@@ -72,7 +81,8 @@ def encoder_answers(train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarr
         probes = {PROBE: lambda targets, rows: few.linear(*both, targets, rows)}
         if labels == "superclasses":
             probes[WITH_TEXT] = lambda targets, rows, text=tuple(text): few.linear(
-                *both, targets, rows, text)
+                *both, targets, rows, text
+            )
         answers |= _probed(split, labels, study, probes)
     return answers
 

@@ -21,17 +21,19 @@ from ecg_lib.models.clip import EcgClip
 from ecg_lib.models.ecg_llm import EcgLlm
 from ecg_lib.models.processor import EcgLlmProcessor
 
-LABEL_TEXT = MappingProxyType({  # the nine labels of Table 4 in words
-    "AF": "atrial fibrillation",
-    "LBBB": "left bundle branch block",
-    "RBBB": "right bundle branch block",
-    "LVH": "left ventricular hypertrophy",
-    "RVH": "right ventricular hypertrophy",
-    "SA": "sinus arrhythmia",
-    "SB": "sinus bradycardia",
-    "SR": "sinus rhythm",
-    "ST": "sinus tachycardia",
-})
+LABEL_TEXT = MappingProxyType(
+    {  # the nine labels of Table 4 in words
+        "AF": "atrial fibrillation",
+        "LBBB": "left bundle branch block",
+        "RBBB": "right bundle branch block",
+        "LVH": "left ventricular hypertrophy",
+        "RVH": "right ventricular hypertrophy",
+        "SA": "sinus arrhythmia",
+        "SB": "sinus bradycardia",
+        "SR": "sinus rhythm",
+        "ST": "sinus tachycardia",
+    }
+)
 
 
 def label_text(targets: pd.DataFrame) -> dict[str, str]:
@@ -45,51 +47,87 @@ def count_cells(records: pd.DataFrame, title: str) -> list[dict]:
     Labels that the data set cannot carry have no cell; n counts the ECGs that could.
     """
     cells = []
-    for row, table in ((title, zero_shot_targets(records)),
-                       (f"{title}, near", zero_shot_near(records))):
+    for row, table in (
+        (title, zero_shot_targets(records)),
+        (f"{title}, near", zero_shot_near(records)),
+    ):
         for label in table.columns[table.notna().any()]:
             known = table[label].dropna()
             cells.append({"row": row, "column": label, "value": int(known.sum()), "n": len(known)})
     return cells
 
 
-def llm_scores(model: EcgLlm, processor: EcgLlmProcessor, tokens: EcgTokens, ecg_ids: list[str],
-               names: Mapping[str, str], prompt: str, batch_size: int = 128) -> pd.DataFrame:
+def llm_scores(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    tokens: EcgTokens,
+    ecg_ids: list[str],
+    names: Mapping[str, str],
+    prompt: str,
+    batch_size: int = 128,
+) -> pd.DataFrame:
     """P(yes) of `prompt` with each label's name, (ECGs, labels)."""
     questions = [prompt.format(label=name) for name in names.values()]
     p_yes = score_yes_to_each(model, processor, questions, ecg_ids, tokens, batch_size)
     return pd.DataFrame(p_yes, ecg_ids, list(names))
 
 
-def clip_scores(clip: EcgClip, tokenizer, tokens: EcgTokens, ecg_ids: list[str],
-                names: Mapping[str, str], prompt: str = "{label}") -> pd.DataFrame:
+def clip_scores(
+    clip: EcgClip,
+    tokenizer,
+    tokens: EcgTokens,
+    ecg_ids: list[str],
+    names: Mapping[str, str],
+    prompt: str = "{label}",
+) -> pd.DataFrame:
     """Cosine of each ECG to each label's text, (ECGs, labels)."""
     cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
     return pd.DataFrame(_cosines(clip, tokenizer, cls, names, prompt), ecg_ids, list(names))
 
 
-def store_scores(clip: EcgClip, tokenizer, store: EcgStore, names: Mapping[str, str],
-                 prompt: str = "{label}", batch_size: int = 128) -> pd.DataFrame:
+def store_scores(
+    clip: EcgClip,
+    tokenizer,
+    store: EcgStore,
+    names: Mapping[str, str],
+    prompt: str = "{label}",
+    batch_size: int = 128,
+) -> pd.DataFrame:
     """`clip_scores` of a whole store whose tokens are not kept."""
-    each = [_cosines(clip, tokenizer, encode(store.mv(slice(at, at + batch_size)),
-                                             clip.ecg_encoder)[1], names, prompt)
-            for at in range(0, len(store), batch_size)]
+    each = [
+        _cosines(
+            clip,
+            tokenizer,
+            encode(store.mv(slice(at, at + batch_size)), clip.ecg_encoder)[1],
+            names,
+            prompt,
+        )
+        for at in range(0, len(store), batch_size)
+    ]
     return pd.DataFrame(np.concatenate(each), store.records["ecg_id"], list(names))
 
 
 @torch.no_grad()
-def _cosines(clip: EcgClip, tokenizer, cls: torch.Tensor, names: Mapping[str, str],
-             prompt: str) -> np.ndarray:
+def _cosines(
+    clip: EcgClip, tokenizer, cls: torch.Tensor, names: Mapping[str, str], prompt: str
+) -> np.ndarray:
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
-    text = tokenizer([prompt.format(label=n) for n in names.values()], padding=True,
-                     return_tensors="pt")
+    text = tokenizer(
+        [prompt.format(label=n) for n in names.values()], padding=True, return_tensors="pt"
+    )
     words = clip.embed_text(text["input_ids"], text["attention_mask"])  # (labels, E)
     return (ecg @ words.T).numpy()
 
 
-def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed: int,
-              min_positives: int, groups: Sequence[str] | None = None,
-              drawn: Resamples | None = None) -> pd.DataFrame:
+def auc_table(
+    scores: pd.DataFrame,
+    targets: pd.DataFrame,
+    resamples: int,
+    seed: int,
+    min_positives: int,
+    groups: Sequence[str] | None = None,
+    drawn: Resamples | None = None,
+) -> pd.DataFrame:
     """AUC (percent) with interval and n, the number of positives, one row a label.
 
     Parameters
@@ -106,22 +144,28 @@ def auc_table(scores: pd.DataFrame, targets: pd.DataFrame, resamples: int, seed:
         known = targets[label].notna().to_numpy()
         if not known.any():
             continue
-        cell = auc_with_ci(targets[label][known].to_numpy(dtype=bool),
-                           scores[label].to_numpy()[known], resamples=resamples, seed=seed,
-                           min_positives=min_positives,
-                           groups=None if groups is None else groups[known],
-                           weights=None if weights is None else weights[:, known])
+        cell = auc_with_ci(
+            targets[label][known].to_numpy(dtype=bool),
+            scores[label].to_numpy()[known],
+            resamples=resamples,
+            seed=seed,
+            min_positives=min_positives,
+            groups=None if groups is None else groups[known],
+            weights=None if weights is None else weights[:, known],
+        )
         cells.append({"column": label, **cell.percent()})
     return pd.DataFrame(cells)
 
 
-def share_seen(store: EcgStore, ecg_ids: Sequence[str], training: EcgStore,
-               trained_ids: Sequence[str]) -> float:
+def share_seen(
+    store: EcgStore, ecg_ids: Sequence[str], training: EcgStore, trained_ids: Sequence[str]
+) -> float:
     """Which share of some ECGs was trained on: the audit for leakage.
 
     ECGs are compared by what was recorded in lead II, not by name: two cohorts may give the same
     ECG two names, or one name to two ECGs.
     """
+
     def prints(of: EcgStore, ids: Sequence[str]) -> list[bytes]:
         rows = (of.signals[of.row_of(ecg_id), 1] for ecg_id in ids)
         return [hashlib.sha256(row.tobytes()).digest() for row in rows]

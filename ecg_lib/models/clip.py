@@ -26,8 +26,13 @@ class ClipOutput(ModelOutput):
     text_embeds: Tensor | None = None  # (B, E), unit length
 
 
-def clip_loss(ecg: Tensor, text: Tensor, scale: Tensor, same: Tensor | None = None,
-              positives: Tensor | None = None) -> Tensor:
+def clip_loss(
+    ecg: Tensor,
+    text: Tensor,
+    scale: Tensor,
+    same: Tensor | None = None,
+    positives: Tensor | None = None,
+) -> Tensor:
     """Symmetric cross-entropy over cosine similarities.
 
     Parameters
@@ -55,8 +60,14 @@ def clip_loss(ecg: Tensor, text: Tensor, scale: Tensor, same: Tensor | None = No
 class EcgClip(nn.Module):
     """An ECG encoder and a text encoder, each projected linearly to one space."""
 
-    def __init__(self, ecg_encoder: EcgEncoder, text_encoder: TextEncoder, width: int,
-                 temperature: float = 0.07, train_text: bool = True):
+    def __init__(
+        self,
+        ecg_encoder: EcgEncoder,
+        text_encoder: TextEncoder,
+        width: int,
+        temperature: float = 0.07,
+        train_text: bool = True,
+    ):
         super().__init__()
         self.ecg_encoder, self.text_encoder = ecg_encoder, text_encoder
         self.ecg_projection = nn.Linear(ecg_encoder.config.width, width, bias=False)
@@ -73,9 +84,15 @@ class EcgClip(nn.Module):
         text = self.text_encoder(input_ids, attention_mask)
         return F.normalize(self.text_projection(text), dim=-1)
 
-    def forward(self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor,
-                text_id: Tensor | None = None, positives: Tensor | None = None,
-                **_) -> ClipOutput:
+    def forward(
+        self,
+        ecg: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        text_id: Tensor | None = None,
+        positives: Tensor | None = None,
+        **_,
+    ) -> ClipOutput:
         """`text_id` (B,) numbers distinct reports, so that equal reports are not negatives.
 
         `positives` (B, B): which texts are true of which ECGs, see `clip_loss`.

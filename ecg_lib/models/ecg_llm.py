@@ -24,8 +24,14 @@ class EcgLlmConfig(PreTrainedConfig):
 
     model_type = "ecg_llm"
 
-    def __init__(self, language_model: str = "", encoder_width: int = 768, llm_width: int = 4096,
-                 slot_id: int = 32000, **kwargs):
+    def __init__(
+        self,
+        language_model: str = "",
+        encoder_width: int = 768,
+        llm_width: int = 4096,
+        slot_id: int = 32000,
+        **kwargs,
+    ):
         self.language_model = language_model  # hub id, or a folder relative to the saved model
         self.encoder_width, self.llm_width, self.slot_id = encoder_width, llm_width, slot_id
         super().__init__(**kwargs)
@@ -54,8 +60,14 @@ class EcgLlm(PreTrainedModel):
         self.projector = Projector(config.encoder_width, config.llm_width)
 
     @classmethod
-    def build(cls, encoder: EcgEncoder, language_model: PreTrainedModel, slot_id: int,
-              name: str = "", lora: LoraConfig | None = None) -> EcgLlm:
+    def build(
+        cls,
+        encoder: EcgEncoder,
+        language_model: PreTrainedModel,
+        slot_id: int,
+        name: str = "",
+        lora: LoraConfig | None = None,
+    ) -> EcgLlm:
         """Join an encoder to any causal LM; `lora` adds adapters by PEFT."""
         language_model.requires_grad_(False)
         width = language_model.get_input_embeddings().embedding_dim
@@ -106,11 +118,18 @@ class EcgLlm(PreTrainedModel):
         """Last hidden states of the LLM, (B, L, H)."""
         embeds = self.embed(input_ids, ecg_tokens)
         decoder = self.base_lm.get_decoder()
-        return decoder(inputs_embeds=embeds, attention_mask=attention_mask,
-                       use_cache=False).last_hidden_state
+        return decoder(
+            inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor,
-                labels: Tensor | None = None, **_) -> EcgLlmOutput:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        ecg_tokens: Tensor,
+        labels: Tensor | None = None,
+        **_,
+    ) -> EcgLlmOutput:
         """Next-token loss on the answer; logits only where labels are (the last position without).
 
         `forward_plain` is the readable reference that computes all logits.
@@ -123,24 +142,29 @@ class EcgLlm(PreTrainedModel):
         logits = head(hidden[:, :-1][wanted]).float()  # (labelled positions, V)
         return EcgLlmOutput(F.cross_entropy(logits, labels[:, 1:][wanted]), logits)
 
-    def forward_plain(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor,
-                      labels: Tensor) -> Tensor:
+    def forward_plain(
+        self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, labels: Tensor
+    ) -> Tensor:
         """The same loss from all logits of the language model's own forward pass."""
         embeds = self.embed(input_ids, ecg_tokens)
         logits = self.language_model(inputs_embeds=embeds, attention_mask=attention_mask).logits
-        return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(),
-                               ignore_index=IGNORE)
+        return F.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORE
+        )
 
     @torch.no_grad()
-    def generate(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor,
-                 **kwargs) -> Tensor:
+    def generate(
+        self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, **kwargs
+    ) -> Tensor:
         """Continue left-padded prompts; keywords go to transformers' generate. New ids only."""
         embeds = self.embed(input_ids, ecg_tokens)
-        return self.language_model.generate(inputs_embeds=embeds, attention_mask=attention_mask,
-                                            **kwargs)
+        return self.language_model.generate(
+            inputs_embeds=embeds, attention_mask=attention_mask, **kwargs
+        )
 
-    def save_pretrained(self, folder: str | Path, processor: EcgLlmProcessor | None = None,
-                        **_) -> None:
+    def save_pretrained(
+        self, folder: str | Path, processor: EcgLlmProcessor | None = None, **_
+    ) -> None:
         """Config, encoder, projector (safetensors) and adapters (as PEFT saves them).
 
         The frozen language model is not copied: the config names it. A folder is stored
@@ -162,8 +186,13 @@ class EcgLlm(PreTrainedModel):
             processor.save_pretrained(folder)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, dtype: torch.dtype | str | None = None,
-                        language_model: str | None = None, trainable: bool = False) -> EcgLlm:
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        dtype: torch.dtype | str | None = None,
+        language_model: str | None = None,
+        trainable: bool = False,
+    ) -> EcgLlm:
         """Load what `save_pretrained` wrote; `language_model` overrides where the LLM lies.
 
         Raises

@@ -23,9 +23,18 @@ class FusionConfig(PreTrainedConfig):
 
     model_type = "fusion_classifier"
 
-    def __init__(self, words: int = 1500, answers: int = 104, encoder_width: int = 768,
-                 width: int = 128, depth: int = 2, heads: int = 4, dropout: float = 0.1,
-                 positions: int = 512, **kwargs):
+    def __init__(
+        self,
+        words: int = 1500,
+        answers: int = 104,
+        encoder_width: int = 768,
+        width: int = 128,
+        depth: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+        positions: int = 512,
+        **kwargs,
+    ):
         self.words, self.answers, self.encoder_width = words, answers, encoder_width
         self.width, self.depth, self.heads = width, depth, heads
         self.dropout, self.positions = dropout, positions
@@ -49,8 +58,15 @@ class FusionClassifier(PreTrainedModel):
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.segments = nn.Parameter(torch.randn(4, width) * 0.02)
         self.positions = nn.Parameter(torch.randn(config.positions, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(width, config.heads, 2 * width, config.dropout, "gelu",
-                                           batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width,
+            config.heads,
+            2 * width,
+            config.dropout,
+            "gelu",
+            batch_first=True,
+            norm_first=True,
+        )
         self.mixer = nn.TransformerEncoder(layer, config.depth, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.answers)
@@ -61,8 +77,15 @@ class FusionClassifier(PreTrainedModel):
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, ecgs: Tensor,
-                admitted: Tensor | None = None, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        ecg_tokens: Tensor,
+        ecgs: Tensor,
+        admitted: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Logits (B, A), and with labels the loss over the answers that each question admits.
 
         Parameters
@@ -74,15 +97,23 @@ class FusionClassifier(PreTrainedModel):
         """
         projected = self.projector(ecg_tokens)  # (E, n / 4, H)
         each = projected.shape[1]
-        ecg = pad_sequence([part.flatten(0, 1) for part in projected.split(ecgs.tolist())],
-                           batch_first=True)  # (B, n / 4 or n / 2, H)
+        ecg = pad_sequence(
+            [part.flatten(0, 1) for part in projected.split(ecgs.tolist())], batch_first=True
+        )  # (B, n / 4 or n / 2, H)
         place = torch.arange(ecg.shape[1], device=ecg.device)
         ecg = ecg + self.positions[place % each] + self.segments[FIRST + place // each]
-        question = (self.words(input_ids) + self.positions[: input_ids.shape[1]]
-                    + self.segments[QUESTION])
+        question = (
+            self.words(input_ids) + self.positions[: input_ids.shape[1]] + self.segments[QUESTION]
+        )
         cls = (self.cls + self.segments[CLS]).expand(len(ecgs), 1, -1)
-        there = torch.cat([torch.ones_like(ecgs[:, None], dtype=torch.bool),
-                           place < each * ecgs[:, None], attention_mask.bool()], dim=1)
+        there = torch.cat(
+            [
+                torch.ones_like(ecgs[:, None], dtype=torch.bool),
+                place < each * ecgs[:, None],
+                attention_mask.bool(),
+            ],
+            dim=1,
+        )
         mixed = self.mixer(torch.cat([cls, ecg, question], dim=1), src_key_padding_mask=~there)
         logits = self.head(self.norm(mixed[:, 0]))  # (B, A)
         if labels is None:

@@ -39,8 +39,9 @@ class EcgLlmProcessor:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         self.tokenizer, self.slots = tokenizer, slots
         self.slot_id = len(tokenizer)
-        self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None \
-            else tokenizer.eos_token_id
+        self.pad_id = (
+            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        )
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -69,8 +70,7 @@ class EcgLlmProcessor:
     def example(self, question: str, answer: str, ecgs: int | Sequence[str] = 1) -> dict:
         """One training row: ids, and labels that ignore all but the answer."""
         prompt, answer_ids = self.prompt_ids(question, ecgs), self.answer_ids(answer)
-        return {"input_ids": prompt + answer_ids,
-                "labels": [IGNORE] * len(prompt) + answer_ids}
+        return {"input_ids": prompt + answer_ids, "labels": [IGNORE] * len(prompt) + answer_ids}
 
     def pad(self, sequences: Sequence[Sequence[int]], value: int, side: str = "right") -> Tensor:
         """Sequences of unequal length -> (B, longest) tensor; never to a fixed length."""
@@ -81,7 +81,7 @@ class EcgLlmProcessor:
             if side == "right":
                 row[: len(ids)] = ids
             else:
-                row[longest - len(ids):] = ids
+                row[longest - len(ids) :] = ids
         return rows  # (B, L)
 
     def batch(self, examples: Sequence[dict]) -> dict[str, Tensor]:

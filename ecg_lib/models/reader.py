@@ -36,8 +36,15 @@ class EcgReader(nn.Module):
         self.head = FindingHead(clip.ecg_encoder.config.width, len(self.findings))
         self.text_weight = text_weight
 
-    def forward(self, ecg: Tensor, targets: Tensor, input_ids: Tensor, attention_mask: Tensor,
-                positives: Tensor, **_) -> ModelOutput:
+    def forward(
+        self,
+        ecg: Tensor,
+        targets: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        positives: Tensor,
+        **_,
+    ) -> ModelOutput:
         """Loss of both readings.
 
         Parameters

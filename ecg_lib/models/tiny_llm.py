@@ -17,8 +17,9 @@ from tokenizers import (
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
-def train_byte_pairs(texts: Iterable[str], vocabulary: int,
-                     phrases: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+def train_byte_pairs(
+    texts: Iterable[str], vocabulary: int, phrases: Iterable[str] = ()
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokeniser; digits are single tokens, as in Llama.
 
     Each of the `phrases` of several words, such as "left bundle branch block", is one token more: a
@@ -26,10 +27,13 @@ def train_byte_pairs(texts: Iterable[str], vocabulary: int,
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Strip(left=True, right=False), normalizers.Prepend(" ")])
+        [normalizers.Strip(left=True, right=False), normalizers.Prepend(" ")]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True),
-         pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -39,15 +43,21 @@ def train_byte_pairs(texts: Iterable[str], vocabulary: int,
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(f" {p}", normalized=True)
-                          for p in sorted({p for p in phrases if " " in p})])
+    tokenizer.add_tokens(
+        [AddedToken(f" {p}", normalized=True) for p in sorted({p for p in phrases if " " in p})]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
 
 
-def tiny_llama(tokenizer: PreTrainedTokenizerFast, width: int, depth: int, heads: int,
-               max_positions: int = 1024) -> LlamaForCausalLM:
+def tiny_llama(
+    tokenizer: PreTrainedTokenizerFast,
+    width: int,
+    depth: int,
+    heads: int,
+    max_positions: int = 1024,
+) -> LlamaForCausalLM:
     """A Llama with random weights: rotary positions, RMS norm, SwiGLU, tied embeddings.
 
     Half of the heads of a layer start with keys equal to queries, so that a token attends to its

@@ -41,8 +41,7 @@ class Advice:
 
     def entry(self, age: float, sex: str) -> Entry:
         """The one for a sex (F, M) and an age of 18 to 120 years."""
-        return next(e for e in self.entries
-                    if e.sex == sex and e.ages[0] <= int(age) <= e.ages[1])
+        return next(e for e in self.entries if e.sex == sex and e.ages[0] <= int(age) <= e.ages[1])
 
 
 @lru_cache(maxsize=1)
@@ -55,15 +54,19 @@ def load_advice() -> Advice:
         Some age of a sex has no advice, or two.
     """
     content = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
-    entries = tuple(Entry(e["sex"], tuple(e["ages"]), e["advice"], e["source"])
-                    for e in content["entries"])
+    entries = tuple(
+        Entry(e["sex"], tuple(e["ages"]), e["advice"], e["source"]) for e in content["entries"]
+    )
     for sex in content["people"]:
         for age in range(YOUNGEST, OLDEST + 1):
             n = sum(e.sex == sex and e.ages[0] <= age <= e.ages[1] for e in entries)
             if n != 1:
                 raise DataError(f"{_FILE.name}: {n} entries for sex {sex} at {age}; give one")
-    return Advice({sex: tuple(words) for sex, words in content["people"].items()},
-                  tuple(content["asked"]), entries)
+    return Advice(
+        {sex: tuple(words) for sex, words in content["people"].items()},
+        tuple(content["asked"]),
+        entries,
+    )
 
 
 def question(term: str, age: float, sex: str) -> str:
@@ -74,15 +77,16 @@ def question(term: str, age: float, sex: str) -> str:
 
 def advised(term: str, age: float, sex: str) -> str:
     """What to do at this age and sex, and when to see a doctor about a term of the glossary."""
-    return (f"{load_advice().entry(age, sex).advice} When to see a doctor: "
-            f"{load_glossary()[term].see_doctor}")
+    return (
+        f"{load_advice().entry(age, sex).advice} When to see a doctor: "
+        f"{load_glossary()[term].see_doctor}"
+    )
 
 
 def explained(term: str) -> str:
     """What a term of the glossary means."""
     entry = load_glossary()[term]
-    return (f"{entry.what} It can lead to: {entry.leads_to} When to see a doctor: "
-            f"{entry.see_doctor}")
+    return f"{entry.what} It can lead to: {entry.leads_to} When to see a doctor: {entry.see_doctor}"
 
 
 def meaning(term: str) -> str:
@@ -91,8 +95,7 @@ def meaning(term: str) -> str:
 
 
 def talks(n: int, seed: int) -> list[tuple[str, str]]:
-    """`n` questions and answers to practise the dialogue with: meanings, and half as often advice.
-    """
+    """`n` questions and answers to practise the dialogue with: meanings, and half as often advice."""
     rng, terms = np.random.default_rng(seed), list(load_glossary())
     said = []
     for k in range(n):
@@ -103,8 +106,9 @@ def talks(n: int, seed: int) -> list[tuple[str, str]]:
         age, sex, person = _anyone(rng)
         ways = load_advice().asked
         asked = ways[rng.integers(len(ways))]
-        said.append((asked.format(age=_number(age), person=person, term=term),
-                     advised(term, age, sex)))
+        said.append(
+            (asked.format(age=_number(age), person=person, term=term), advised(term, age, sex))
+        )
     return said
 
 

@@ -75,8 +75,9 @@ def compare_answers(
         come from that rate), theirs, ours, agree, differing` (feature -> reason). `ours` is None
         where an ECG cannot say.
     """
-    records = dict(zip(store.records["ecg_id"], zip(store.labels, store.attributes, strict=True),
-                       strict=True))  # fmt: skip
+    records = dict(
+        zip(store.records["ecg_id"], zip(store.labels, store.attributes, strict=True), strict=True)
+    )
     kept, _ = keep_known(rows[rows["template_id"].isin(templates)], records)
     out = []
     for row in kept.itertuples():
@@ -146,8 +147,14 @@ def agreement_by_feature(compared: pd.DataFrame) -> pd.DataFrame:
             reasons = Counter(d[feature] for d in group["differing"] if feature in d)
             agree = len(group) - sum(reasons.values())
             share = {"n": len(group), "agree": agree, "percent": round(100 * agree / len(group), 2)}
-            rows.append({"feature": feature, "measured": rate, **share,
-                         **{reason: reasons[reason] for reason in REASONS}})  # fmt: skip
+            rows.append(
+                {
+                    "feature": feature,
+                    "measured": rate,
+                    **share,
+                    **{reason: reasons[reason] for reason in REASONS},
+                }
+            )
     columns = ["feature", "measured", "n", "agree", "percent", *REASONS]
     return pd.DataFrame(rows, columns=columns)
 

@@ -68,16 +68,21 @@ def _passage(rng: np.random.Generator, table: dict, questions: int) -> Passage:
     things = rng.permutation(table["things"])
     cut = np.cumsum(1 + rng.integers(3, size=4))
     groups = dict(zip(TRUE_OF, np.split(things[: cut[-1]], cut[:-1]), strict=True))
-    lists = [rng.permutation([x for name, (one, two) in TRUE_OF.items() for x in groups[name]
-                              if (one, two)[k]])[:_LONGEST] for k in (0, 1)]  # fmt: skip
+    lists = [
+        rng.permutation(
+            [x for name, (one, two) in TRUE_OF.items() for x in groups[name] if (one, two)[k]]
+        )[:_LONGEST]
+        for k in (0, 1)
+    ]
     place = dict(zip("ab", _any(rng, table["pairs"]), strict=True))
     turns = [_turn(rng, table, lists, things[: cut[-1]], place) for _ in range(questions)]
     first, second = (", ".join(items) for items in lists)
     return Passage(_any(rng, table["frames"]).format(first=first, second=second), turns)
 
 
-def _turn(rng: np.random.Generator, table: dict, lists: list, asked: np.ndarray,
-          place: dict[str, str]) -> tuple[str, str]:  # fmt: skip
+def _turn(
+    rng: np.random.Generator, table: dict, lists: list, asked: np.ndarray, place: dict[str, str]
+) -> tuple[str, str]:
     inside = {x: (x in lists[0], x in lists[1]) for x in asked.tolist()}
     kind = rng.random()
     if kind < 0.15:

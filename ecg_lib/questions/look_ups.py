@@ -71,8 +71,14 @@ def _of_one(rng: np.random.Generator, names: Sequence[str], questions: int) -> P
     return _alone(rng, names, questions, _LONGEST)
 
 
-def _alone(rng: np.random.Generator, names: Sequence[str], questions: int, longest: int,
-           lists: float = _LISTS, doubts: float = DOUBT) -> Practice:
+def _alone(
+    rng: np.random.Generator,
+    names: Sequence[str],
+    questions: int,
+    longest: int,
+    lists: float = _LISTS,
+    doubts: float = DOUBT,
+) -> Practice:
     """A report, and of findings that are in it or not whether they are; a share asks for lists."""
     n = 1 + rng.integers(longest)
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
@@ -112,19 +118,28 @@ def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Pr
 
 def _whole(rng: np.random.Generator, questions: int) -> Practice:
     """A report that calls the ECG normal or names what is not; whether the ECG is normal."""
-    labels = [name for name in load_findings()["name"]
-              if name not in (name_of("NORM"), name_of("SR"))]
+    labels = [
+        name for name in load_findings()["name"] if name not in (name_of("NORM"), name_of("SR"))
+    ]
     beside = [name_of("SR"), *answers_in("axis", "noise")]
     said = [beside[i] for i in rng.permutation(len(beside))[: rng.integers(4)]]
     truth = pick(rng, ("normal", "abnormal"))
-    said += [name_of("NORM")] if truth == "normal" else \
-        [labels[i] for i in rng.permutation(len(labels))[: 1 + rng.integers(5)]]
+    said += (
+        [name_of("NORM")]
+        if truth == "normal"
+        else [labels[i] for i in rng.permutation(len(labels))[: 1 + rng.integers(5)]]
+    )
     said = [said[i] for i in rng.permutation(len(said))]
     doubt = {name: name in labels and rng.random() < DOUBT for name in said}
-    asked = [(word, YES if kind == truth else NO)
-             for kind, words in load_practice().whole.items() for word in words]
-    turns = [(f"{word}?", answer) for word, answer in
-             (asked[i] for i in rng.permutation(len(asked))[:questions])]
+    asked = [
+        (word, YES if kind == truth else NO)
+        for kind, words in load_practice().whole.items()
+        for word in words
+    ]
+    turns = [
+        (f"{word}?", answer)
+        for word, answer in (asked[i] for i in rng.permutation(len(asked))[:questions])
+    ]
     return Practice((in_words(said, doubt),), turns)
 
 
@@ -133,8 +148,9 @@ def _topics_of(name: str) -> tuple[str, ...]:
     return tuple(topic for topic, of in topics().items() if name in of.names)
 
 
-def _topic(rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
-           ) -> tuple[str, str]:
+def _topic(
+    rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
+) -> tuple[str, str]:
     """A topic, mostly one of which there is something, and what there is of it."""
     of_one = _topics_of(pick(rng, held)) if rng.random() < 0.8 else ()
     topic = pick(rng, of_one or list(topics()))  # what is no answer has no topic
@@ -142,8 +158,9 @@ def _topic(rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bo
     return f"{topic}?", listed([name for name in held if not (certain and doubt[name])], topic)
 
 
-def _looked_up_in_two(rng: np.random.Generator, names: Sequence[str], questions: int, most: int,
-                      words: int | None) -> Practice:
+def _looked_up_in_two(
+    rng: np.random.Generator, names: Sequence[str], questions: int, most: int, words: int | None
+) -> Practice:
     """Two reports, and of a finding where it is, whether it is in one, what became of it.
 
     That is asked in the first `words` that there are for it, or in all.

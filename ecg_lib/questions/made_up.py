@@ -21,8 +21,12 @@ from ecg_lib.questions.vocabulary import JOINER, NO, NONE, YES, answers_in, clas
 # Names of the ECGs of a comparison: first, second.
 PLACES = (("the first ECG", "the second ECG"), ("the previous ECG", "the recent ECG"))
 # Where a finding is: in the first report, in the second.
-WHERE = {(True, False): "first", (False, True): "second", (True, True): "both",
-         (False, False): NONE}
+WHERE = {
+    (True, False): "first",
+    (False, True): "second",
+    (True, True): "both",
+    (False, False): NONE,
+}
 MOST, LONG = 3, 5  # findings of one relation: in one report alone, in both, in none but asked about
 DOUBT = 0.3  # share of findings that a report calls possible
 _OWN = 0.4  # share of questions in a train wording of templates.yaml
@@ -50,13 +54,18 @@ def stated() -> list[str]:
     Not "normal ecg": what it stands beside is not left to chance.
     """
     answers = answers_in("diagnostic", "form", "rhythm", "axis", "stage", "noise", "extrasystole")
-    return [*answers, *(name for name in load_findings()["name"]
-                        if name not in answers and name != name_of("NORM"))]
+    return [
+        *answers,
+        *(
+            name
+            for name in load_findings()["name"]
+            if name not in answers and name != name_of("NORM")
+        ),
+    ]
 
 
 def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
-    """Draw `n` pairs of reports, asked about in sentences; each comparison is true as often as not.
-    """
+    """Draw `n` pairs of reports, asked about in sentences; each comparison is true as often as not."""
     rng, names = np.random.default_rng(seed), stated()
     wordings: dict[tuple[str, str], tuple[str, ...]] = {}
     for template in load_templates().values():
@@ -67,8 +76,11 @@ def made_up_pairs(n: int, seed: int, questions: int = 12) -> list[Practice]:
     for _ in range(n):
         reports, where = two_reports(rng, names, 1 + rng.integers(LONG))
         place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))
-        pairs.append(Practice(reports, [_asked_of_two(rng, where, place, wordings)
-                                        for _ in range(questions)]))
+        pairs.append(
+            Practice(
+                reports, [_asked_of_two(rng, where, place, wordings) for _ in range(questions)]
+            )
+        )
     return pairs
 
 
@@ -93,18 +105,23 @@ def listed(names: Sequence[str], topic: str) -> str:
 def changed(rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]) -> tuple[str, str]:
     """A relation that a list may be asked of, and the findings of which it is true."""
     relation = pick(rng, [name for name in CHANGES if name != "absent"])
-    return relation, listed([name for name, pattern in where.items()
-                             if pattern == CHANGES[relation]], "finding")
+    return relation, listed(
+        [name for name, pattern in where.items() if pattern == CHANGES[relation]], "finding"
+    )
 
 
-def two_reports(rng: np.random.Generator, names: Sequence[str], most: int
-                ) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
+def two_reports(
+    rng: np.random.Generator, names: Sequence[str], most: int
+) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
     """Two reports, and of each finding in which of them it is."""
     drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * most]]
     cut = np.cumsum(1 + rng.integers(most, size=4))
     groups = np.split(drawn_names[: cut[-1]], cut[:-1])
-    held = [(str(name), CHANGES[relation]) for relation, group in zip(CHANGES, groups, strict=True)
-            for name in group]
+    held = [
+        (str(name), CHANGES[relation])
+        for relation, group in zip(CHANGES, groups, strict=True)
+        for name in group
+    ]
     where = dict(held[i] for i in rng.permutation(len(held)))
     reports = []
     for k in (0, 1):
@@ -118,15 +135,20 @@ def in_words(names: Sequence[str], doubt: Mapping[str, bool]) -> str:
     return ". ".join(("possible " if doubt[name] else "") + name for name in names)
 
 
-def sense(rng: np.random.Generator, finding: str, held: tuple[bool, bool],
-          senses: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+def sense(
+    rng: np.random.Generator,
+    finding: str,
+    held: tuple[bool, bool],
+    senses: Mapping[str, Sequence[str]],
+) -> tuple[str, str]:
     """What became of a finding in a word or two, and whether that is so."""
     truth, relation = _claimed(rng, held)
     return f"{finding} {pick(rng, senses[relation])}?", YES if relation == truth else NO
 
 
-def one_of(rng: np.random.Generator, where: dict[str, tuple[bool, bool]]
-           ) -> tuple[str, tuple[bool, bool]]:
+def one_of(
+    rng: np.random.Generator, where: dict[str, tuple[bool, bool]]
+) -> tuple[str, tuple[bool, bool]]:
     """A finding of a relation; each relation is as likely."""
     pattern = pick(rng, list(CHANGES.values()))
     finding = pick(rng, [name for name, held in where.items() if held == pattern])
@@ -140,8 +162,9 @@ def _claimed(rng: np.random.Generator, held: tuple[bool, bool]) -> tuple[str, st
     return truth, truth if rng.random() < 0.5 else pick(rng, others)
 
 
-def _asked_of_two(rng: np.random.Generator, where: dict, place: dict[str, str], wordings: dict
-                  ) -> tuple[str, str]:
+def _asked_of_two(
+    rng: np.random.Generator, where: dict, place: dict[str, str], wordings: dict
+) -> tuple[str, str]:
     """A question in a sentence, and its answer; lists are in the order of the reports."""
     ways, kind = load_practice(), rng.random()
     finding, held = one_of(rng, where)
@@ -150,8 +173,9 @@ def _asked_of_two(rng: np.random.Generator, where: dict, place: dict[str, str], 
         return text, {"first": place["old"], "second": place["new"]}.get(WHERE[held], WHERE[held])
     if kind < 0.15:
         k = rng.integers(2)
-        text = begun(drawn(pick(rng, ways.one), rng).format(
-            finding=finding, old=place[("old", "new")[k]]))
+        text = begun(
+            drawn(pick(rng, ways.one), rng).format(finding=finding, old=place[("old", "new")[k]])
+        )
         return text, YES if held[k] else NO
     if kind < 0.30:
         relation, named = changed(rng, where)

@@ -56,8 +56,10 @@ def load_practice() -> Ways:
     """
     path = Path(__file__).parent / "practice.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    needed = {t.wording: placeholders(t.wordings.sentence) | set(t.fill) for t in
-              load_templates().values()}
+    needed = {
+        t.wording: placeholders(t.wordings.sentence) | set(t.fill)
+        for t in load_templates().values()
+    }
     unknown = set(content["ask"]) - set(needed)
     if unknown:
         raise DataError(f"{path.name}: templates.yaml has no wording {min(unknown)!r}")
@@ -66,12 +68,19 @@ def load_practice() -> Ways:
         wants = _PLACED.get(name) or needed[name] & placeholders(sentence)
         for text in every(sentence):
             if placeholders(text) != wants:
-                raise DataError(f"{path.name}: {name}: {text!r} needs exactly the placeholders "
-                                f"{', '.join(sorted(wants))}, whatever is chosen")
-    return Ways({name: tuple(part) for name, part in content["ask"].items()},
-                tuple(content["where"]), tuple(content["one"]),
-                *({name: tuple(part) for name, part in content[kind].items()}
-                  for kind in ("senses", "whole")))
+                raise DataError(
+                    f"{path.name}: {name}: {text!r} needs exactly the placeholders "
+                    f"{', '.join(sorted(wants))}, whatever is chosen"
+                )
+    return Ways(
+        {name: tuple(part) for name, part in content["ask"].items()},
+        tuple(content["where"]),
+        tuple(content["one"]),
+        *(
+            {name: tuple(part) for name, part in content[kind].items()}
+            for kind in ("senses", "whole")
+        ),
+    )
 
 
 def asked_anew(question: Question, rng: np.random.Generator) -> str | None:
@@ -79,8 +88,9 @@ def asked_anew(question: Question, rng: np.random.Generator) -> str | None:
     ways = load_practice().ask.get(question.template.wording)
     if ways is None:
         return None
-    values = question.values | {key: text.format(**question.values)
-                                for key, text in question.template.fill.items()}
+    values = question.values | {
+        key: text.format(**question.values) for key, text in question.template.fill.items()
+    }
     if "a" in values and rng.random() < 0.5:
         values = values | {"a": values["b"], "b": values["a"]}
     return begun(drawn(ways[rng.integers(len(ways))], rng).format(**values))

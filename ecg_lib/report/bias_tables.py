@@ -34,8 +34,10 @@ def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> 
     whole = bias.normal_ratio_by_kind(rows, normal)
     whole = whole.assign(question="all " + whole["kind"] + " questions")
     both = pd.concat([each, whole[whole["kind"].isin(KINDS)]])
-    return [{"row": r.question, "column": r.kind, **_percent(r.ratio, r.n, r.ci_low, r.ci_high)}
-            for r in both.itertuples()]  # fmt: skip
+    return [
+        {"row": r.question, "column": r.kind, **_percent(r.ratio, r.n, r.ci_low, r.ci_high)}
+        for r in both.itertuples()
+    ]
 
 
 def question_only_cells(
@@ -46,11 +48,15 @@ def question_only_cells(
     With ``normal`` (by ecg_id) also that of readers who are told the severity.
     """
     return [
-        {"row": f"{r.method}, {name}", "column": r.question_type,
-         **_percent(r.value, r.n, r.ci_low, r.ci_high)}
-        for name, rows in tests.items() if len(rows)
+        {
+            "row": f"{r.method}, {name}",
+            "column": r.question_type,
+            **_percent(r.value, r.n, r.ci_low, r.ci_high),
+        }
+        for name, rows in tests.items()
+        if len(rows)
         for r in bias.question_only(train, rows, normal).itertuples()
-    ]  # fmt: skip
+    ]
 
 
 def audit_cells(by_kind: pd.DataFrame) -> Cells:
@@ -59,12 +65,18 @@ def audit_cells(by_kind: pd.DataFrame) -> Cells:
         cell
         for r in by_kind.itertuples()
         for cell in (
-            {"row": f"{r.kind}, {r.method}", "column": "yes",
-             **_percent(r.yes_rate, r.n, r.yes_low, r.yes_high)},
-            {"row": f"{r.kind}, {r.method}", "column": "normal",
-             **_percent(r.normal_ratio, r.n, r.normal_low, r.normal_high)},
+            {
+                "row": f"{r.kind}, {r.method}",
+                "column": "yes",
+                **_percent(r.yes_rate, r.n, r.yes_low, r.yes_high),
+            },
+            {
+                "row": f"{r.kind}, {r.method}",
+                "column": "normal",
+                **_percent(r.normal_ratio, r.n, r.normal_low, r.normal_high),
+            },
         )
-    ]  # fmt: skip
+    ]
 
 
 def _percent(value: float, n: float, low: float, high: float) -> dict[str, float]:

@@ -31,9 +31,27 @@ from ecg_lib.report.verdicts import (
 )
 
 _MOST = 7  # numbers of a claim that its Markdown line shows; the CSV has all
-COLUMNS = ("claim", "statement", "place", "verdict", "why", "source", "measure", "value", "n",
-           "ci_low", "ci_high", "table", "row", "column",
-           "seeds", "profile", "params_hash", "data_hash", "code_hash")  # fmt: skip
+COLUMNS = (
+    "claim",
+    "statement",
+    "place",
+    "verdict",
+    "why",
+    "source",
+    "measure",
+    "value",
+    "n",
+    "ci_low",
+    "ci_high",
+    "table",
+    "row",
+    "column",
+    "seeds",
+    "profile",
+    "params_hash",
+    "data_hash",
+    "code_hash",
+)
 
 
 _NOTES = (

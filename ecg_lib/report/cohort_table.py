@@ -40,8 +40,10 @@ def cohort_cells(stores: Mapping[str, EcgStore]) -> list[dict[str, Any]]:
             ("% normal", 100 * records["normal"].mean(), float("nan")),
         ]
         values += [(split, counts[split], float("nan")) for split in SPLITS]
-        values += [(name.replace("_", " "), counts[name], float("nan"))
-                   for name in ("quarantined", "not_at_hand")]  # fmt: skip
+        values += [
+            (name.replace("_", " "), counts[name], float("nan"))
+            for name in ("quarantined", "not_at_hand")
+        ]
         cells += [
             {"row": title, "column": column, "value": round(float(value), 1), "n": n}
             for column, value, n in values
@@ -73,11 +75,13 @@ def clearest(store: EcgStore, *codes: str) -> str:
     for code in codes:
         rows = [row for row, found in enumerate(certain) if code in found]
         if rows:
-            rows.sort(key=lambda row: (
-                bool(store.attributes.iloc[row].get("noise")),
-                "SR" not in store.labels.iloc[row],
-                len(store.labels.iloc[row]),
-            ))  # fmt: skip
+            rows.sort(
+                key=lambda row: (
+                    bool(store.attributes.iloc[row].get("noise")),
+                    "SR" not in store.labels.iloc[row],
+                    len(store.labels.iloc[row]),
+                )
+            )
             # the first that fits the paper, or else the lowest
             peak = {row: max(np.abs(store.mv(row)).max(), _HIGH_MV) for row in rows[:_TRIED]}
             return store.records["ecg_id"].iloc[min(peak, key=peak.__getitem__)]

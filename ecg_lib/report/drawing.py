@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 from ecg_lib.report.style import INK, QUIET
 
 # A toy heart beat for the drawings only: centre and width (s), height (mV) of P, Q, R, S, T.
-_WAVES = ((0.16, 0.025, 0.13), (0.275, 0.009, -0.12), (0.30, 0.012, 1.1),
-          (0.325, 0.010, -0.25), (0.52, 0.045, 0.28))  # fmt: skip
+_WAVES = (
+    (0.16, 0.025, 0.13),
+    (0.275, 0.009, -0.12),
+    (0.30, 0.012, 1.1),
+    (0.325, 0.010, -0.25),
+    (0.52, 0.045, 0.28),
+)
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:

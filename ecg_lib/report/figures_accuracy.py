@@ -58,8 +58,10 @@ def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
         if (paper["row"] != MODEL).any():
             handles.append(Line2D([], [], color=style.PAPER, lw=0.7, label="other methods, paper"))
         legend_above(fig, handles)
-        text = ("Bars: share of questions answered exactly (as sets), with 95 % intervals.\n"
-                "S: one ECG; CC: two of one patient; CI: two of different patients.")  # fmt: skip
+        text = (
+            "Bars: share of questions answered exactly (as sets), with 95 % intervals.\n"
+            "S: one ECG; CC: two of one patient; CI: two of different patients."
+        )
         style.caption(fig, text, label)
     return fig
 
@@ -115,15 +117,26 @@ def _arm_bars(ax: Axes, x: float, cells: pd.DataFrame, color: str) -> None:
         part = cells[cells["ecg"] == ecg].set_index("column")
         if "average" not in part.index or np.isnan(part.loc["average", "value"]):
             continue
-        look = {"color": color} if ecg == "original" else {
-            "facecolor": "white", "edgecolor": color, "hatch": "////"}  # fmt: skip
+        look = (
+            {"color": color}
+            if ecg == "original"
+            else {"facecolor": "white", "edgecolor": color, "hatch": "////"}
+        )
         means[ecg] = part.loc["average", "value"]
         ax.bar(x + side, means[ecg], 0.36, **look)
         whisker(ax, part.loc["average"], x=x + side + 0.1)
         for kind, mark in _MARKS.items():
             if kind in part.index:
-                ax.plot(x + side - 0.06, part.loc[kind, "value"], mark, ms=4.5, mfc="white",
-                        mec=style.INK, mew=0.8, zorder=5)  # fmt: skip
+                ax.plot(
+                    x + side - 0.06,
+                    part.loc[kind, "value"],
+                    mark,
+                    ms=4.5,
+                    mfc="white",
+                    mec=style.INK,
+                    mew=0.8,
+                    zorder=5,
+                )
     if len(means) == 2:
         change = means["random"] - means["original"]
         top = cells["value"].max()

@@ -97,8 +97,12 @@ def _transformer(ax: Axes, d: Dims, x: float, y: float, wide: float) -> None:
         )
     )
     middle = x + wide / 2
-    parts = ((0.1, "LN"), (0.4, f"self-attention, {d.heads} heads"), (0.82, "LN"),
-             (1.12, "feed forward, GELU"))  # fmt: skip
+    parts = (
+        (0.1, "LN"),
+        (0.4, f"self-attention, {d.heads} heads"),
+        (0.82, "LN"),
+        (1.12, "feed forward, GELU"),
+    )
     for dy, text in parts:
         box(ax, x + 0.3, y + dy, wide - 0.6, 0.23, text, "white", style.QUIET, fontsize=7.5)
     for low, high in ((0.33, 0.4), (0.63, 0.82), (1.05, 1.12)):
@@ -131,8 +135,16 @@ def _language_model(ax: Axes, d: Dims) -> None:
     arrow(ax, (6.07, 1.72), (6.38, 1.72), color=style.BLUE, width=1.8)
     box(ax, 6.4, 1.54, 1.25, 0.36, "linear", TRAINED, weight="bold", fontsize=8)
     label(ax, 7.02, 1.38, f"{d.llm_tokens} {style.TIMES} {d.llm_width:,}", color=style.INK)
-    frame = FancyBboxPatch((4.66, 1.18), 3.13, 0.86, "round,pad=0,rounding_size=0.08", fc="none",
-                           ec=style.QUIET, ls=(0, (3, 2)), lw=0.9)  # fmt: skip
+    frame = FancyBboxPatch(
+        (4.66, 1.18),
+        3.13,
+        0.86,
+        "round,pad=0,rounding_size=0.08",
+        fc="none",
+        ec=style.QUIET,
+        ls=(0, (3, 2)),
+        lw=0.9,
+    )
     ax.add_patch(frame)
     label(ax, 6.22, 1.04, f"projector: {d.concat} neighbouring tokens become one")
     # The sequence.
@@ -160,8 +172,15 @@ def _language_model(ax: Axes, d: Dims) -> None:
             ax.plot(
                 [left + 0.81, left + 0.81, left + 0.3], [3.9, 4.05, 4.05], color=style.INK, lw=1
             )
-            label(ax, left + 0.25, 4.05, "+", color=style.INK, fontsize=8,
-                  bbox={"boxstyle": "circle,pad=0.08", "fc": "white", "ec": style.INK})  # fmt: skip
+            label(
+                ax,
+                left + 0.25,
+                4.05,
+                "+",
+                color=style.INK,
+                fontsize=8,
+                bbox={"boxstyle": "circle,pad=0.08", "fc": "white", "ec": style.INK},
+            )
     box(ax, 4.6, 4.22, 3.47, 0.32, "causal self-attention", "white", style.QUIET, fontsize=8)
     label(ax, 7.86, 3.72, f"r = {d.lora_rank}\n$\\alpha$ = {d.lora_alpha}", color=style.INK)
     arrow(ax, (6.33, 4.96), (6.33, 5.2))

@@ -84,8 +84,9 @@ def _spread(ax: Axes, y: int, dots: pd.DataFrame, kinds: list[str]) -> None:
         if not len(share):
             continue
         ax.plot([share.min(), share.max()], [y + lane] * 2, color=_KINDS[kind], lw=0.8, alpha=0.6)
-        ax.plot(share, np.full(len(share), y + lane), "o", ms=4, mew=0, color=_KINDS[kind],
-                alpha=0.45)  # fmt: skip
+        ax.plot(
+            share, np.full(len(share), y + lane), "o", ms=4, mew=0, color=_KINDS[kind], alpha=0.45
+        )
 
 
 def _ratios(ax: Axes, y: int, marks: pd.DataFrame, kinds: list[str]) -> None:

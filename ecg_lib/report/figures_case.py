@@ -83,8 +83,9 @@ def figure4_case_studies(
         for block in blocks:
             bottom = block.draw(fig, talk_ax, bottom, fs)
         text = f"Answers by {model}. One small square is 0.04 s and 0.1 mV.\n{DISCLAIMER}"
-        fig.text(0.02, 0.09 / height, text, fontsize=8, color=style.QUIET, va="bottom",
-                 linespacing=1.3)  # fmt: skip
+        fig.text(
+            0.02, 0.09 / height, text, fontsize=8, color=style.QUIET, va="bottom", linespacing=1.3
+        )
     return fig
 
 
@@ -98,8 +99,9 @@ class _Block:
     truth: list[str]
 
     @classmethod
-    def of(cls, case: CaseStudy, fs: int, leads: Sequence[str], seconds: float,
-           inches_per_mv: float) -> "_Block":  # on ECG paper 1 mV is as long as 0.4 s
+    def of(
+        cls, case: CaseStudy, fs: int, leads: Sequence[str], seconds: float, inches_per_mv: float
+    ) -> "_Block":  # on ECG paper 1 mV is as long as 0.4 s
         if not 1 <= len(case.ecgs) <= 2:
             raise DataError(f"case study: {len(case.ecgs)} ECGs given; give one or two")
         strips = {}
@@ -108,8 +110,9 @@ class _Block:
             if mv.ndim != 2 or len(mv) != len(LEADS):
                 raise DataError(f"case study: {title} has shape {mv.shape}; give (12, samples)")
             strips[title] = _Strips.of(mv, fs, leads, seconds)
-        said = [(text, side) for turn in case.dialogue
-                for text, side in zip(turn, "QA", strict=True)]  # fmt: skip
+        said = [
+            (text, side) for turn in case.dialogue for text, side in zip(turn, "QA", strict=True)
+        ]
         bubbles = [(textwrap.wrap(text, 72) or ["(no answer)"], side) for text, side in said]
         truth = f"According to the labels: {case.truth}." if case.truth else ""
         return cls(strips, inches_per_mv, bubbles, textwrap.wrap(truth, 108))
@@ -135,8 +138,15 @@ class _Block:
             ax.set_title(title, fontsize=9, pad=3)
         _bubbles(talk_ax, self.bubbles, width, bottom)
         bottom -= self.talk
-        fig.text(0.02, bottom / height, "\n".join(self.truth), fontsize=8, color=style.QUIET,
-                 va="top", linespacing=1.3)  # fmt: skip
+        fig.text(
+            0.02,
+            bottom / height,
+            "\n".join(self.truth),
+            fontsize=8,
+            color=style.QUIET,
+            va="top",
+            linespacing=1.3,
+        )
         return bottom - _FOOT * len(self.truth)
 
 
@@ -171,8 +181,15 @@ def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
     """Strips on ECG paper: large squares of 0.2 s and 0.5 mV."""
     for (lead, mv), base in zip(strips.leads.items(), strips.baselines, strict=True):
         ax.plot(np.arange(len(mv)) / fs, mv + base, color=style.INK, lw=0.75)
-        ax.text(-0.01, base, lead, transform=ax.get_yaxis_transform(), ha="right", va="center",
-                fontsize=8)  # fmt: skip
+        ax.text(
+            -0.01,
+            base,
+            lead,
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=8,
+        )
     end = max(len(mv) for mv in strips.leads.values()) / fs
     ax.set(xlim=(0, end), ylim=(strips.bottom, strips.top))
     for which, minor, color in (("major", False, "#f0b9b9"), ("minor", True, "#f9e3e3")):

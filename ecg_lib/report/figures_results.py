@@ -53,8 +53,13 @@ def learning_curves(
             for name in names:
                 points = history[["step", name]].dropna()
                 few = len(points) <= 25
-                ax.plot(points["step"], points[name], marker="o" if few else "", ms=3.5,
-                        label=name.replace("_", " "))  # fmt: skip
+                ax.plot(
+                    points["step"],
+                    points[name],
+                    marker="o" if few else "",
+                    ms=3.5,
+                    label=name.replace("_", " "),
+                )
             ax.set(xlabel="optimiser step", ylabel=unit)
             late = history.loc[history["step"] > 0.1 * history["step"].max(), names]
             if late.notna().any(axis=None):  # the first steps would flatten all that follows
@@ -155,10 +160,15 @@ def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
             ax.set_xlabel("AUC (%)")
             ax.tick_params(labelbottom=True)
         in_paper = set(table.loc[table["source"] == "paper", "method"])
-        handles = [Line2D([], [], marker="o", ls="-", color=palette[m], label=f"{m}, ours")
-                   for m in methods]  # fmt: skip
-        handles += [Line2D([], [], **{**PAPER_LOOK, "mec": palette[m]}, label=f"{m}, paper")
-                    for m in methods if m in in_paper]  # fmt: skip
+        handles = [
+            Line2D([], [], marker="o", ls="-", color=palette[m], label=f"{m}, ours")
+            for m in methods
+        ]
+        handles += [
+            Line2D([], [], **{**PAPER_LOOK, "mec": palette[m]}, label=f"{m}, paper")
+            for m in methods
+            if m in in_paper
+        ]
         legend_above(fig, handles)
         text = (
             "Dots: AUC with 95 % intervals; dashed: chance. "

@@ -66,8 +66,10 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -
         ax.set(xlim=(-0.6, len(LEADS) - 0.4), xlabel="lead", ylabel=f"{wave} amplitude (mV)")
         ax.grid(axis="x", visible=False)
         names = [", ".join(filter(None, group)) for group in groups]
-        handles = [Line2D([], [], color=colors[group], lw=3.2, label=name)
-                   for group, name in zip(groups, names, strict=True)]  # fmt: skip
+        handles = [
+            Line2D([], [], color=colors[group], lw=3.2, label=name)
+            for group, name in zip(groups, names, strict=True)
+        ]
         legend_above(fig, handles)
         text = (
             "Dots: medians of normal ECGs; thick: the middle half; thin: the middle 80 %. "

@@ -8,12 +8,18 @@ from matplotlib.lines import Line2D
 from ecg_lib.report import style
 from ecg_lib.report.marks import legend_above
 
-_LOOKS = {"scratch": (style.ORANGE, "s"), "simulated only": (style.SKY, "^"),
-          "simulated": (style.BLUE, "o"),
-          "boosting on hand features": (style.QUIET, "D")}  # fmt: skip
-_WORDS = {"scratch": "from scratch on reports", "simulated only": "simulated ECGs only",
-          "simulated": "simulated ECGs, then reports",
-          "boosting on hand features": "boosting on hand features"}  # fmt: skip
+_LOOKS = {
+    "scratch": (style.ORANGE, "s"),
+    "simulated only": (style.SKY, "^"),
+    "simulated": (style.BLUE, "o"),
+    "boosting on hand features": (style.QUIET, "D"),
+}
+_WORDS = {
+    "scratch": "from scratch on reports",
+    "simulated only": "simulated ECGs only",
+    "simulated": "simulated ECGs, then reports",
+    "boosting on hand features": "boosting on hand features",
+}
 _SCALED = {"mv": "mV kept", "lead_minmax": "per-lead min-max", "record_minmax": "record min-max"}
 _READING, _ZERO = "probe, ", "zero-shot"
 
@@ -29,8 +35,11 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
     """
     cells = table.dropna(subset="value")
     rows = {tuple(row.split(", ")): row for row in dict.fromkeys(cells["row"])}
-    drawn = {key: row for key, row in rows.items()
-             if len(key) == 2 and key[0] in _LOOKS and key[1] in _SCALED}  # fmt: skip
+    drawn = {
+        key: row
+        for key, row in rows.items()
+        if len(key) == 2 and key[0] in _LOOKS and key[1] in _SCALED
+    }
     panels = list(dict.fromkeys(scaled for _, scaled in drawn)) or [""]
     starts = list(dict.fromkeys(start for start, _ in drawn))
     boosting = [row for key, row in rows.items() if len(key) == 1 and key[0] in _LOOKS]
@@ -46,12 +55,16 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
         axes[0].set_ylabel("macro AUC of the superclasses (%)")
         names = starts + boosting
         if names:
-            handles = [Line2D([], [], color=_LOOKS[n][0], marker=_LOOKS[n][1], ms=4.5,
-                              label=_WORDS[n]) for n in names]  # fmt: skip
+            handles = [
+                Line2D([], [], color=_LOOKS[n][0], marker=_LOOKS[n][1], ms=4.5, label=_WORDS[n])
+                for n in names
+            ]
             dashed = Line2D([], [], color=style.INK, ls=(0, (4, 2)), lw=1.1, label="zero-shot")
             legend_above(fig, [*handles, dashed])
-        text = ("The higher a line, the more its encoder knew before it saw a label; few labels\n"
-                "tell encoders apart best. Bars: 95 % intervals over patients.")
+        text = (
+            "The higher a line, the more its encoder knew before it saw a label; few labels\n"
+            "tell encoders apart best. Bars: 95 % intervals over patients."
+        )
         style.caption(fig, text, label)
     return fig
 

@@ -8,10 +8,17 @@ from ecg_lib.report import style
 from ecg_lib.report.marks import legend_above, whisker
 from ecg_lib.report.study_tables import ABSENT, ALL_SEEDS, MEASURES
 
-_UNITS = {"interventional accuracy": "accuracy (%)", "drop": "drop, random ECG (points)",
-          "matched drop": "drop, ECG as ill (points)"}
-_LOOK = {"de-biased": (style.BLUE, "o"), "control": (style.ORANGE, "s"),
-         "weighted": (style.GREEN, "D"), "not de-biased": (style.PURPLE, "^")}
+_UNITS = {
+    "interventional accuracy": "accuracy (%)",
+    "drop": "drop, random ECG (points)",
+    "matched drop": "drop, ECG as ill (points)",
+}
+_LOOK = {
+    "de-biased": (style.BLUE, "o"),
+    "control": (style.ORANGE, "s"),
+    "weighted": (style.GREEN, "D"),
+    "not de-biased": (style.PURPLE, "^"),
+}
 
 
 def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
@@ -22,8 +29,11 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
     table : DataFrame
         Tidy cells of `study_tables.dose_response`; without any, a line says where to get them.
     """
-    parts = table["row"].astype(str).str.extract(
-        r"^(?P<arm>.*), strength (?P<strength>[\d.]+), (?P<of>.*)$")
+    parts = (
+        table["row"]
+        .astype(str)
+        .str.extract(r"^(?P<arm>.*), strength (?P<strength>[\d.]+), (?P<of>.*)$")
+    )
     table = pd.concat([table, parts], axis=1).astype({"strength": float})
     arms = list(dict.fromkeys(table["arm"]))
     with style.use():
@@ -43,13 +53,16 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
                 ax.plot(means["strength"] + shift, means["value"], mark, ls="-", ms=5, color=color)
                 for _, cell in means.iterrows():
                     whisker(ax, cell, x=cell["strength"] + shift)
-            ax.axhline(50 if measure == MEASURES[0] else 0, color=style.INK, lw=0.9,
-                       ls=(0, (4, 2)))  # fmt: skip
+            ax.axhline(50 if measure == MEASURES[0] else 0, color=style.INK, lw=0.9, ls=(0, (4, 2)))
             ax.set(xlabel="strength of confounding", ylabel=_UNITS[measure], xlim=(-0.1, 1.1))
-        handles = [Line2D([], [], color=_LOOK[arm][0], marker=_LOOK[arm][1], ms=5, label=arm)
-                   for arm in arms]  # fmt: skip
+        handles = [
+            Line2D([], [], color=_LOOK[arm][0], marker=_LOOK[arm][1], ms=5, label=arm)
+            for arm in arms
+        ]
         legend_above(fig, handles)
-        text = ("Marks: mean of the seeds (ticks), 95 % interval over patients and seeds;\n"
-                "dashed: nothing read from the ECG. Where confounding harms, lines fall.")
+        text = (
+            "Marks: mean of the seeds (ticks), 95 % interval over patients and seeds;\n"
+            "dashed: nothing read from the ECG. Where confounding harms, lines fall."
+        )
         style.caption(fig, text, label)
     return fig

@@ -17,11 +17,16 @@ _LOOKS = {
     ("lead_minmax ensemble", "head"): (style.ORANGE, "^"),
     ("ensemble", "head"): (style.PURPLE, "^"),
 }
-_WORDS = {"mv": "mV kept", "lead_minmax": "per-lead min-max", "record_minmax": "record min-max",
-          "mv ensemble": "mV kept, seeds together",
-          "lead_minmax ensemble": "per-lead min-max, seeds together",
-          "ensemble": "all encoders together", "head": "supervised head",
-          "text": "zero-shot text"}  # fmt: skip
+_WORDS = {
+    "mv": "mV kept",
+    "lead_minmax": "per-lead min-max",
+    "record_minmax": "record min-max",
+    "mv ensemble": "mV kept, seeds together",
+    "lead_minmax ensemble": "per-lead min-max, seeds together",
+    "ensemble": "all encoders together",
+    "head": "supervised head",
+    "text": "zero-shot text",
+}
 
 
 def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
@@ -38,8 +43,11 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
     DataError
         No cell has a value.
     """
-    parts = table["column"].str.rsplit(", ", n=2, expand=True).set_axis(
-        ["cohort", "normalisation", "reading"], axis=1)  # fmt: skip
+    parts = (
+        table["column"]
+        .str.rsplit(", ", n=2, expand=True)
+        .set_axis(["cohort", "normalisation", "reading"], axis=1)
+    )
     cells = pd.concat([table, parts], axis=1).dropna(subset="value")
     if cells.empty:
         raise DataError("simulated to real: no finding has a value; evaluate more ECGs")
@@ -60,15 +68,27 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
                 ax.plot([cell.ci_low, cell.ci_high], [y, y], color=color, lw=1.0)
                 ax.plot(cell.value, y, marker, ms=4, color=color)
             ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
-            ax.set(xlim=(max(0, min(45, low - 3)), 101), xlabel="AUC (%)",
-                   ylim=(len(findings) - 0.5, -0.5))  # fmt: skip
+            ax.set(
+                xlim=(max(0, min(45, low - 3)), 101),
+                xlabel="AUC (%)",
+                ylim=(len(findings) - 0.5, -0.5),
+            )
             ax.set_title(wrap(cohort, 22))
         axes[0].set_yticks(range(len(findings)), findings)
-        legend_above(fig, [
-            Line2D([], [], color=_LOOKS.get(k, (style.PURPLE, "^"))[0],
-                   marker=_LOOKS.get(k, (style.PURPLE, "^"))[1], ms=4,
-                   label=f"{_WORDS.get(k[0], k[0])}, {_WORDS.get(k[1], k[1])}") for k in looks
-        ])  # fmt: skip
+        legend_above(
+            fig,
+            [
+                Line2D(
+                    [],
+                    [],
+                    color=_LOOKS.get(k, (style.PURPLE, "^"))[0],
+                    marker=_LOOKS.get(k, (style.PURPLE, "^"))[1],
+                    ms=4,
+                    label=f"{_WORDS.get(k[0], k[0])}, {_WORDS.get(k[1], k[1])}",
+                )
+                for k in looks
+            ],
+        )
         text = (
             "Right of the dashed line (chance) ECGs are ranked by what was learnt from simulated\n"
             "ones; bars: 95 % intervals over patients. Only recorded cohorts are evidence."

@@ -46,8 +46,11 @@ def finding_gallery(
     """
     width = float(np.ceil((_LEFT + SPEED * SECONDS + 2.5) / 5) * 5)
     height = 5 * np.ceil((3 * _STEP + 8) / 5)
-    kinds = ("simulated", "recorded") if any(r is not None for r in recorded.values()) else (
-        "simulated",)  # fmt: skip
+    kinds = (
+        ("simulated", "recorded")
+        if any(r is not None for r in recorded.values())
+        else ("simulated",)
+    )
     page = (len(kinds) * (width + 6.0) + 6.0, len(simulated) * (height + _GAP) + 10.0)
     figure = Figure(figsize=(page[0] / 25.4, page[1] / 25.4), dpi=110, facecolor="white")
     for row, (code, ecg) in enumerate(simulated.items()):
@@ -55,8 +58,9 @@ def finding_gallery(
         for column, kind in enumerate(kinds):
             signal = ecg if kind == "simulated" else recorded.get(code)
             left = 6.0 + column * (width + 6.0)
-            axes = figure.add_axes((left / page[0], bottom / page[1], width / page[0],
-                                    height / page[1]))  # fmt: skip
+            axes = figure.add_axes(
+                (left / page[0], bottom / page[1], width / page[0], height / page[1])
+            )
             axes.set(xlim=(0, width), ylim=(0, height), xticks=[], yticks=[])
             axes.set_title(f"{name_of(code)}: {kind}", fontsize=8, loc="left", pad=3)
             paper_grid(axes, width, height)
@@ -65,8 +69,15 @@ def finding_gallery(
                 continue
             shown = _window(np.asarray(signal, dtype=float), code)
             for k, lead in enumerate(SEEN_IN.get(code, _DEFAULT)):
-                draw_trace(axes, shown[LEADS.index(lead)], 0, RATE, height - _TOP - _STEP * k, lead,
-                           pulse=k == 0)
+                draw_trace(
+                    axes,
+                    shown[LEADS.index(lead)],
+                    0,
+                    RATE,
+                    height - _TOP - _STEP * k,
+                    lead,
+                    pulse=k == 0,
+                )
     figure.text(6.0 / page[0], 3.0 / page[1], CAPTION, fontsize=7, color="#444444")
     return figure
 
@@ -84,8 +95,10 @@ def _window(signal: np.ndarray, code: str) -> np.ndarray:
 def _calmest(signal: np.ndarray, length: int) -> int:
     """Where the baseline moves least, so that traces do not cross."""
     starts = range(0, max(1, signal.shape[-1] - length + 1), length // 6)
-    drift = [np.ptp(np.median(signal[:, s : s + length].reshape(12, 6, -1), -1), -1).max()
-             for s in starts]  # fmt: skip
+    drift = [
+        np.ptp(np.median(signal[:, s : s + length].reshape(12, 6, -1), -1), -1).max()
+        for s in starts
+    ]
     return starts[int(np.argmin(drift))]
 
 

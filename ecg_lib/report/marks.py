@@ -34,8 +34,13 @@ def whisker(ax: Axes, cell: pd.Series, x: float | None = None, y: float | None =
 def legend_above(fig: Figure, handles: list) -> None:
     """One legend for the figure, above its panels, at the left."""
     columns = legend_columns([h.get_label() for h in handles], fig.get_figwidth())
-    fig.legend(handles=handles, loc="outside upper left", ncols=columns,
-               handlelength=1.4, columnspacing=1.2)  # fmt: skip
+    fig.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=columns,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
 
 
 def legend_columns(labels: list[str], inches: float, most: int = 5) -> int:

@@ -21,8 +21,12 @@ from ecg_lib.report.tables import P_VALUE
 ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
 MEASURES = (ACCURACY, DROP, MATCHED)
-NAMES = {"de-biased": "de-biased", "control": "control", "weighted": "weighted",
-         "none": "not de-biased"}
+NAMES = {
+    "de-biased": "de-biased",
+    "control": "control",
+    "weighted": "weighted",
+    "none": "not de-biased",
+}
 COMPARED = (("de-biased", "none"), ("de-biased", "control"), ("control", "none"))
 ALL_SEEDS, BASE = "all seeds", "unchanged"
 # What is measured in mV: a min-max for each lead takes it away. The axis hangs on leads compared.
@@ -54,8 +58,10 @@ class _Measured:
     def __init__(self, outcomes: Outcomes, resamples: int, seed: int):
         self.outcomes, self.resamples, self.seed = outcomes, resamples, seed
         self.runs = list(outcomes.right)
-        self.patients = {test: rows["ecg_id"].str[0].map(outcomes.patients).to_numpy()
-                         for test, rows in outcomes.tests.items()}
+        self.patients = {
+            test: rows["ecg_id"].str[0].map(outcomes.patients).to_numpy()
+            for test, rows in outcomes.tests.items()
+        }
 
     def values(self, run: Run, measure: str) -> np.ndarray:
         """(n,) right or not with the right ECG, or how much of it is lost with another one."""
@@ -70,15 +76,21 @@ class _Measured:
     def mean(self, runs: Sequence[Run], measure: str, own: np.ndarray | None = None) -> Estimate:
         """Over runs that differ in their seed; `own` (n,) bool picks some of the questions."""
         own = np.ones(len(self.groups(measure)), bool) if own is None else own
-        return mean_over_seeds([self.values(run, measure)[own] for run in runs], self.resamples,
-                               self.seed, self.groups(measure)[own])
+        return mean_over_seeds(
+            [self.values(run, measure)[own] for run in runs],
+            self.resamples,
+            self.seed,
+            self.groups(measure)[own],
+        )
 
-    def difference(self, a: Sequence[Run], b: Sequence[Run], measure: str,
-                   own: np.ndarray | None = None) -> Estimate:
+    def difference(
+        self, a: Sequence[Run], b: Sequence[Run], measure: str, own: np.ndarray | None = None
+    ) -> Estimate:
         own = np.ones(len(self.groups(measure)), bool) if own is None else own
         one, other = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
-        return difference_over_seeds(one, other, self.resamples, self.seed,
-                                     self.groups(measure)[own])
+        return difference_over_seeds(
+            one, other, self.resamples, self.seed, self.groups(measure)[own]
+        )
 
 
 def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -98,8 +110,9 @@ def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> p
     return _frame(cells)
 
 
-def seeds(outcomes: Outcomes, strength: float, resamples: int = 1000,
-          seed: int = 0) -> pd.DataFrame:
+def seeds(
+    outcomes: Outcomes, strength: float, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Arms over seeds at one strength: each seed, mean and range, and differences of arms.
 
     Returns
@@ -112,26 +125,38 @@ def seeds(outcomes: Outcomes, strength: float, resamples: int = 1000,
     by_arm = _grouped(sorted(runs, key=lambda run: run.whole), lambda run: run.arm)
     for arm, part in by_arm.items():
         for run in part:
-            cells += [_cell(f"{NAMES[arm]}, {_seed(run)}", m, measured.mean([run], m))
-                      for m in MEASURES]
+            cells += [
+                _cell(f"{NAMES[arm]}, {_seed(run)}", m, measured.mean([run], m)) for m in MEASURES
+            ]
         for m in MEASURES:
             each = [measured.values(run, m).mean() for run in part]
             spread = Estimate(max(each) - min(each), np.nan, np.nan, len(part))
-            cells += [_cell(f"{NAMES[arm]}, mean", m, measured.mean(part, m)),
-                      _cell(f"{NAMES[arm]}, range", m, spread)]
+            cells += [
+                _cell(f"{NAMES[arm]}, mean", m, measured.mean(part, m)),
+                _cell(f"{NAMES[arm]}, range", m, spread),
+            ]
     for a, b in (pair for pair in COMPARED if set(pair) <= set(by_arm)):
         name = f"{NAMES[a]} - {NAMES[b]}"
-        cells += [_cell(f"{name}, mean", m, measured.difference(by_arm[a], by_arm[b], m))
-                  for m in MEASURES]
+        cells += [
+            _cell(f"{name}, mean", m, measured.difference(by_arm[a], by_arm[b], m))
+            for m in MEASURES
+        ]
         for one, other in zip(by_arm[a], by_arm[b], strict=True):
             test = mcnemar(measured.values(one, ACCURACY), measured.values(other, ACCURACY))
-            cells.append({"row": f"{name}, {_seed(one)}", "column": f"{P_VALUE}, accuracy",
-                          "value": test.p, "n": test.only_a + test.only_b})
+            cells.append(
+                {
+                    "row": f"{name}, {_seed(one)}",
+                    "column": f"{P_VALUE}, accuracy",
+                    "value": test.p,
+                    "n": test.only_a + test.only_b,
+                }
+            )
     return _frame(cells)
 
 
-def lesions(outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000,
-            seed: int = 0) -> pd.DataFrame:
+def lesions(
+    outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Interventional accuracy with each part changed, by what is asked, and minus the unchanged.
 
     Returns
@@ -143,8 +168,11 @@ def lesions(outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000
     changed = _grouped([run for run in measured.runs if run.lesion], lambda run: run.lesion)
     if not changed:
         return _frame([])
-    base = {run.seed: run for run in measured.runs if not run.lesion and not run.whole
-            and (run.arm, run.strength) == (arm, strength)}
+    base = {
+        run.seed: run
+        for run in measured.runs
+        if not run.lesion and not run.whole and (run.arm, run.strength) == (arm, strength)
+    }
     kinds = question_groups(outcomes.tests["interventional"])
     asked = {"all": np.ones(len(kinds), bool)}
     asked |= {kind: (kinds == kind).to_numpy() for kind in ("voltage", "axis", "noise", "other")}
@@ -154,14 +182,21 @@ def lesions(outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000
             cells.append(_cell(lesion, kind, measured.mean(part, ACCURACY, own)))
             if lesion != BASE:
                 twins = [base[run.seed] for run in part]
-                cells.append(_cell(f"{lesion} - {BASE}", kind,
-                                   measured.difference(part, twins, ACCURACY, own)))
+                cells.append(
+                    _cell(
+                        f"{lesion} - {BASE}", kind, measured.difference(part, twins, ACCURACY, own)
+                    )
+                )
     return _frame(sorted(cells, key=lambda cell: cell["row"].endswith(f" - {BASE}")))
 
 
-def learning_rates(scored: Mapping[tuple[str, float], Sequence[pd.DataFrame]],
-                   used: Mapping[str, float], patients: pd.Series, resamples: int = 1000,
-                   seed: int = 0) -> pd.DataFrame:
+def learning_rates(
+    scored: Mapping[tuple[str, float], Sequence[pd.DataFrame]],
+    used: Mapping[str, float],
+    patients: pd.Series,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Exact match on the development wordings of each arm at each rate of stage 2, over seeds.
 
     Parameters

@@ -137,7 +137,7 @@ def p_text(value: float, n: float, *interval: float, digits: int | None = 2) -> 
     zero = "" if digits is None else f"{0:.{digits}f}"
     if not zero or not text.startswith(zero):
         return text
-    return f"<{zero[:-1]}1{text[len(zero):]}"
+    return f"<{zero[:-1]}1{text[len(zero) :]}"
 
 
 def wide_markdown(frame: pd.DataFrame, digits: int | None = 1, with_n: bool = True) -> str:

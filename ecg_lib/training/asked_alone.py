@@ -25,8 +25,12 @@ def shared_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Seque
     ``turn`` is 0 for the text and 1, 2, ... for its questions; ``position`` goes on from the text's
     end in every turn. Labels ignore all but the answers.
     """
-    row = {"input_ids": list(prefix), "labels": [IGNORE] * len(prefix),
-           "turn": [0] * len(prefix), "position": list(range(len(prefix)))}
+    row = {
+        "input_ids": list(prefix),
+        "labels": [IGNORE] * len(prefix),
+        "turn": [0] * len(prefix),
+        "position": list(range(len(prefix))),
+    }
     for number, (asked, said) in enumerate(turns, start=1):
         n = len(asked) + len(said)
         row["input_ids"] += [*asked, *said]
@@ -43,8 +47,9 @@ class AskedAlone(nn.Module):
         super().__init__()
         self.lm = lm
 
-    def forward(self, input_ids: Tensor, turn: Tensor, position: Tensor,
-                labels: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, input_ids: Tensor, turn: Tensor, position: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
         """All arguments (B, L), right-padded; logits are computed only where labels are."""
         own = turn[:, :, None] == turn[:, None, :]  # (B, L, L): query, key
         seen = (own | (turn == 0)[:, None, :]).tril()
@@ -52,8 +57,11 @@ class AskedAlone(nn.Module):
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         mask.masked_fill_(~seen, torch.finfo(dtype).min)
         hidden = self.lm.get_decoder()(
-            input_ids=input_ids, attention_mask=mask[:, None], position_ids=position,
-            use_cache=False).last_hidden_state  # (B, L, H)
+            input_ids=input_ids,
+            attention_mask=mask[:, None],
+            position_ids=position,
+            use_cache=False,
+        ).last_hidden_state  # (B, L, H)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
         logits = self.lm.get_output_embeddings()(hidden[:, :-1][wanted])  # (answers, V)
         return {"loss": F.cross_entropy(logits, labels[:, 1:][wanted])}
@@ -62,6 +70,9 @@ class AskedAlone(nn.Module):
 def collate(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, Tensor]:
     """Rows of `shared_row` -> right-padded tensors."""
     batch = processor.batch(rows)
-    return {"input_ids": batch["input_ids"], "labels": batch["labels"],
-            "turn": processor.pad([row["turn"] for row in rows], _PAD),
-            "position": processor.pad([row["position"] for row in rows], 0)}
+    return {
+        "input_ids": batch["input_ids"],
+        "labels": batch["labels"],
+        "turn": processor.pad([row["turn"] for row in rows], _PAD),
+        "position": processor.pad([row["position"] for row in rows], 0),
+    }

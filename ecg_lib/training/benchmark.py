@@ -39,11 +39,14 @@ class Load:
         """Raise `ConfigError` where a size cannot be."""
         for name, least in (("batch", 1), ("steps", 1), ("warm_up", 0), ("ecgs", 1), ("answer", 1)):
             if getattr(self, name) < least:
-                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give "
-                                  f"{least} or more")
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}; give {least} or more"
+                )
         if self.answer >= self.words:
-            raise ConfigError(f"--answer {self.answer} must be under --words {self.words}: the "
-                              "answer is among the words")
+            raise ConfigError(
+                f"--answer {self.answer} must be under --words {self.words}: the "
+                "answer is among the words"
+            )
 
 
 def benchmark(config: Config, load: Load, device: str) -> pd.DataFrame:
@@ -69,8 +72,14 @@ def _contrastive(config: Config, load: Load, device: str) -> dict:
     def loss() -> Tensor:
         return clip(ecg, words, torch.ones_like(words)).loss
 
-    return _measure(CONTRASTIVE, _step(clip, loss, config.contrastive.bf16, device), load, device,
-                    length, cost.step_flops)
+    return _measure(
+        CONTRASTIVE,
+        _step(clip, loss, config.contrastive.bf16, device),
+        load,
+        device,
+        length,
+        cost.step_flops,
+    )
 
 
 def _language(config: Config, load: Load, device: str) -> list[dict]:
@@ -84,9 +93,10 @@ def _language(config: Config, load: Load, device: str) -> list[dict]:
     ids = torch.ones(load.batch, length, dtype=torch.long, device=device)
     ids[:, :slots] = model.config.slot_id
     labels = torch.full_like(ids, IGNORE)
-    labels[:, -load.answer:] = 1
-    ecgs = torch.randn(load.batch * load.ecgs, 4 * config_slots(config),
-                       model.encoder.config.width, device=device)
+    labels[:, -load.answer :] = 1
+    ecgs = torch.randn(
+        load.batch * load.ecgs, 4 * config_slots(config), model.encoder.config.width, device=device
+    )
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "ecg_tokens": ecgs}
     flops = cost.checkpointed_flops if checkpointing else cost.step_flops
     step = _step(model, lambda: model(**batch, labels=labels).loss, config.stage1.bf16, device)
@@ -105,8 +115,9 @@ def config_slots(config: Config) -> int:
     return SAMPLES // config.encoder.patch // 4
 
 
-def _step(model: nn.Module, loss: Callable[[], Tensor], bf16: bool, device: str
-          ) -> Callable[[], None]:
+def _step(
+    model: nn.Module, loss: Callable[[], Tensor], bf16: bool, device: str
+) -> Callable[[], None]:
     """One optimiser step as the Trainer takes it."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-6)
@@ -122,8 +133,9 @@ def _step(model: nn.Module, loss: Callable[[], Tensor], bf16: bool, device: str
     return step
 
 
-def _measure(part: str, run: Callable[[], None], load: Load, device: str, tokens: int,
-             flops: int) -> dict:
+def _measure(
+    part: str, run: Callable[[], None], load: Load, device: str, tokens: int, flops: int
+) -> dict:
     gpu = torch.device(device).type == "cuda"
     for _ in range(load.warm_up):
         run()
@@ -137,10 +149,16 @@ def _measure(part: str, run: Callable[[], None], load: Load, device: str, tokens
         torch.cuda.synchronize()
     samples = load.steps * load.batch / (time.perf_counter() - start)
     peak = peak_tflops(device)
-    return {"part": part, "batch": load.batch, "tokens a sample": tokens,
-            "samples/s": samples, "tokens/s": samples * tokens, "Tflop/s": samples * flops / 1e12,
-            "share of peak": samples * flops / 1e12 / peak,
-            "memory GB": torch.cuda.max_memory_allocated() / 1e9 if gpu else float("nan")}
+    return {
+        "part": part,
+        "batch": load.batch,
+        "tokens a sample": tokens,
+        "samples/s": samples,
+        "tokens/s": samples * tokens,
+        "Tflop/s": samples * flops / 1e12,
+        "share of peak": samples * flops / 1e12 / peak,
+        "memory GB": torch.cuda.max_memory_allocated() / 1e9 if gpu else float("nan"),
+    }
 
 
 def peak_tflops(device: str) -> float:

@@ -28,23 +28,38 @@ def usable(reports: pd.Series) -> pd.Series:
     return reports.str.split().str.len() >= MIN_WORDS
 
 
-def build_clip(config: Config, reports: list[str],
-               normalisation: str | None = None) -> tuple[EcgClip, object]:
+def build_clip(
+    config: Config, reports: list[str], normalisation: str | None = None
+) -> tuple[EcgClip, object]:
     """An untrained EcgClip and its tokenizer, as the configuration says."""
     sizes, text = config.encoder, config.text_encoder
-    encoder = EcgEncoder(EcgEncoderConfig(
-        patch=sizes.patch, width=sizes.width, depth=sizes.depth, heads=sizes.heads, mlp=sizes.mlp,
-        dropout=sizes.dropout, stem=sizes.stem,
-        normalisation=normalisation or config.signal.normalisation))
+    encoder = EcgEncoder(
+        EcgEncoderConfig(
+            patch=sizes.patch,
+            width=sizes.width,
+            depth=sizes.depth,
+            heads=sizes.heads,
+            mlp=sizes.mlp,
+            dropout=sizes.dropout,
+            stem=sizes.stem,
+            normalisation=normalisation or config.signal.normalisation,
+        )
+    )
     if text.name_or_path:
         tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
         text_encoder = TextEncoder.from_pretrained(text.name_or_path)
     else:
         tokenizer = train_report_tokens(reports, text.vocabulary)
-        text_encoder = TextEncoder(small_bert(len(tokenizer), text.width, text.depth, text.heads,
-                                              text.max_tokens))
-    clip = EcgClip(encoder, text_encoder, config.contrastive.width,
-                   config.contrastive.temperature, text.trainable)
+        text_encoder = TextEncoder(
+            small_bert(len(tokenizer), text.width, text.depth, text.heads, text.max_tokens)
+        )
+    clip = EcgClip(
+        encoder,
+        text_encoder,
+        config.contrastive.width,
+        config.contrastive.temperature,
+        text.trainable,
+    )
     return clip, tokenizer
 
 
@@ -63,8 +78,15 @@ class PairCollator:
     1 it may be one statement of it, and `positives` tells all ECGs whose reports contain it.
     """
 
-    def __init__(self, store: EcgStore, encoder: EcgEncoder, tokenizer, max_tokens: int,
-                 whole: float = 1.0, seed: int = 0):
+    def __init__(
+        self,
+        store: EcgStore,
+        encoder: EcgEncoder,
+        tokenizer,
+        max_tokens: int,
+        whole: float = 1.0,
+        seed: int = 0,
+    ):
         self.store, self.encoder = store, encoder
         self.tokenizer, self.max_tokens, self.whole = tokenizer, max_tokens, whole
         self.reports = store.records["report"].tolist()
@@ -82,8 +104,9 @@ class PairCollator:
                 batch |= {"texts": texts, "reports": reports}
         else:
             batch["text_id"] = torch.from_numpy(self.text_id[index])
-        words = self.tokenizer(texts, truncation=True, padding=True,
-                               max_length=self.max_tokens, return_tensors="pt")
+        words = self.tokenizer(
+            texts, truncation=True, padding=True, max_length=self.max_tokens, return_tensors="pt"
+        )
         return batch | {"input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
 
 
@@ -95,14 +118,30 @@ def pretrain(store: EcgStore, config: Config, folder: Path) -> None:
     train = np.flatnonzero(good & (records["split"] == "train"))
     valid = np.flatnonzero(good & (records["split"] == "valid"))
     clip, tokenizer = build_clip(config, records["report"].iloc[train].tolist())
-    collate = PairCollator(store, clip.ecg_encoder, tokenizer, config.text_encoder.max_tokens,
-                           settings.whole, config.seed)
+    collate = PairCollator(
+        store,
+        clip.ecg_encoder,
+        tokenizer,
+        config.text_encoder.max_tokens,
+        settings.whole,
+        config.seed,
+    )
     history = fit(
-        in_training(clip), [{"row": int(i)} for i in train], collate, folder,
-        valid=[{"row": int(i)} for i in valid], epochs=settings.epochs,
-        batch_size=min(settings.batch_size, len(train)), learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay, warmup=settings.warmup, seed=config.seed,
-        bf16=settings.bf16, clip_norm=1.0, drop_last=True)
+        in_training(clip),
+        [{"row": int(i)} for i in train],
+        collate,
+        folder,
+        valid=[{"row": int(i)} for i in valid],
+        epochs=settings.epochs,
+        batch_size=min(settings.batch_size, len(train)),
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        seed=config.seed,
+        bf16=settings.bf16,
+        clip_norm=1.0,
+        drop_last=True,
+    )
     if not is_first():
         return
     clip.save_pretrained(folder / "clip")

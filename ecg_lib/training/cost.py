@@ -74,8 +74,12 @@ class _Saved:
             hook.remove()
 
 
-def cost_of(model: nn.Module, loss: Callable[[], Tensor], layers: nn.ModuleList | None = None,
-            input_bytes: int = 0) -> Cost:
+def cost_of(
+    model: nn.Module,
+    loss: Callable[[], Tensor],
+    layers: nn.ModuleList | None = None,
+    input_bytes: int = 0,
+) -> Cost:
     """Cost of one sample.
 
     Parameters
@@ -101,13 +105,17 @@ def cost_of(model: nn.Module, loss: Callable[[], Tensor], layers: nn.ModuleList 
     weights = list(model.parameters())
     trained = [p for p in weights if p.requires_grad]
     return Cost(
-        parameters=sum(p.numel() for p in weights), trainable=sum(p.numel() for p in trained),
-        forward_flops=forward, step_flops=step,
+        parameters=sum(p.numel() for p in weights),
+        trainable=sum(p.numel() for p in trained),
+        forward_flops=forward,
+        step_flops=step,
         weight_bytes=sum(p.numel() * p.element_size() for p in weights),
         gradient_bytes=sum(p.numel() * p.element_size() for p in trained),
         optimiser_bytes=ADAM * sum(p.numel() for p in trained),
         activation_bytes=sum(saved.bytes.values()),
-        checkpointed_flops=again, checkpointed_bytes=within)
+        checkpointed_flops=again,
+        checkpointed_bytes=within,
+    )
 
 
 def clip_cost(clip: EcgClip, text_tokens: int, bf16: bool) -> Cost:
@@ -143,12 +151,14 @@ def stage_cost(model: EcgLlm, slots: int, words: int, answer: int) -> Cost:
         tokens = torch.zeros(1, 4 * slots, encoder.width, device=device)
         ecg = model.projector(tokens).to(dtype)
         mask = torch.zeros(1, 1, length, length, dtype=dtype, device=device)
-        hidden = decoder(inputs_embeds=torch.cat([ecg, table(ids)], dim=1), attention_mask=mask,
-                         use_cache=False).last_hidden_state
+        hidden = decoder(
+            inputs_embeds=torch.cat([ecg, table(ids)], dim=1), attention_mask=mask, use_cache=False
+        ).last_hidden_state
         return lm.get_output_embeddings()(hidden[:, -answer:]).float().logsumexp(-1).sum()
 
-    return cost_of(model.train(), loss, decoder.layers,
-                   length * table.embedding_dim * dtype.itemsize)
+    return cost_of(
+        model.train(), loss, decoder.layers, length * table.embedding_dim * dtype.itemsize
+    )
 
 
 def encode_flops(encoder: EcgEncoder) -> int:

@@ -56,14 +56,23 @@ class Matter(NamedTuple):
 def reading_matter(draw: Callable[[int], pd.DataFrame], config: Config, course: int = 0) -> Matter:
     """Draw a course of reading; all after the first are half as long and have other texts."""
     settings, seed, share = config.llm, config.seed + 100_000 * course, 2 if course else 1
-    return Matter(_passes(lambda k: draw(k + 100 * course), settings.rows // share, seed),
-                  made_up_pairs(settings.made_up // share, seed),
-                  everyday_passages(settings.passages // share, seed),
-                  talks(settings.talks // share, seed), spans(4 * settings.talks // share, seed))
+    return Matter(
+        _passes(lambda k: draw(k + 100 * course), settings.rows // share, seed),
+        made_up_pairs(settings.made_up // share, seed),
+        everyday_passages(settings.passages // share, seed),
+        talks(settings.talks // share, seed),
+        spans(4 * settings.talks // share, seed),
+    )
 
 
-def learn_look_ups(draw: Draw, report: Report, general: Sequence[str], phrases: Sequence[str],
-                   config: Config, folder: Path) -> None:
+def learn_look_ups(
+    draw: Draw,
+    report: Report,
+    general: Sequence[str],
+    phrases: Sequence[str],
+    config: Config,
+    folder: Path,
+) -> None:
     """Train the tokenizer and, in short look-ups, a tiny Llama; save both.
 
     A model that cannot find a name in a report learns nothing from a question in a sentence, and
@@ -87,21 +96,30 @@ def learn_look_ups(draw: Draw, report: Report, general: Sequence[str], phrases: 
     histories = []
     for k in range(len(cuts) - 1 + _MORE):
         if k < len(cuts) - 1:
-            texts = first[cuts[k]: cuts[k + 1]]
+            texts = first[cuts[k] : cuts[k + 1]]
         elif histories[-1]["loss"].iloc[-1] < _LEARNED:
             break  # when comparing is learned is luck
         else:
             texts = look_ups(settings.look_ups // 2, config.seed + k, start=FEW)
         rows = in_their_order(practice(texts, processor), settings.batch_size, config.seed + k)
-        histories.append(_course(model, rows, processor, config, folder / f"look_ups_{k + 1}",
-                                 settings.look_up_rate))
+        histories.append(
+            _course(
+                model, rows, processor, config, folder / f"look_ups_{k + 1}", settings.look_up_rate
+            )
+        )
     _save(model, tokenizer, histories, folder)
 
 
-def learn_reading(learned: Path, draw: Draw, report: Report, general: Sequence[str],
-                  phrases: Sequence[str], config: Config, folder: Path,
-                  reads: Callable[[LlamaForCausalLM, PreTrainedTokenizerBase], float] | None = None
-                  ) -> None:
+def learn_reading(
+    learned: Path,
+    draw: Draw,
+    report: Report,
+    general: Sequence[str],
+    phrases: Sequence[str],
+    config: Config,
+    folder: Path,
+    reads: Callable[[LlamaForCausalLM, PreTrainedTokenizerBase], float] | None = None,
+) -> None:
     """Teach the model that `learn_look_ups` has saved in `learned` to read; save it in `folder`.
 
     Where it does not read well enough, more reading follows, in other texts.
@@ -122,54 +140,103 @@ def learn_reading(learned: Path, draw: Draw, report: Report, general: Sequence[s
             break
         matter = reading_matter(draw, config, course=k)
         rows = reading_course(matter, report, general, phrases, processor, config)
-        rows = of_like_length(rows + practice(more, processor), settings.batch_size,
-                              config.seed + k)
-        histories.append(_course(model, rows, processor, config, folder / f"reading_{k + 1}",
-                                 settings.learning_rate))
+        rows = of_like_length(
+            rows + practice(more, processor), settings.batch_size, config.seed + k
+        )
+        histories.append(
+            _course(
+                model, rows, processor, config, folder / f"reading_{k + 1}", settings.learning_rate
+            )
+        )
     _save(model, tokenizer, histories, folder)
 
 
-def _tokenizer(first: Sequence[Practice], matter: Matter, report: Report, general: Sequence[str],
-               phrases: Sequence[str], config: Config) -> PreTrainedTokenizerBase:
+def _tokenizer(
+    first: Sequence[Practice],
+    matter: Matter,
+    report: Report,
+    general: Sequence[str],
+    phrases: Sequence[str],
+    config: Config,
+) -> PreTrainedTokenizerBase:
     """Byte pairs of some of all that will be read."""
     rng = np.random.default_rng(config.seed)
     frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
     frames *= 1000  # they stand in every row: spelt out, they are a third of it
     everyday = [" ".join([p.text, *map(" ".join, p.turns)]) for p in matter.passages[:3000]]
     written = [report(ecgs[0], rng) for ecgs in matter.passes[0]["ecg_id"].head(5000)]
-    asked = [" ".join(turn) for text in [*first[-1000:], *matter.pairs[:1000]]
-             for turn in text.turns]
-    texts = [*general, *map(" ".join, matter.talk[:1000]), *frames, *everyday, *written, *asked,
-             *matter.passes[0]["question"].unique(), *map(answer_text, matter.passes[0]["answer"])]
+    asked = [
+        " ".join(turn) for text in [*first[-1000:], *matter.pairs[:1000]] for turn in text.turns
+    ]
+    texts = [
+        *general,
+        *map(" ".join, matter.talk[:1000]),
+        *frames,
+        *everyday,
+        *written,
+        *asked,
+        *matter.passes[0]["question"].unique(),
+        *map(answer_text, matter.passes[0]["answer"]),
+    ]
     return train_byte_pairs(texts, config.llm.vocabulary, phrases)
 
 
-def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase,
-          histories: Sequence[pd.DataFrame], folder: Path) -> None:
+def _save(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    histories: Sequence[pd.DataFrame],
+    folder: Path,
+) -> None:
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     pd.concat(histories).to_csv(folder / "curve.csv", index=False)
 
 
-def reading_course(matter: Matter, report: Report, general: Sequence[str], phrases: Sequence[str],
-                   processor: EcgLlmProcessor, config: Config) -> list[dict]:
+def reading_course(
+    matter: Matter,
+    report: Report,
+    general: Sequence[str],
+    phrases: Sequence[str],
+    processor: EcgLlmProcessor,
+    config: Config,
+) -> list[dict]:
     """Training rows of a course of reading."""
     settings, disturb = config.llm, disturber(general, phrases, config.llm.disturb)
-    rows = [example for k, part in enumerate(matter.passes)  # reports are worded anew in each
-            for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)]
+    rows = [
+        example
+        for k, part in enumerate(matter.passes)  # reports are worded anew in each
+        for example in turns(part, report, processor, config.seed + k, settings.pack, disturb)
+    ]
     rows += practice(matter.pairs, processor) + comprehension(matter.passages, processor)
     rows += sentences(general, processor) * settings.general
     return rows + dialogues(matter.talk, processor) + dialogues(matter.spans, processor, pack=4)
 
 
-def _course(model: LlamaForCausalLM, rows: Sequence[dict], processor: EcgLlmProcessor,
-            config: Config, folder: Path, rate: float) -> pd.DataFrame:
+def _course(
+    model: LlamaForCausalLM,
+    rows: Sequence[dict],
+    processor: EcgLlmProcessor,
+    config: Config,
+    folder: Path,
+    rate: float,
+) -> pd.DataFrame:
     """Train on rows in their order, from `rate` to zero; return the learning curve."""
     by_muon = MuonAdamW(model, (model.get_input_embeddings(),), rate, weight_decay=0.01)
-    history = fit(AskedAlone(model), rows, partial(collate, processor=processor), folder,
-                  epochs=1, batch_size=config.llm.batch_size, learning_rate=rate, warmup=0.05,
-                  seed=config.seed, bf16=config.llm.bf16, in_order=True, clip_norm=1.0,
-                  optimizer=by_muon)
+    history = fit(
+        AskedAlone(model),
+        rows,
+        partial(collate, processor=processor),
+        folder,
+        epochs=1,
+        batch_size=config.llm.batch_size,
+        learning_rate=rate,
+        warmup=0.05,
+        seed=config.seed,
+        bf16=config.llm.bf16,
+        in_order=True,
+        clip_norm=1.0,
+        optimizer=by_muon,
+    )
     folder.rmdir()
     return history.assign(course=folder.name)
 
@@ -183,23 +250,27 @@ def _passes(draw: Callable[[int], pd.DataFrame], n: int, seed: int) -> list[pd.D
     return passes
 
 
-def of_like_length(rows: Sequence[dict], batch_size: int, seed: int, among: int = 30
-                   ) -> list[dict]:
+def of_like_length(rows: Sequence[dict], batch_size: int, seed: int, among: int = 30) -> list[dict]:
     """Rows in a random order in which batches hold rows of similar length, so little padding."""
     rng = np.random.default_rng(seed)
     order, batches = rng.permutation(len(rows)), []
     for start in range(0, len(rows), among * batch_size):
-        some = sorted(order[start: start + among * batch_size],
-                      key=lambda i: len(rows[i]["input_ids"]))
-        batches += [some[k: k + batch_size] for k in range(0, len(some), batch_size)]
+        some = sorted(
+            order[start : start + among * batch_size], key=lambda i: len(rows[i]["input_ids"])
+        )
+        batches += [some[k : k + batch_size] for k in range(0, len(some), batch_size)]
     full = [batch for batch in batches if len(batch) == batch_size]
     rest = [batch for batch in batches if len(batch) < batch_size]  # last: batches stay aligned
-    return [rows[i] for k in rng.permutation(len(full)) for i in full[k]] + \
-        [rows[i] for batch in rest for i in batch]
+    return [rows[i] for k in rng.permutation(len(full)) for i in full[k]] + [
+        rows[i] for batch in rest for i in batch
+    ]
 
 
 def in_their_order(rows: Sequence[dict], batch_size: int, seed: int, among: int = 30) -> list[dict]:
     """`of_like_length` for a course: rows leave their place for one near by only."""
     near = among * batch_size
-    return [row for start in range(0, len(rows), near)
-            for row in of_like_length(rows[start: start + near], batch_size, seed + start, among)]
+    return [
+        row
+        for start in range(0, len(rows), near)
+        for row in of_like_length(rows[start : start + near], batch_size, seed + start, among)
+    ]

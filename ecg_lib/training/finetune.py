@@ -22,14 +22,21 @@ from ecg_lib.training.weighted import WeightedAnswers
 WEIGHT = "weight"  # a column of question rows: how much a row counts
 
 
-def new_model(encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str,
-              seed: int) -> tuple[EcgLlm, EcgLlmProcessor]:
+def new_model(
+    encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int
+) -> tuple[EcgLlm, EcgLlmProcessor]:
     """An ECG-LLM whose projector and adapters know nothing yet."""
     set_seed(seed)
     language_model, tokenizer = load_llm(llm, dtype)
     processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
-    settings = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
-                          target_modules=list(lora.target_modules), task_type="CAUSAL_LM")
+    settings = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias="none",
+        target_modules=list(lora.target_modules),
+        task_type="CAUSAL_LM",
+    )
     return EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), settings), processor
 
 
@@ -49,13 +56,17 @@ class QuestionCollator:
 
 def prepare_rows(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
     """Question rows -> token ids, labels and ECG ids (and weights), tokenised once."""
-    prepared = [{**processor.example(question, answer_text(answer), len(ecgs)),
-                 "ecg_id": list(ecgs)}
-                for question, answer, ecgs in zip(rows["question"], rows["answer"],
-                                                  rows["ecg_id"], strict=True)]
+    prepared = [
+        {**processor.example(question, answer_text(answer), len(ecgs)), "ecg_id": list(ecgs)}
+        for question, answer, ecgs in zip(
+            rows["question"], rows["answer"], rows["ecg_id"], strict=True
+        )
+    ]
     if WEIGHT in rows:
-        prepared = [{**row, WEIGHT: float(weight)}
-                    for row, weight in zip(prepared, rows[WEIGHT], strict=True)]
+        prepared = [
+            {**row, WEIGHT: float(weight)}
+            for row, weight in zip(prepared, rows[WEIGHT], strict=True)
+        ]
     return prepared
 
 
@@ -66,9 +77,16 @@ def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
     return rows
 
 
-def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, tokens: EcgTokens,
-                stage: Stage, folder: Path, seed: int, valid: pd.DataFrame | None = None
-                ) -> None:
+def train_stage(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    stage: Stage,
+    folder: Path,
+    seed: int,
+    valid: pd.DataFrame | None = None,
+) -> None:
     """Train on question rows and save the model and `curve.csv` below `folder`.
 
     Rows with a column "weight" count accordingly in the loss.
@@ -77,11 +95,19 @@ def train_stage(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, t
     rows = rows_seen(rows, stage, seed)
     history = fit(
         WeightedAnswers(model) if WEIGHT in rows else model,
-        prepare_rows(rows, processor), QuestionCollator(processor, tokens), folder,
+        prepare_rows(rows, processor),
+        QuestionCollator(processor, tokens),
+        folder,
         valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
-        epochs=stage.epochs, batch_size=min(stage.batch_size, len(rows)),
-        learning_rate=stage.learning_rate, weight_decay=stage.weight_decay, warmup=stage.warmup,
-        seed=seed, bf16=stage.bf16, group_by_length=True)
+        epochs=stage.epochs,
+        batch_size=min(stage.batch_size, len(rows)),
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup=stage.warmup,
+        seed=seed,
+        bf16=stage.bf16,
+        group_by_length=True,
+    )
     # The saved model names its LLM relative to its final place, one level up from `folder`.
     model.save_pretrained(folder, processor)
     history.to_csv(folder / "curve.csv", index=False)

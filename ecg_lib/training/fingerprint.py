@@ -31,8 +31,12 @@ def code_version(*rooms: str) -> str:
             tree = ast.parse(file.read_text())
             for node in ast.walk(tree):
                 body = getattr(node, "body", None)
-                if isinstance(body, list) and body and isinstance(body[0], ast.Expr) \
-                        and isinstance(body[0].value, ast.Constant):
+                if (
+                    isinstance(body, list)
+                    and body
+                    and isinstance(body[0], ast.Expr)
+                    and isinstance(body[0].value, ast.Constant)
+                ):
                     del body[0]
             digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]
@@ -40,8 +44,12 @@ def code_version(*rooms: str) -> str:
 
 def fingerprint(**parts: Any) -> dict[str, str]:
     """One short hash a part (params, data, code ...), so that a difference can be named."""
-    return {name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode())
-            .hexdigest()[:16] for name, part in sorted(parts.items())}
+    return {
+        name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()[
+            :16
+        ]
+        for name, part in sorted(parts.items())
+    }
 
 
 def why_not_current(folder: Path, key: dict[str, str]) -> str:
@@ -54,8 +62,12 @@ def why_not_current(folder: Path, key: dict[str, str]) -> str:
     return f"{', '.join(changed)} changed" if changed or old.keys() != key.keys() else ""
 
 
-def train_or_load(folder: str | Path, key: dict[str, str], train: Callable[[Path], None],
-                  say: Callable[[str], None] | None = print) -> Path:
+def train_or_load(
+    folder: str | Path,
+    key: dict[str, str],
+    train: Callable[[Path], None],
+    say: Callable[[str], None] | None = print,
+) -> Path:
     """Return `folder`, trained for `key`.
 
     `train(partial)` writes everything below `partial`, where an interrupted run of the same key
@@ -91,8 +103,13 @@ def _one_at_a_time(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _trained(folder: Path, key: dict[str, str], train: Callable[[Path], None],
-             say: Callable[[str], None], reason: str) -> Path:
+def _trained(
+    folder: Path,
+    key: dict[str, str],
+    train: Callable[[Path], None],
+    say: Callable[[str], None],
+    reason: str,
+) -> Path:
     partial = folder.with_name(folder.name + ".partial")
     if is_first():  # the others would read what is being written
         begun = _begin(partial, key)

@@ -41,55 +41,91 @@ class FusionCollator:
         return batch
 
 
-def prepare(rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, answers: bool = True
-            ) -> list[dict]:
+def prepare(
+    rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, answers: bool = True
+) -> list[dict]:
     """Question rows -> word ids and ECG ids, and the classes to learn where `answers`."""
     ids = [tokenizer(q, add_special_tokens=False)["input_ids"] for q in rows["question"]]
-    prepared = [{"input_ids": i, "ecg_id": list(e)}
-                for i, e in zip(ids, rows["ecg_id"], strict=True)]
+    prepared = [
+        {"input_ids": i, "ecg_id": list(e)} for i, e in zip(ids, rows["ecg_id"], strict=True)
+    ]
     if answers:
-        for row, admitted, labels in zip(prepared, admitted_matrix(rows), answer_matrix(rows),
-                                         strict=True):
+        for row, admitted, labels in zip(
+            prepared, admitted_matrix(rows), answer_matrix(rows), strict=True
+        ):
             row.update(admitted=admitted | labels, labels=labels)
     return prepared
 
 
-def train_fusion(rows: pd.DataFrame, tokens: EcgTokens, tokenizer: PreTrainedTokenizerBase,
-                 settings: Fusion, folder: Path, seed: int) -> None:
+def train_fusion(
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Fusion,
+    folder: Path,
+    seed: int,
+) -> None:
     """Train on question rows; save the model and `curve.csv` in `folder`.
 
     The tokenizer is the LLM's, the word vectors are learned anew: what the classifier knows of
     words it has from these rows.
     """
     set_seed(seed)
-    config = FusionConfig(len(tokenizer), len(all_answers()), tokens.tokens.shape[-1],
-                          settings.width, settings.depth, settings.heads, settings.dropout)
+    config = FusionConfig(
+        len(tokenizer),
+        len(all_answers()),
+        tokens.tokens.shape[-1],
+        settings.width,
+        settings.depth,
+        settings.heads,
+        settings.dropout,
+    )
     model = FusionClassifier(config)
-    history = fit(model, prepare(rows, tokenizer), FusionCollator(tokens), folder,
-                  epochs=settings.epochs, batch_size=min(settings.batch_size, len(rows)),
-                  learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
-                  warmup=settings.warmup, seed=seed, group_by_length=True, clip_norm=1.0)
+    history = fit(
+        model,
+        prepare(rows, tokenizer),
+        FusionCollator(tokens),
+        folder,
+        epochs=settings.epochs,
+        batch_size=min(settings.batch_size, len(rows)),
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        seed=seed,
+        group_by_length=True,
+        clip_norm=1.0,
+    )
     model.save_pretrained(str(folder))
     history.to_csv(folder / "curve.csv", index=False)
 
 
 @torch.no_grad()
-def fusion_probabilities(model: FusionClassifier, tokenizer: PreTrainedTokenizerBase,
-                         rows: pd.DataFrame, tokens: EcgTokens, batch_size: int = 128) -> NDArray:
+def fusion_probabilities(
+    model: FusionClassifier,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    batch_size: int = 128,
+) -> NDArray:
     """(n, 104): probability of each answer of the closed list, whether admitted or not."""
     model.eval()
     prepared, collate = prepare(rows, tokenizer, answers=False), FusionCollator(tokens)
     order = np.argsort([len(row["input_ids"]) for row in prepared], kind="stable")
     result = np.zeros((len(rows), model.config.answers), dtype=np.float32)
     for start in range(0, len(order), batch_size):
-        picked = order[start: start + batch_size]
+        picked = order[start : start + batch_size]
         batch = collate([prepared[i] for i in picked])
         batch = {name: value.to(model.device) for name, value in batch.items()}
         result[picked] = model(**batch)["logits"].sigmoid().float().cpu().numpy()
     return result
 
 
-def fusion_answers(model: FusionClassifier, tokenizer: PreTrainedTokenizerBase,
-                   rows: pd.DataFrame, tokens: EcgTokens, batch_size: int = 128) -> pd.Series:
+def fusion_answers(
+    model: FusionClassifier,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    batch_size: int = 128,
+) -> pd.Series:
     """The classifier's answers as text, with the index of `rows`."""
     return decode(fusion_probabilities(model, tokenizer, rows, tokens, batch_size), rows)

@@ -90,9 +90,17 @@ class GatheredClip(nn.Module):
         super().__init__()
         self.clip = clip
 
-    def forward(self, ecg: Tensor, input_ids: Tensor, attention_mask: Tensor,
-                text_id: Tensor | None = None, positives: Tensor | None = None,
-                texts: Sequence[str] = (), reports: Sequence[str] = (), **_) -> ClipOutput:
+    def forward(
+        self,
+        ecg: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        text_id: Tensor | None = None,
+        positives: Tensor | None = None,
+        texts: Sequence[str] = (),
+        reports: Sequence[str] = (),
+        **_,
+    ) -> ClipOutput:
         """As `EcgClip.forward`; `texts` and `reports` (words) where there are `positives`."""
         if processes() == 1:
             return self.clip(ecg, input_ids, attention_mask, text_id, positives)

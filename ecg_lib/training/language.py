@@ -42,9 +42,14 @@ class Remembering(EcgLlmProcessor):
         return self._known[text]
 
 
-def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: int,
-          pack: int = 6, disturb: Callable[[str, np.random.Generator], str] | None = None
-          ) -> list[dict]:
+def turns(
+    rows: pd.DataFrame,
+    report: Report,
+    processor: EcgLlmProcessor,
+    seed: int,
+    pack: int = 6,
+    disturb: Callable[[str, np.random.Generator], str] | None = None,
+) -> list[dict]:
     """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
 
     Questions about the same ECG share one report and the paper's prompt, so that a token read
@@ -55,8 +60,9 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
     rng = np.random.default_rng(seed)
     shuffled = rows.iloc[rng.permutation(len(rows))]
     by_ecgs: dict[tuple[str, ...], list[tuple[str, Sequence[str]]]] = {}
-    for question, answer, ecgs in zip(shuffled["question"], shuffled["answer"],
-                                      shuffled["ecg_id"], strict=True):
+    for question, answer, ecgs in zip(
+        shuffled["question"], shuffled["answer"], shuffled["ecg_id"], strict=True
+    ):
         if disturb and len(ecgs) == 1:  # what is compared with what hangs on every word
             question = disturb(question, rng)
         by_ecgs.setdefault(tuple(ecgs), []).append((question, answer))
@@ -64,8 +70,10 @@ def turns(rows: pd.DataFrame, report: Report, processor: EcgLlmProcessor, seed: 
     for ecgs, asked in by_ecgs.items():
         for start in range(0, len(asked), pack):
             reports = [report(e, rng) for e in ecgs]
-            said = [(question, JOINER.join(_as_reported(answer, reports)))
-                    for question, answer in asked[start: start + pack]]
+            said = [
+                (question, JOINER.join(_as_reported(answer, reports)))
+                for question, answer in asked[start : start + pack]
+            ]
             examples.append(_row(_until_question(reports, processor), said, processor))
     return examples
 
@@ -83,8 +91,9 @@ def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
     return sorted(canonical_order(answers), key=place)
 
 
-def disturber(general: Sequence[str], phrases: Sequence[str], share: float
-              ) -> Callable[[str, np.random.Generator], str]:
+def disturber(
+    general: Sequence[str], phrases: Sequence[str], share: float
+) -> Callable[[str, np.random.Generator], str]:
     """A function that disturbs a share of questions, so that no exact wording is relied on.
 
     Words are dropped, replaced by or preceded by words of the general text; terms stay. LLaMA has
@@ -114,20 +123,28 @@ def disturber(general: Sequence[str], phrases: Sequence[str], share: float
 def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
     """Everyday passages -> training rows: the text, its questions, loss on the answers."""
     start = processor.tokenizer.bos_token_id
-    return [_row([start, *_words(passage.text + " " + QUESTION.format(question=""), processor)],
-                 passage.turns, processor) for passage in passages]
+    return [
+        _row(
+            [start, *_words(passage.text + " " + QUESTION.format(question=""), processor)],
+            passage.turns,
+            processor,
+        )
+        for passage in passages
+    ]
 
 
 def practice(texts: Sequence[Practice], processor: EcgLlmProcessor) -> list[dict]:
     """Made-up reports and their questions -> training rows."""
-    return [_row(_until_question(text.reports, processor), text.turns, processor)
-            for text in texts]
+    return [_row(_until_question(text.reports, processor), text.turns, processor) for text in texts]
 
 
-def _row(prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
-         ) -> dict:
-    return shared_row(prefix, [(_words(question, processor), processor.answer_ids(answer))
-                               for question, answer in turns])
+def _row(
+    prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
+) -> dict:
+    return shared_row(
+        prefix,
+        [(_words(question, processor), processor.answer_ids(answer)) for question, answer in turns],
+    )
 
 
 def _until_question(reports: Sequence[str], processor: EcgLlmProcessor) -> list[int]:
@@ -139,14 +156,15 @@ def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
     return processor.answer_ids(text.strip())[:-1]  # without the end mark
 
 
-def dialogues(talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 1
-              ) -> list[dict]:
+def dialogues(
+    talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 1
+) -> list[dict]:
     """Questions and answers about no ECG -> training rows of `pack`, loss on the answers.
 
     Few in a row: words are learned by heart in many small steps, not in few large ones.
     """
     start = processor.tokenizer.bos_token_id
-    return [_row([start], talk[k: k + pack], processor) for k in range(0, len(talk), pack)]
+    return [_row([start], talk[k : k + pack], processor) for k in range(0, len(talk), pack)]
 
 
 def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
@@ -171,7 +189,8 @@ def load_llm(name_or_path: str | Path, dtype: str = "float32"):
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
     except (OSError, ValueError) as error:
-        raise DataError(f"llm.name_or_path {name!r} cannot be loaded ({str(error).splitlines()[0]})"
-                        "; give a folder written by save_pretrained, or log in to the hub") \
-            from error
+        raise DataError(
+            f"llm.name_or_path {name!r} cannot be loaded ({str(error).splitlines()[0]})"
+            "; give a folder written by save_pretrained, or log in to the hub"
+        ) from error
     return model.eval().requires_grad_(False), tokenizer

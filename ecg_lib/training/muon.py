@@ -21,8 +21,9 @@ class MuonAdamW(torch.optim.Optimizer):
     embeddings : modules whose matrices are a row a token, not a map: AdamW's
     """
 
-    def __init__(self, model: nn.Module, embeddings: tuple[nn.Module, ...], lr: float,
-                 weight_decay: float):
+    def __init__(
+        self, model: nn.Module, embeddings: tuple[nn.Module, ...], lr: float, weight_decay: float
+    ):
         rows = {id(p) for module in embeddings for p in module.parameters()}
         trained = [p for p in model.parameters() if p.requires_grad]
         hidden = [p for p in trained if p.ndim >= 2 and id(p) not in rows]
@@ -30,8 +31,9 @@ class MuonAdamW(torch.optim.Optimizer):
         self.kernels = [(p, nn.Parameter(p.detach().flatten(1))) for p in hidden if p.ndim > 2]
         matrices = [p for p in hidden if p.ndim == 2] + [flat for _, flat in self.kernels]
         self.parts = [
-            torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay,
-                             adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(
+                matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            ),
             torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99)),
         ]
         super().__init__([{"params": [*matrices, *others]}], {"lr": lr})

@@ -51,40 +51,63 @@ def a_run(report: str, whole: float, longest: int, generator: torch.Generator) -
         return report
     length = min(len(words), 1 + int(longest * length))
     at = int((len(words) - length + 1) * at)
-    return " ".join(words[at:at + length])
+    return " ".join(words[at : at + length])
 
 
 class RunCollator:
     """Rows of a store -> augmented, normalised ECGs, tokenised runs of words, positives."""
 
-    def __init__(self, store: EcgStore, encoder: EcgEncoder, tokenizer, max_tokens: int,
-                 settings: Pairs, seed: int):
+    def __init__(
+        self,
+        store: EcgStore,
+        encoder: EcgEncoder,
+        tokenizer,
+        max_tokens: int,
+        settings: Pairs,
+        seed: int,
+    ):
         self.store, self.encoder, self.tokenizer = store, encoder, tokenizer
         self.max_tokens, self.settings = max_tokens, settings
         self.reports = store.records["report"].map(plain_text).tolist()
         self.generator = torch.Generator().manual_seed(seed)
         default = Augmentation()
-        self.how = replace(default, gain_log_sd=settings.gain * default.gain_log_sd,
-                           lead_gain_log_sd=settings.gain * default.lead_gain_log_sd)
+        self.how = replace(
+            default,
+            gain_log_sd=settings.gain * default.gain_log_sd,
+            lead_gain_log_sd=settings.gain * default.lead_gain_log_sd,
+        )
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
         index, settings = [row["row"] for row in rows], self.settings
         reports = [self.reports[i] for i in index]
         texts = [a_run(r, settings.whole, settings.words, self.generator) for r in reports]
-        words = self.tokenizer(texts, truncation=True, padding=True, max_length=self.max_tokens,
-                               return_tensors="pt")
+        words = self.tokenizer(
+            texts, truncation=True, padding=True, max_length=self.max_tokens, return_tensors="pt"
+        )
         ecg = augment(torch.from_numpy(self.store.mv(index)), self.generator, self.how)
         spaced = [[f" {text} " for text in several] for several in (texts, reports)]
-        batch = {"ecg": encoder_input(ecg.numpy(), self.encoder), "positives": true_of(*spaced),
-                 "input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
+        batch = {
+            "ecg": encoder_input(ecg.numpy(), self.encoder),
+            "positives": true_of(*spaced),
+            "input_ids": words["input_ids"],
+            "attention_mask": words["attention_mask"],
+        }
         if processes() > 1:  # the texts of others may be true of these ECGs
             batch |= dict(zip(("texts", "reports"), spaced, strict=True))
         return batch
 
 
-def train_pairs(store: EcgStore, rows: Sequence[int], config: Config, folder: Path, *, seed: int,
-                normalisation: str, start: Start | None = None, valid: Sequence[int] = ()
-                ) -> None:
+def train_pairs(
+    store: EcgStore,
+    rows: Sequence[int],
+    config: Config,
+    folder: Path,
+    *,
+    seed: int,
+    normalisation: str,
+    start: Start | None = None,
+    valid: Sequence[int] = (),
+) -> None:
     """Train on rows of a store; save `clip/` (with its tokenizer) and `curve.csv` below `folder`.
 
     Parameters
@@ -102,14 +125,25 @@ def train_pairs(store: EcgStore, rows: Sequence[int], config: Config, folder: Pa
     else:
         rate, epochs = settings.learning_rate_further, settings.epochs_further
     clip = start.clip.train()
-    collate = RunCollator(store, clip.ecg_encoder, start.tokenizer, config.text_encoder.max_tokens,
-                          settings, seed)
+    collate = RunCollator(
+        store, clip.ecg_encoder, start.tokenizer, config.text_encoder.max_tokens, settings, seed
+    )
     held_out = [{"row": int(i)} for i in usable_rows(store, valid)]
-    history = fit(in_training(clip), [{"row": int(i)} for i in rows], collate, folder,
-                  valid=held_out, epochs=epochs,
-                  batch_size=min(settings.batch_size, len(rows)), learning_rate=rate,
-                  weight_decay=settings.weight_decay, warmup=settings.warmup, seed=seed,
-                  clip_norm=1.0, drop_last=True)
+    history = fit(
+        in_training(clip),
+        [{"row": int(i)} for i in rows],
+        collate,
+        folder,
+        valid=held_out,
+        epochs=epochs,
+        batch_size=min(settings.batch_size, len(rows)),
+        learning_rate=rate,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        seed=seed,
+        clip_norm=1.0,
+        drop_last=True,
+    )
     if not is_first():
         return
     clip.save_pretrained(folder / "clip")

@@ -62,28 +62,55 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     clip = clip_cost(clip_shape(config), config.text_encoder.max_tokens, config.contrastive.bf16)
     llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
     contrast = config.contrastive
-    trainings = {"contrastive": _training(clip, pairs, contrast.epochs, contrast.batch_size, speed,
-                                          gpu["memory_gb"], False, given.gpus)}
+    trainings = {
+        "contrastive": _training(
+            clip,
+            pairs,
+            contrast.epochs,
+            contrast.batch_size,
+            speed,
+            gpu["memory_gb"],
+            False,
+            given.gpus,
+        )
+    }
     for name in ("stage1", "stage2"):
         stage = getattr(config, name)
         rows = getattr(given, f"{name}_rows") or stage.max_rows or ECGQA["train"]
-        trainings[name] = _training(llm, rows, stage.epochs, stage.batch_size, speed,
-                                    gpu["memory_gb"], config.llm.gradient_checkpointing, given.gpus)
-    notes = ["time is arithmetic alone, at the share of the peak that --mfu assumes; reading data, "
-             "evaluating and the LLM's own pretraining are not in it",
-             f"a row is {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
-             f"{given.words} words; activations are those of plain attention, the whole batch "
-             "of one GPU at once"]
+        trainings[name] = _training(
+            llm,
+            rows,
+            stage.epochs,
+            stage.batch_size,
+            speed,
+            gpu["memory_gb"],
+            config.llm.gradient_checkpointing,
+            given.gpus,
+        )
+    notes = [
+        "time is arithmetic alone, at the share of the peak that --mfu assumes; reading data, "
+        "evaluating and the LLM's own pretraining are not in it",
+        f"a row is {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
+        f"{given.words} words; activations are those of plain attention, the whole batch "
+        "of one GPU at once",
+    ]
     if config.llm.dtype == "float32":
         notes.append("this profile computes in float32: slower than the bf16 peak assumed here")
     if not (given.stage1_rows or config.stage1.max_rows):
-        notes.append("stage 1 counts every training row, an upper bound: give --stage1-rows once "
-                     "notebook 03 has counted the pairs")
-    return {"profile": config.profile, "gpu": {"name": given.gpu, **gpu.to_dict()},
-            "assumptions": asdict(given) | {"slots": slots},
-            "language_model": config.llm.name_or_path or config.llm.title,
-            "trainings": trainings, "disk_gb": disk(config, pairs),
-            "encode_flops": encode_flops(encoder_shape(config)), "notes": notes}
+        notes.append(
+            "stage 1 counts every training row, an upper bound: give --stage1-rows once "
+            "notebook 03 has counted the pairs"
+        )
+    return {
+        "profile": config.profile,
+        "gpu": {"name": given.gpu, **gpu.to_dict()},
+        "assumptions": asdict(given) | {"slots": slots},
+        "language_model": config.llm.name_or_path or config.llm.title,
+        "trainings": trainings,
+        "disk_gb": disk(config, pairs),
+        "encode_flops": encode_flops(encoder_shape(config)),
+        "notes": notes,
+    }
 
 
 def disk(config: Config, pretraining_ecgs: int) -> dict[str, float]:
@@ -115,23 +142,38 @@ def _size(cohort: Cohort) -> int:
     if cohort.source == SIMULATED:
         return len(build_source(SIMULATED, None, patients=cohort.patients).index())
     if cohort.source not in ECGS:
-        raise ConfigError(f"{cohort.title}: how many ECGs {cohort.source} has is not known here; "
-                          "give --ecgs")
+        raise ConfigError(
+            f"{cohort.title}: how many ECGs {cohort.source} has is not known here; give --ecgs"
+        )
     return ECGS[cohort.source]
 
 
-def _training(cost: Cost, rows: int, epochs: float, batch: int, speed: float, memory_gb: float,
-              checkpointing: bool, gpus: int) -> dict[str, Any]:
+def _training(
+    cost: Cost,
+    rows: int,
+    epochs: float,
+    batch: int,
+    speed: float,
+    memory_gb: float,
+    checkpointing: bool,
+    gpus: int,
+) -> dict[str, Any]:
     """One training's numbers; memory in GB on each GPU, which holds its share of a batch."""
     here = -(-batch // gpus)
     flops = cost.checkpointed_flops if checkpointing else cost.step_flops
     held = cost.checkpointed_bytes if checkpointing else cost.activation_bytes
     total = (cost.state_bytes + here * held) / GB
     told = asdict(cost) | {
-        "rows": rows, "epochs": epochs, "batch_size": batch, "checkpointing": checkpointing,
-        "state_gb": cost.state_bytes / GB, "activation_gb": here * cost.activation_bytes / GB,
-        "memory_gb": total, "fits": bool(total < memory_gb),
-        "hours": flops * rows * epochs / speed / 3600}
+        "rows": rows,
+        "epochs": epochs,
+        "batch_size": batch,
+        "checkpointing": checkpointing,
+        "state_gb": cost.state_bytes / GB,
+        "activation_gb": here * cost.activation_bytes / GB,
+        "memory_gb": total,
+        "fits": bool(total < memory_gb),
+        "hours": flops * rows * epochs / speed / 3600,
+    }
     if cost.checkpointed_bytes is not None:
         told["checkpointed_gb"] = here * cost.checkpointed_bytes / GB
     return told
@@ -139,8 +181,9 @@ def _training(cost: Cost, rows: int, epochs: float, batch: int, speed: float, me
 
 def _check(given: Assumptions) -> None:
     if given.gpu not in gpu_table().index:
-        raise ConfigError(f"--gpu {given.gpu}: not in the table; choose one of "
-                          f"{', '.join(gpu_table().index)}")
+        raise ConfigError(
+            f"--gpu {given.gpu}: not in the table; choose one of {', '.join(gpu_table().index)}"
+        )
     if not 0 < given.mfu <= 1:
         raise ConfigError(f"--mfu is {given.mfu}; give a share of the peak, above 0 and up to 1")
     for name in ("gpus", "words", "answer", "ecgs", "stage1_rows", "stage2_rows"):
@@ -148,5 +191,7 @@ def _check(given: Assumptions) -> None:
         if value is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
     if given.answer > given.words:
-        raise ConfigError(f"--answer {given.answer} is more than --words {given.words}: "
-                          "the answer is among the words")
+        raise ConfigError(
+            f"--answer {given.answer} is more than --words {given.words}: "
+            "the answer is among the words"
+        )

@@ -53,17 +53,27 @@ def named_config(name: str) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
         known = ", ".join(sorted(published_models()))
-        raise ConfigError(f"the sizes of {name!r} cannot be read (no such folder, and no answer "
-                          f"from the hub); give a folder, or one of {known}") from error
+        raise ConfigError(
+            f"the sizes of {name!r} cannot be read (no such folder, and no answer "
+            f"from the hub); give a folder, or one of {known}"
+        ) from error
 
 
 def encoder_shape(config: Config, device: str = "meta") -> EcgEncoder:
     """The ECG encoder of a profile, without weights."""
     sizes = config.encoder
     with torch.device(device):
-        return EcgEncoder(EcgEncoderConfig(
-            patch=sizes.patch, width=sizes.width, depth=sizes.depth, heads=sizes.heads,
-            mlp=sizes.mlp, dropout=sizes.dropout, stem=sizes.stem))
+        return EcgEncoder(
+            EcgEncoderConfig(
+                patch=sizes.patch,
+                width=sizes.width,
+                depth=sizes.depth,
+                heads=sizes.heads,
+                mlp=sizes.mlp,
+                dropout=sizes.dropout,
+                stem=sizes.stem,
+            )
+        )
 
 
 def clip_shape(config: Config, device: str = "meta") -> EcgClip:
@@ -75,18 +85,25 @@ def clip_shape(config: Config, device: str = "meta") -> EcgClip:
             unpooled = {"add_pooling_layer": False} if named.model_type == "bert" else {}
             backbone = AutoModel.from_config(named, **unpooled)
         else:
-            backbone = small_bert(text.vocabulary, text.width, text.depth, text.heads,
-                                  text.max_tokens)
-        return EcgClip(encoder, TextEncoder(backbone), config.contrastive.width,
-                       config.contrastive.temperature, text.trainable)
+            backbone = small_bert(
+                text.vocabulary, text.width, text.depth, text.heads, text.max_tokens
+            )
+        return EcgClip(
+            encoder,
+            TextEncoder(backbone),
+            config.contrastive.width,
+            config.contrastive.temperature,
+            text.trainable,
+        )
 
 
 def llm_shape(settings: Llm, device: str = "meta") -> PreTrainedModel:
     """The causal LM of a profile, without weights."""
     with torch.device(device):
         if settings.name_or_path is None:
-            lm = tiny_llama(_tokens(settings.vocabulary), settings.width, settings.depth,
-                            settings.heads)
+            lm = tiny_llama(
+                _tokens(settings.vocabulary), settings.width, settings.depth, settings.heads
+            )
         else:
             lm = AutoModelForCausalLM.from_config(named_config(settings.name_or_path))
     return lm.to(getattr(torch, settings.dtype))
@@ -95,12 +112,19 @@ def llm_shape(settings: Llm, device: str = "meta") -> PreTrainedModel:
 def ecg_llm_shape(config: Config, device: str = "meta") -> EcgLlm:
     """The ECG-LLM with its adapters, without weights; trainable is what training changes."""
     lora = config.lora
-    adapters = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
-                          target_modules=list(lora.target_modules), task_type="CAUSAL_LM")
+    adapters = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias="none",
+        target_modules=list(lora.target_modules),
+        task_type="CAUSAL_LM",
+    )
     encoder, lm = encoder_shape(config, device), llm_shape(config.llm, device)
     with torch.device(device):
-        return EcgLlm.build(encoder, lm, slot_id=len(lm.get_input_embeddings().weight),
-                            lora=adapters)
+        return EcgLlm.build(
+            encoder, lm, slot_id=len(lm.get_input_embeddings().weight), lora=adapters
+        )
 
 
 def _tokens(vocabulary: int) -> PreTrainedTokenizerFast:
@@ -108,4 +132,7 @@ def _tokens(vocabulary: int) -> PreTrainedTokenizerFast:
     words = {"<pad>": 0, "<s>": 1, "</s>": 2} | {str(i): i for i in range(3, vocabulary)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<pad>")),
-        pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+    )

@@ -69,11 +69,16 @@ class FreshCollator:
         generator = torch.Generator().manual_seed(hash((self.ecgs.seed, step)) % 2**63)
         ecg = augment(ecg, generator, self.how)
         texts = [a_piece(report, WHOLE, generator) for report in reports]
-        words = self.reader.tokenizer(texts, truncation=True, padding=True,
-                                      max_length=self.max_tokens, return_tensors="pt")
-        return {"ecg": encoder_input(ecg.numpy(), self.reader.clip.ecg_encoder),
-                "targets": targets, "input_ids": words["input_ids"],
-                "attention_mask": words["attention_mask"], "positives": true_of(texts, reports)}
+        words = self.reader.tokenizer(
+            texts, truncation=True, padding=True, max_length=self.max_tokens, return_tensors="pt"
+        )
+        return {
+            "ecg": encoder_input(ecg.numpy(), self.reader.clip.ecg_encoder),
+            "targets": targets,
+            "input_ids": words["input_ids"],
+            "attention_mask": words["attention_mask"],
+            "positives": true_of(texts, reports),
+        }
 
 
 def train_reader(config: Config, seed: int, folder: Path, normalisation: str) -> None:
@@ -82,19 +87,36 @@ def train_reader(config: Config, seed: int, folder: Path, normalisation: str) ->
     settings = config.simulated
     ecgs = FreshEcgs(seed, settings.batch_size)
     batches = -(-min(_TOKEN_REPORTS, settings.ecgs) // settings.batch_size)
-    drafts = (draft for step in range(1, 1 + batches)
-              for draft in FreshEcgs(seed + 1, settings.batch_size).drafts(step))
+    drafts = (
+        draft
+        for step in range(1, 1 + batches)
+        for draft in FreshEcgs(seed + 1, settings.batch_size).drafts(step)
+    )
     clip, tokenizer = build_clip(config, [draft.report for draft in drafts], normalisation)
     reader = EcgReader(clip, tokenizer, list(transfer_findings()["finding"]))
     collate = FreshCollator(ecgs, reader, config.text_encoder.max_tokens, Augmentation())
     steps = max(1, settings.ecgs // settings.batch_size)
     embeddings = tuple(m for m in reader.modules() if isinstance(m, nn.Embedding))
-    by_muon = None if settings.optimizer == "adamw" else \
-        MuonAdamW(reader, embeddings, settings.learning_rate, settings.weight_decay)
-    history = fit(reader, [{"step": k} for k in range(steps)], collate, folder, epochs=1,
-                  batch_size=1, learning_rate=settings.learning_rate,
-                  weight_decay=settings.weight_decay, warmup=settings.warmup, seed=seed,
-                  clip_norm=1.0, average=settings.average, optimizer=by_muon)
+    by_muon = (
+        None
+        if settings.optimizer == "adamw"
+        else MuonAdamW(reader, embeddings, settings.learning_rate, settings.weight_decay)
+    )
+    history = fit(
+        reader,
+        [{"step": k} for k in range(steps)],
+        collate,
+        folder,
+        epochs=1,
+        batch_size=1,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        seed=seed,
+        clip_norm=1.0,
+        average=settings.average,
+        optimizer=by_muon,
+    )
     if settings.average:
         unseen = range(steps, steps + min(_RENEWING, steps))
         renew_batch_norm(reader, (collate([{"step": k}]) for k in unseen))

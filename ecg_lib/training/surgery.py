@@ -30,8 +30,13 @@ class DeepProjector(Projector):
 
     def __init__(self, encoder_width: int, llm_width: int, layers: int):
         super().__init__(encoder_width, llm_width)
-        self.further = nn.Sequential(*(module for _ in range(layers - 1) for module in
-                                       (nn.GELU(), nn.Linear(llm_width, llm_width))))
+        self.further = nn.Sequential(
+            *(
+                module
+                for _ in range(layers - 1)
+                for module in (nn.GELU(), nn.Linear(llm_width, llm_width))
+            )
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         return self.further(super().forward(z))  # (B, n, D) -> (B, n / 4, H)
@@ -65,8 +70,9 @@ class Signals:
         return encoder_input(self.store.mv([self._row[e] for e in ecg_ids]), self.encoder)
 
 
-def operate(encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int,
-            surgery: Surgery) -> tuple[EcgLlm, EcgLlmProcessor]:
+def operate(
+    encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int, surgery: Surgery
+) -> tuple[EcgLlm, EcgLlmProcessor]:
     """An ECG-LLM that knows nothing yet, changed as `surgery` says; `encoder` stays as it is."""
     if surgery.train_encoder:
         encoder = copy.deepcopy(encoder)  # others go on from the one that is given
@@ -79,22 +85,38 @@ def operate(encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: 
     else:
         model, processor = finetune.new_model(encoder, llm, lora, dtype, seed)
     if surgery.projector_layers > 1:
-        model.projector = DeepProjector(model.config.encoder_width, model.config.llm_width,
-                                        surgery.projector_layers)
+        model.projector = DeepProjector(
+            model.config.encoder_width, model.config.llm_width, surgery.projector_layers
+        )
     if surgery.train_encoder:
         model.projector = Seeing(model.encoder, model.projector)
     return model, processor
 
 
-def train(model: EcgLlm, processor: EcgLlmProcessor, rows: pd.DataFrame, ecgs: EcgTokens | Signals,
-          stage: Stage, folder: Path, seed: int) -> None:
+def train(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    rows: pd.DataFrame,
+    ecgs: EcgTokens | Signals,
+    stage: Stage,
+    folder: Path,
+    seed: int,
+) -> None:
     """Train on question rows as `finetune.train_stage` does; only `curve.csv` is kept."""
     set_seed(seed)
     rows = finetune.rows_seen(rows, stage, seed)
     history = fit(
-        model, finetune.prepare_rows(rows, processor),
-        finetune.QuestionCollator(processor, ecgs), folder, epochs=stage.epochs,
-        batch_size=min(stage.batch_size, len(rows)), learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay, warmup=stage.warmup, seed=seed, bf16=stage.bf16,
-        group_by_length=True)
+        model,
+        finetune.prepare_rows(rows, processor),
+        finetune.QuestionCollator(processor, ecgs),
+        folder,
+        epochs=stage.epochs,
+        batch_size=min(stage.batch_size, len(rows)),
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup=stage.warmup,
+        seed=seed,
+        bf16=stage.bf16,
+        group_by_length=True,
+    )
     history.to_csv(folder / "curve.csv", index=False)

@@ -50,15 +50,14 @@ def pooled(tokens: EcgTokens) -> NDArray[np.float32]:
     """(N, 3 D): [CLS], mean and maximum of the frozen encoder's tokens."""
     parts = []
     for start in range(0, len(tokens), _CHUNK):
-        chunk = tokens.tokens[start: start + _CHUNK].astype(np.float32)  # (C, n, D)
-        cls = tokens.cls[start: start + _CHUNK].astype(np.float32)
+        chunk = tokens.tokens[start : start + _CHUNK].astype(np.float32)  # (C, n, D)
+        cls = tokens.cls[start : start + _CHUNK].astype(np.float32)
         parts.append(np.concatenate([cls, chunk.mean(1), chunk.max(1)], axis=1))
     return np.concatenate(parts)
 
 
 def best_threshold(truth: NDArray[np.bool_], probability: NDArray) -> float:
-    """Probability from which a tag is given so that F1 is highest; 0.5 where nothing is positive.
-    """
+    """Probability from which a tag is given so that F1 is highest; 0.5 where nothing is positive."""
     if not truth.any():
         return 0.5
     precision, recall, thresholds = precision_recall_curve(truth, probability)
@@ -92,8 +91,10 @@ def tag(records: pd.DataFrame, tokens: EcgTokens) -> tuple[pd.DataFrame, pd.Data
     features = pooled(tokens)[tokens.rows(records["ecg_id"].tolist())]
     split = records["split"].to_numpy()
     train, valid, test = (split == name for name in ("train", "valid", "test"))
-    present = pd.DataFrame([{c: True for c, p in labels.items() if is_certain(p)}
-                            for labels in records["labels"]], index=records["ecg_id"])
+    present = pd.DataFrame(
+        [{c: True for c, p in labels.items() if is_certain(p)} for labels in records["labels"]],
+        index=records["ecg_id"],
+    )
     present = present.notna()
     common = present.columns[present[train].sum() >= MIN_POSITIVES]
     common = [c for c in sorted(common) if not present.loc[train, c].all()]
@@ -107,8 +108,9 @@ def tag(records: pd.DataFrame, tokens: EcgTokens) -> tuple[pd.DataFrame, pd.Data
         threshold = best_threshold(truth[valid], probability[valid])
         tags[code] = probability >= threshold
         f1 = f1_score(truth[test], tags[code][test]) if truth[test].any() else np.nan
-        quality.append({"code": code, "positives": int(truth[train].sum()),
-                        "threshold": threshold, "f1": f1})
+        quality.append(
+            {"code": code, "positives": int(truth[train].sum()), "threshold": threshold, "f1": f1}
+        )
     return pd.DataFrame(tags, index=present.index), pd.DataFrame(quality)
 
 

@@ -75,12 +75,27 @@ class _Trainer(Trainer):
         target.load_state_dict(load_file(Path(resume_from_checkpoint) / WEIGHTS), strict=False)
 
 
-def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder: Path, *,
-        epochs: float, batch_size: int, learning_rate: float, weight_decay: float = 1e-4,
-        warmup: float = 0.1, seed: int = 42, bf16: bool = False, group_by_length: bool = False,
-        valid: Sequence[dict] | None = None, clip_norm: float = 0.0, drop_last: bool = False,
-        average: float = 0.0, in_order: bool = False,
-        optimizer: torch.optim.Optimizer | None = None) -> pd.DataFrame:
+def fit(
+    model: torch.nn.Module,
+    rows: Sequence[dict],
+    collate: Callable,
+    folder: Path,
+    *,
+    epochs: float,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float = 1e-4,
+    warmup: float = 0.1,
+    seed: int = 42,
+    bf16: bool = False,
+    group_by_length: bool = False,
+    valid: Sequence[dict] | None = None,
+    clip_norm: float = 0.0,
+    drop_last: bool = False,
+    average: float = 0.0,
+    in_order: bool = False,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> pd.DataFrame:
     """Train in place: AdamW, cosine with warm-up; return the learning curve.
 
     An interrupted run resumes from its last epoch in `folder`.
@@ -99,25 +114,49 @@ def fit(model: torch.nn.Module, rows: Sequence[dict], collate: Callable, folder:
     work = Path(folder) / "trainer"
     steps = max(1, int(epochs * len(rows) / batch_size))
     arguments = TrainingArguments(
-        output_dir=str(work), per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size, num_train_epochs=epochs,
-        learning_rate=learning_rate, weight_decay=weight_decay,
+        output_dir=str(work),
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        num_train_epochs=epochs,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
         lr_scheduler_type="constant_with_warmup" if average else "cosine",
-        warmup_steps=warmup, max_grad_norm=clip_norm, bf16=bf16, seed=seed,
-        save_strategy="epoch", save_total_limit=1, logging_steps=max(1, steps // 40),
-        eval_strategy="epoch" if valid else "no", prediction_loss_only=True,
-        train_sampling_strategy="sequential" if in_order else
-        "group_by_length" if group_by_length else "random",
-        remove_unused_columns=False, label_names=[], report_to=[], dataloader_drop_last=drop_last,
-        dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(), log_level="error",
+        warmup_steps=warmup,
+        max_grad_norm=clip_norm,
+        bf16=bf16,
+        seed=seed,
+        save_strategy="epoch",
+        save_total_limit=1,
+        logging_steps=max(1, steps // 40),
+        eval_strategy="epoch" if valid else "no",
+        prediction_loss_only=True,
+        train_sampling_strategy="sequential"
+        if in_order
+        else "group_by_length"
+        if group_by_length
+        else "random",
+        remove_unused_columns=False,
+        label_names=[],
+        report_to=[],
+        dataloader_drop_last=drop_last,
+        dataloader_pin_memory=False,
+        use_cpu=not torch.cuda.is_available(),
+        log_level="error",
         disable_tqdm=True,
     )
     averaging = Averaging(average)
-    trainer = _Trainer(model=model, args=arguments, train_dataset=Rows(rows),
-                       eval_dataset=Rows(valid) if valid else None, data_collator=collate,
-                       optimizers=(optimizer, None),
-                       callbacks=[Progress(Path(folder).name.removesuffix(".partial")),
-                                  *([averaging] if average else [])])
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Rows(rows),
+        eval_dataset=Rows(valid) if valid else None,
+        data_collator=collate,
+        optimizers=(optimizer, None),
+        callbacks=[
+            Progress(Path(folder).name.removesuffix(".partial")),
+            *([averaging] if average else []),
+        ],
+    )
     trainer.remove_callback(PrinterCallback)
     last = get_last_checkpoint(str(work)) if work.is_dir() else None
     trainer.train(resume_from_checkpoint=last)

@@ -22,8 +22,14 @@ class WeightedAnswers(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor,
-                labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        ecg_tokens: Tensor,
+        labels: Tensor,
+        weights: Tensor,
+    ) -> dict[str, Tensor]:
         """`weights` (B,): one a row."""
         logits = self.model(input_ids, attention_mask, ecg_tokens, labels).logits  # (answers, V)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1

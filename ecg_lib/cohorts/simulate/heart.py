@@ -233,8 +233,10 @@ def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
 def _turning() -> list[tuple[float, slice | np.ndarray]]:
     """How far each group of waves turns with the heart, and its slots (a slice is the faster)."""
     share = population()["constitution"]["turning"]
-    return [(share[group], slice(slots[0], slots[-1] + 1) if (np.diff(slots) == 1).all() else slots)
-            for group, slots in waves().group.items()]  # fmt: skip
+    return [
+        (share[group], slice(slots[0], slots[-1] + 1) if (np.diff(slots) == 1).all() else slots)
+        for group, slots in waves().group.items()
+    ]
 
 
 def _within(limits: list[float], place: float) -> float:

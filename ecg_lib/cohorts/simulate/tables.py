@@ -111,13 +111,19 @@ def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
     injury = entry.get("injury")
     return Change(
         grade=(float(low), float(high)),
-        has_to=has_to, to=to, add=add, times=times,
-        moved=moved, at=at, widened=widened, sd=sd,
+        has_to=has_to,
+        to=to,
+        add=add,
+        times=times,
+        moved=moved,
+        at=at,
+        widened=widened,
+        sd=sd,
         squeeze=float(entry.get("squeeze", np.nan)),
         pr=None if pr is None else (pr[0] / 1000, pr[1] / 1000),
         t_delay=float(entry.get("t_delay_ms", 0)) / 1000,
         injury=None if injury is None else _numbers(injury, (3,), f"{where}.injury"),
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=1)
@@ -135,20 +141,24 @@ def waves() -> Waves:
         raise DataError("waves.yaml: normal: widths (sd_ms) must be positive")
     return Waves(
         slots=slots,
-        group={g: np.array([i for i, s in enumerate(slots) if table["slots"][s] == g])
-               for g in GROUPS},
+        group={
+            g: np.array([i for i, s in enumerate(slots) if table["slots"][s] == g]) for g in GROUPS
+        },
         mv=_numbers([w["mv"] for w in normal], (len(slots), 3), "waves.yaml: normal mv"),
         at=_numbers([w["at_ms"] for w in normal], (len(slots),), "waves.yaml: normal at_ms") / 1000,
         sd=sd,
         squeeze=float(table["squeeze"]),
         timing=table["timing"],
         chest=np.stack(
-            [_numbers(table["chest"].get(table["slots"][s], 1.0), (6,), "waves.yaml: chest")
-             for s in slots], axis=1,
+            [
+                _numbers(table["chest"].get(table["slots"][s], 1.0), (6,), "waves.yaml: chest")
+                for s in slots
+            ],
+            axis=1,
         ),
         changes={k: _change(k, v, slots) for k, v in table["findings"].items()},
         stages=table["stages"],
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=1)
