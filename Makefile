@@ -64,10 +64,10 @@ lab: .venv/.installed ## JupyterLab on the notebooks
 
 store: .venv/.installed ## run the notebooks in smoke and store the outputs that tests compare
 	@$(BIN)/python -m ecg_lib.config smoke
-	@$(RUN) python -m ecg_lib.notebook --store
+	@$(RUN) python -m ecg_lib.cli.notebook --store
 
 readme: .venv/.installed ## put the newest results into README.md
-	@$(BIN)/python -m ecg_lib.readme arms demo ptbxl
+	@$(BIN)/python -m ecg_lib.report.readme arms demo ptbxl
 
 clean: ## remove the environment and what the pipeline made (not tables and figures)
 	rm -rf .venv data checkpoints executed .dvc/cache .dvc/tmp

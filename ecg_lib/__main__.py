@@ -1,4 +1,4 @@
-"""`python -m ecg_lib prepare | ask | evaluate | plan | benchmark`, over the notebooks' library."""
+"""`python -m ecg_lib prepare | ask | evaluate | plan`, over the notebooks' library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ecg_lib import cli_ask, cli_benchmark, cli_evaluate, cli_plan, cli_prepare
+from ecg_lib.cli import ask_command, evaluate_command, plan_command, prepare_command
 from ecg_lib.errors import EcgLibError
 
 EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (cli_prepare, cli_ask, cli_evaluate, cli_plan, cli_benchmark):
+    for verb in (prepare_command, ask_command, evaluate_command, plan_command):
         verb.add_to(verbs)
     return top
 

@@ -26,7 +26,7 @@ from ecg_lib.errors import ConfigError
 class Cohort:
     """Where ECGs come from: a simulated cohort or a folder of real ones."""
 
-    source: str = "simulated"  # a name known to ecg_lib.cohorts.prepare
+    source: str = "simulated"  # a name known to ecg_lib.data.prepare
     title: str = "Simulated"  # the row's name in tables
     patients: int = 0  # simulated only: number of patients
     noise: float = 1.0  # simulated only: noise amplitude, 1 = as in clinical ECGs

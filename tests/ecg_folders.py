@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import wfdb
 
-from ecg_lib.cohorts.mimic_iv_ecg import REPORTS
+from ecg_lib.data.sources.mimic_iv_ecg import REPORTS
 from ecg_lib.signal.leads import LEADS
 
 MIMIC_ORDER = ["I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6"]

@@ -5,7 +5,13 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 # These know every room: they are followed function by function.
-NAMES = ("workflow.py", "reading.py", "arms.py", "rivals.py", "study.py")
+NAMES = (
+    "experiments/workflow.py",
+    "experiments/reading.py",
+    "experiments/arms.py",
+    "experiments/rivals.py",
+    "experiments/ablations.py",
+)
 WORKFLOWS = {REPO / "ecg_lib" / name for name in NAMES}
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 from ecg_folders import ptbxl_row, write_challenge, write_mimic, write_ptbxl, write_wfdb
 from scipy.signal import resample
 
-from ecg_lib.cohorts.labels import label_map
-from ecg_lib.cohorts.simulate.cohort import SimulatedCohort
+from ecg_lib.data.simulated.cohort import SimulatedCohort
+from ecg_lib.knowledge.label_maps import label_map
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.schema import COLUMNS

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from scipy.signal import resample_poly
 
-from ecg_lib.cohorts.simulate.cohort import Draft, draw_ecg, finish
-from ecg_lib.cohorts.simulate.heart import draw_constitution
-from ecg_lib.cohorts.simulate.patients import MODIFIES, Visit
+from ecg_lib.data.simulated.cohort import Draft, draw_ecg, finish
+from ecg_lib.data.simulated.heart import draw_constitution
+from ecg_lib.data.simulated.patients import MODIFIES, Visit
 from ecg_lib.signal.leads import LEADS
 
 AT = {lead: i for i, lead in enumerate(LEADS)}

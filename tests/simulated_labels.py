@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ecg_lib.cohorts.simulate.cohort import SPLITS, draw_patient
+from ecg_lib.data.simulated.cohort import SPLITS, draw_patient
 
 
 @cache

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ecg_lib import arms, paths, study
-from ecg_lib import workflow as w
-from ecg_lib.cohorts.simulate import SimulatedCohort
-from ecg_lib.cohorts.store import write_store
+from ecg_lib import paths
 from ecg_lib.config import Study, compose
-from ecg_lib.features import encode_store
-from ecg_lib.models.tiny_llm import tiny_llama, train_byte_pairs
+from ecg_lib.data.simulated.cohort import SimulatedCohort
+from ecg_lib.data.store import write_store
+from ecg_lib.encoders.token_cache import encode_store
+from ecg_lib.experiments import ablations, arms
+from ecg_lib.experiments import workflow as w
+from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 
 REPO = Path(__file__).resolve().parent.parent
 STUDY = {
@@ -50,7 +51,7 @@ def small(tmp_path_factory):
         clip, _ = w.load_clip(config)
         features = paths.checkpoints_dir("smoke") / "features" / config.data.questions.folder
         tokens = encode_store(store, clip.ecg_encoder, features)
-        rows = w.built_questions(study.base_of(config), store)["train"].head(32)
+        rows = w.built_questions(ablations.base_of(config), store)["train"].head(32)
         for stage in ("stage1", "stage2"):
             arms.run_stage(config, stage, "de-biased", rows, tokens, clip, root / "llm")
         yield SimpleNamespace(config=config, store=store, root=root)

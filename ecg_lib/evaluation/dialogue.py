@@ -13,16 +13,16 @@ import pandas as pd
 import torch
 from peft import PeftModel
 
+from ecg_lib.ecg_llm.answering import generate_answers
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.answering import generate_answers
-from ecg_lib.features import EcgTokens
-from ecg_lib.models.ecg_llm import EcgLlm
-from ecg_lib.models.processor import EcgLlmProcessor
-from ecg_lib.questions import advice
+from ecg_lib.knowledge import advice
+from ecg_lib.knowledge.glossary import load_glossary
 from ecg_lib.questions.draw import Pool
+from ecg_lib.questions.facets import answer, facet_of
 from ecg_lib.questions.templates import Question, load_templates
-from ecg_lib.questions.texts import load_glossary
-from ecg_lib.questions.truth import answer, facet_of
 from ecg_lib.questions.vocabulary import NONE, answer_text, canonical_order, parse_answer
 
 # Templates of ECG-QA: the diagnosis of one ECG; what is new in the second of two of one patient, or

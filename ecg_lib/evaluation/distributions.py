@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.signal.delineate import RATE, intervals_of, landmarks
 from ecg_lib.signal.leads import LEADS

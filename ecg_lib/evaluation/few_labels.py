@@ -15,14 +15,14 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from ecg_lib.cohorts.labels import transfer_findings
-from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.linear_probe import SUPERCLASSES, boosting, probe_scores
-from ecg_lib.features import encoder_input
-from ecg_lib.models.clip import MAX_SCALE, EcgClip
+from ecg_lib.knowledge.findings import transfer_findings
+from ecg_lib.objectives.parts.clip import MAX_SCALE, EcgClip
 
-PROMPTS = Path(__file__).resolve().parent.parent / "cohorts" / "superclass_prompts.csv"
+PROMPTS = Path(__file__).resolve().parent.parent / "knowledge" / "superclass_prompts.csv"
 STRENGTH = 0.01  # sklearn's C; chosen on folds 7-8 for encoders trained on 1-6
 _BATCH = 128
 

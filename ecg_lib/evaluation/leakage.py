@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ecg_lib.cohorts.labels import zero_shot_targets
 from ecg_lib.evaluation.zero_shot import auc_table
+from ecg_lib.knowledge.zero_shot_labels import zero_shot_targets
 
 HELD_OUT = (9, 10)  # PTB-XL's recommended validation and test folds
 ALL, TEST, FOLDS = "all ECGs", "ECG-QA's test ECGs", "folds 9-10"

@@ -17,15 +17,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ecg_lib.cohorts.labels import FINDINGS
-from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.token_cache import encode
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.distributions import features_of
 from ecg_lib.evaluation.leakage import HELD_OUT
-from ecg_lib.evaluation.simulated_to_real import targets_of
 from ecg_lib.evaluation.statistics import auc_over_seeds
-from ecg_lib.features import encode
-from ecg_lib.models.encoder import EcgEncoder
+from ecg_lib.evaluation.transfer import targets_of
+from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.signal.delineate import RATE, landmarks
 from ecg_lib.signal.leads import LEADS
 

@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.token_cache import encode, on_gpu
 from ecg_lib.evaluation.statistics import wilson
-from ecg_lib.features import encode, on_gpu
-from ecg_lib.models.clip import EcgClip
+from ecg_lib.objectives.parts.clip import EcgClip
 
 
 @torch.no_grad()

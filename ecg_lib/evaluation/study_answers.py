@@ -15,7 +15,7 @@ import pandas as pd
 from ecg_lib.config import PretrainingStudy
 from ecg_lib.evaluation import few_labels as few
 from ecg_lib.evaluation.linear_probe import LABELS, drawn_rows
-from ecg_lib.models.clip import EcgClip
+from ecg_lib.objectives.parts.clip import EcgClip
 
 ZERO_SHOT, PROBE, WITH_TEXT = "zero-shot", "probe", "probe with text"
 Probe = Callable[[pd.DataFrame, np.ndarray], pd.DataFrame]

@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ecg_lib.cohorts.labels import zero_shot_near, zero_shot_targets
-from ecg_lib.cohorts.store import EcgStore
-from ecg_lib.evaluation.answering import score_yes_to_each
+from ecg_lib.data.store import EcgStore
+from ecg_lib.ecg_llm.answering import score_yes_to_each
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import EcgTokens, encode
 from ecg_lib.evaluation.resamples import Resamples
 from ecg_lib.evaluation.statistics import auc_with_ci
-from ecg_lib.features import EcgTokens, encode
-from ecg_lib.models.clip import EcgClip
-from ecg_lib.models.ecg_llm import EcgLlm
-from ecg_lib.models.processor import EcgLlmProcessor
+from ecg_lib.knowledge.zero_shot_labels import zero_shot_near, zero_shot_targets
+from ecg_lib.objectives.parts.clip import EcgClip
 
 LABEL_TEXT = MappingProxyType(
     {  # the nine labels of Table 4 in words

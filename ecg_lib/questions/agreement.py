@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.questions.ecgqa import keep_known
+from ecg_lib.questions.facets import answer, normal_ranges
 from ecg_lib.questions.templates import Question, load_templates
-from ecg_lib.questions.truth import answer, normal_ranges
 from ecg_lib.questions.vocabulary import NONE
 
 TEMPLATES = (26, 27, 28, 68, 69, 70)  # noise; measurements of two ECGs

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ecg_lib.questions.facets import CHANGES, FacetTable, named
 from ecg_lib.questions.templates import Question
-from ecg_lib.questions.truth import CHANGES, FacetTable, named
 from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
 
 

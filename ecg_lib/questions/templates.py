@@ -1,7 +1,7 @@
 """Question templates: the YAML beside this file, loaded and checked.
 
 Adding a question is adding YAML. A template names what is asked (``ask``) of which set of things
-known about an ECG (``facet``), and borrows eleven wordings; :mod:`ecg_lib.questions.truth` knows
+known about an ECG (``facet``), and borrows eleven wordings; :mod:`ecg_lib.questions.facets` knows
 the answers.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from ecg_lib.cohorts.labels import load_findings
 from ecg_lib.errors import DataError
+from ecg_lib.knowledge.findings import load_findings
 from ecg_lib.questions.schema import ATTRIBUTE_TYPES, SHORT_NAMES
 from ecg_lib.questions.vocabulary import NONE, REGIONS, answers_in
 

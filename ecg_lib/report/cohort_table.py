@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecg_lib.cohorts.labels import is_certain
-from ecg_lib.cohorts.record import SPLITS
-from ecg_lib.cohorts.store import EcgStore
+from ecg_lib.data.record import SPLITS
+from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
+from ecg_lib.knowledge.findings import is_certain
 
 _HIGH_MV = 2.2  # lines of leads are 2.5 mV apart on the drawn paper
 _TRIED = 50  # signals looked at in search of an example

@@ -1,0 +1,126 @@
+"""A supervised tagger: which findings an ECG shows, so that an LLM may read about them.
+
+The left side of the paper's Figure 1: an external classifier turns the ECG into words, the LLM
+answers from the words. What has no tag (noise, axis, an infarction's stage) is lost on the way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, precision_recall_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from ecg_lib.data.record import EcgRecord
+from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.errors import DataError
+from ecg_lib.knowledge.findings import is_certain
+
+MIN_POSITIVES = 10  # training ECGs with a finding; fewer: there is no tag for it
+_PENALTY = 0.05  # scikit-learn's C: features are many and correlated
+_CHUNK = 2048
+
+
+class Tags:
+    """Tagged ECGs in the place of a store, so that reports are written about the tags.
+
+    `records` has ecg_id and labels (code -> 100 for every tag), one row an ECG.
+    """
+
+    def __init__(self, tags: pd.DataFrame):
+        codes = np.array(tags.columns)
+        labels = [dict.fromkeys(codes[row], 100.0) for row in tags.to_numpy(dtype=bool)]
+        self.records = pd.DataFrame({"ecg_id": tags.index, "labels": labels})
+        self._labels = dict(zip(tags.index, labels, strict=True))
+
+    def record(self, ecg_id: str) -> EcgRecord:
+        """One ECG as the tagger describes it: its tags and nothing else, no signal."""
+        if ecg_id not in self._labels:
+            raise DataError(f"{ecg_id}: has no tags; tag the cohort that holds it")
+        return EcgRecord(ecg_id, "", np.zeros((12, 0), np.float32), labels=self._labels[ecg_id])
+
+
+def pooled(tokens: EcgTokens) -> NDArray[np.float32]:
+    """(N, 3 D): [CLS], mean and maximum of the frozen encoder's tokens."""
+    parts = []
+    for start in range(0, len(tokens), _CHUNK):
+        chunk = tokens.tokens[start : start + _CHUNK].astype(np.float32)  # (C, n, D)
+        cls = tokens.cls[start : start + _CHUNK].astype(np.float32)
+        parts.append(np.concatenate([cls, chunk.mean(1), chunk.max(1)], axis=1))
+    return np.concatenate(parts)
+
+
+def best_threshold(truth: NDArray[np.bool_], probability: NDArray) -> float:
+    """Probability from which a tag is given: the highest F1, or 0.5 where nothing is positive."""
+    if not truth.any():
+        return 0.5
+    precision, recall, thresholds = precision_recall_curve(truth, probability)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return float(thresholds[f1[:-1].argmax()])
+
+
+def tag(records: pd.DataFrame, tokens: EcgTokens) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit a logistic probe a finding on training ECGs and tag all ECGs.
+
+    Parameters
+    ----------
+    records : DataFrame
+        `EcgStore.records`: ecg_id, labels, split; in any order.
+    tokens : EcgTokens
+        The same ECGs, encoded.
+
+    Returns
+    -------
+    tags : DataFrame
+        bool, indexed by ecg_id, one column a code.
+    quality : DataFrame
+        code, positives (training ECGs), threshold (chosen on valid ECGs) and f1 (on test ECGs).
+
+    Raises
+    ------
+    DataError
+        No finding is frequent enough to be learned.
+    """
+    features = pooled(tokens)[tokens.rows(records["ecg_id"].tolist())]
+    split = records["split"].to_numpy()
+    train, valid, test = (split == name for name in ("train", "valid", "test"))
+    present = pd.DataFrame(
+        [{c: True for c, p in labels.items() if is_certain(p)} for labels in records["labels"]],
+        index=records["ecg_id"],
+    )
+    present = present.notna()
+    common = present.columns[present[train].sum() >= MIN_POSITIVES]
+    common = [c for c in sorted(common) if not present.loc[train, c].all()]
+    if not common:
+        raise DataError(f"tagger: no finding occurs in {MIN_POSITIVES} training ECGs; add patients")
+    tags, quality = {}, []
+    for code in tqdm(common, desc="tagger", leave=False):
+        truth = present[code].to_numpy()
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=_PENALTY, max_iter=300))
+        probability = probe.fit(features[train], truth[train]).predict_proba(features)[:, 1]
+        threshold = best_threshold(truth[valid], probability[valid])
+        tags[code] = probability >= threshold
+        f1 = f1_score(truth[test], tags[code][test]) if truth[test].any() else np.nan
+        quality.append(
+            {"code": code, "positives": int(truth[train].sum()), "threshold": threshold, "f1": f1}
+        )
+    return pd.DataFrame(tags, index=present.index), pd.DataFrame(quality)
+
+
+def save_tags(records: pd.DataFrame, tokens: EcgTokens, folder: Path) -> None:
+    """Tag and write `tags.parquet` and `quality.csv` into `folder`."""
+    tags, quality = tag(records, tokens)
+    tags.reset_index().to_parquet(folder / "tags.parquet", index=False)
+    quality.to_csv(folder / "quality.csv", index=False)
+
+
+def load_tags(folder: Path) -> Tags:
+    """What `save_tags` wrote."""
+    return Tags(pd.read_parquet(folder / "tags.parquet").set_index("ecg_id"))

@@ -1,0 +1,100 @@
+"""`python -m ecg_lib ask`: one question about one or two ECGs of your own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from ecg_lib import paths
+
+DISCLAIMER = "for research and teaching, not for diagnosis"
+DESCRIPTION = f"""Ask a trained model about a WFDB record (.hea with .dat or .mat; any sampling
+rate, leads by name, the first 10 s). The answer goes to stdout, who gave it to stderr.
+{DISCLAIMER.capitalize()}."""
+EPILOG = """examples:
+  python -m ecg_lib ask records100/00000/00001_lr "Does this ECG show atrial fibrillation?"
+  python -m ecg_lib ask first "Which finding is new in the recent ECG?" --second recent"""
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command line."""
+    verb = verbs.add_parser(
+        "ask",
+        help="ask a trained model about a recording",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("record", metavar="RECORD", help="path of the record, suffix or not")
+    verb.add_argument("question", metavar="QUESTION", help="in English, in quotation marks")
+    verb.add_argument(
+        "--second",
+        metavar="RECORD",
+        help="a later ECG to compare with: RECORD is the previous, this the recent",
+    )
+    verb.add_argument(
+        "--model",
+        metavar="DIR",
+        help="folder of a saved ECG-LLM (default: the newest finished "
+        "checkpoints/*/stage2/de-biased)",
+    )
+    verb.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object: answer, p_yes (null where it is no yes/no "
+        "question), model, question, records, disclaimer",
+    )
+    verb.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read, ask, print."""
+    from transformers.utils import logging  # torch behind it: seconds, so not for --help
+
+    from ecg_lib.ecg_llm.ask import ask, load_model, newest_model, read_ecg
+    from ecg_lib.errors import DataError
+
+    question = " ".join(options.question.split())
+    if not question:
+        raise DataError("the question is empty")
+    records = [record for record in (options.record, options.second) if record]
+    signals = [read_ecg(record) for record in records]
+    folder = Path(options.model or newest_model(paths.ROOT / "checkpoints"))
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries about themselves
+        model, processor = load_model(folder)
+        answer = ask(model, processor, signals, question)
+    who = f"{folder} ({_label(folder, model.config.language_model)})"
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "answer": answer.text,
+                    "p_yes": answer.p_yes,
+                    "model": who,
+                    "question": question,
+                    "records": records,
+                    "disclaimer": DISCLAIMER,
+                }
+            )
+        )
+    else:
+        print(answer.text or "(no answer)")
+        if answer.p_yes is not None:
+            print(f"P(yes) = {answer.p_yes:.3f}")
+    print(f"answered by {who}; {DISCLAIMER}", file=sys.stderr)
+
+
+def _label(folder: Path, language_model: str) -> str:
+    """What the profile calls its numbers, or else which language model it is."""
+    import yaml
+
+    profile = paths.CONF / "profile" / f"{folder.resolve().parent.parent.name}.yaml"
+    label = yaml.safe_load(profile.read_text()).get("label") if profile.is_file() else None
+    name = Path(language_model).name if Path(language_model).is_dir() else language_model
+    return label or f"language model {name}"

@@ -1,0 +1,207 @@
+"""`python -m ecg_lib evaluate`: measure a saved encoder on a prepared store."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """Measure a saved encoder on the ECGs of prepared stores. Every value is an AUC in
+percent with a 95 % interval over patients; n counts ECGs that have the label."""
+EPILOG = """examples:
+  python -m ecg_lib evaluate zero-shot --model checkpoints/ptbxl/encoder/clip --cohort stores/ludb
+  python -m ecg_lib evaluate linear-probe --model checkpoints/ptbxl/encoder/clip
+      --train stores/ptbxl --test stores/ptbxl --share 0.01 0.1 1 --seeds 0 1 2 --baseline
+  python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0/reader
+      --cohort stores/ptbxl --out simulated_to_real.csv"""
+_MODEL = "folder of a saved CLIP (notebook 02) or reader (notebook 10)"
+
+
+def add_to(verbs: argparse._SubParsersAction) -> None:
+    """Add the verb to the command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    verb = verbs.add_parser(
+        "evaluate",
+        help="measure a saved encoder on a prepared store",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=raw,
+    )
+    whats = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
+
+    transfer = whats.add_parser(
+        "transfer",
+        help="simulated to recorded ECGs",
+        formatter_class=raw,
+        description="How an encoder trained on simulated ECGs alone reads "
+        "recorded ones: each finding, by its supervised head and by text.",
+    )
+    transfer.add_argument(
+        "--reader",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of a saved reader; several are averaged (seeds)",
+    )
+    transfer.add_argument("--cohort", required=True, metavar="STORE", help="a prepared store")
+
+    zero = whats.add_parser(
+        "zero-shot",
+        help="Table 4's nine labels by text",
+        formatter_class=raw,
+        description="CLIP's row of Table 4: cosine of each ECG to the words of "
+        "each label; labels that the cohort cannot carry are left out.",
+    )
+    zero.add_argument("--model", required=True, metavar="DIR", help=_MODEL)
+    zero.add_argument("--cohort", required=True, metavar="STORE", help="a prepared store")
+    zero.add_argument(
+        "--prompt",
+        default="{label}",
+        metavar="TEXT",
+        help="text with {label} in it (default: the bare label)",
+    )
+
+    probe = whats.add_parser(
+        "linear-probe",
+        help="logistic regression on frozen tokens",
+        formatter_class=raw,
+        description="A logistic regression on the "
+        "standardised [CLS] and mean token. One store for both --train and "
+        "--test is parted by PTB-XL's folds (9 and 10 tested), or its splits.",
+    )
+    probe.add_argument("--model", required=True, metavar="DIR", help=f"{_MODEL}, or an ECG-LLM")
+    probe.add_argument("--train", required=True, metavar="STORE", help="a prepared store")
+    probe.add_argument("--test", required=True, metavar="STORE", help="the same or another")
+    probe.add_argument(
+        "--labels",
+        choices=["superclasses", "findings"],
+        default="superclasses",
+        help="PTB-XL's five superclasses (default), or single findings",
+    )
+    probe.add_argument(
+        "--share",
+        type=float,
+        nargs="+",
+        default=[0.01, 0.1, 1.0],
+        metavar="S",
+        help="of the training patients (default 0.01 0.1 1)",
+    )
+    probe.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="N",
+        help="which patients a share below 1 draws; averaged (default 0 1 2)",
+    )
+    probe.add_argument(
+        "--baseline",
+        action="store_true",
+        help="also gradient boosting on hand-made features, 20 ms an ECG",
+    )
+
+    for what, run in ((transfer, run_transfer), (zero, run_zero_shot), (probe, run_linear_probe)):
+        what.add_argument("--out", metavar="FILE", help="also write the table as CSV")
+        what.add_argument(
+            "--resamples",
+            type=int,
+            default=1000,
+            metavar="N",
+            help="bootstrap draws (default 1000)",
+        )
+        what.set_defaults(run=run)
+
+
+def run_transfer(options: argparse.Namespace) -> None:
+    """Findings of recorded ECGs, read by what simulated ones taught."""
+    from ecg_lib.data.store import EcgStore
+    from ecg_lib.errors import DataError
+    from ecg_lib.evaluation.transfer import transfer_table
+    from ecg_lib.objectives.findings_and_text import EcgReader
+
+    for folder in options.reader:
+        if not (Path(folder) / "findings.json").is_file():
+            raise DataError(
+                f"--reader {folder}: no findings.json there; give the folder that "
+                "notebook 10 saved, e.g. checkpoints/demo/simulated/mv-0/reader"
+            )
+    _check(options)
+    store = EcgStore.open(options.cohort)
+    readers = [EcgReader.from_pretrained(folder) for folder in options.reader]
+    scaled = {reader.clip.ecg_encoder.config.normalisation for reader in readers}
+    if len(scaled) > 1:
+        raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")
+    title = store.manifest["source"]
+    table = transfer_table(
+        {scaled.pop(): readers}, {title: store}, options.resamples, seed=0, min_positives=10
+    )
+    _show(table, options.out)
+
+
+def run_zero_shot(options: argparse.Namespace) -> None:
+    """Table 4's labels of a store by cosine to their words."""
+    from ecg_lib.data.store import EcgStore
+    from ecg_lib.errors import DataError
+    from ecg_lib.evaluation.zero_shot import auc_table, label_text, store_scores
+    from ecg_lib.knowledge.zero_shot_labels import zero_shot_targets
+    from ecg_lib.objectives.loading import load_clip
+
+    _check(options)
+    if "{label}" not in options.prompt:
+        raise DataError(f"--prompt {options.prompt!r}: put {{label}} where the label's words go")
+    store = EcgStore.open(options.cohort)
+    clip, tokenizer = load_clip(options.model)
+    targets = zero_shot_targets(store.records)
+    scores = store_scores(clip, tokenizer, store, label_text(targets), options.prompt)
+    table = auc_table(scores, targets, options.resamples, 0, 10, store.records["patient_id"])
+    _show(table.rename(columns={"column": "label"}), options.out)
+
+
+def run_linear_probe(options: argparse.Namespace) -> None:
+    """Probe an encoder, and hand-made features beside it if asked to."""
+    import pandas as pd
+
+    from ecg_lib.data.store import EcgStore
+    from ecg_lib.errors import DataError
+    from ecg_lib.evaluation import linear_probe as lp
+    from ecg_lib.objectives.loading import load_encoder
+
+    _check(options)
+    if not all(0 < share <= 1 for share in options.share):
+        raise DataError("--share: give shares of the training patients, above 0 and up to 1")
+    train = EcgStore.open(options.train)
+    test = train if Path(options.test) == Path(options.train) else EcgStore.open(options.test)
+    rows = lp.disjoint_rows(train, test)
+    encoder = load_encoder(options.model)
+    readings = {"linear probe": (lambda store: lp.encoder_features(store, encoder), lp.logistic)}
+    if options.baseline:
+        readings["boosting, hand features"] = (lp.hand_features, lp.boosting)
+    tables = []
+    for name, (features, make) in readings.items():
+        known = features(train)
+        parts = (
+            lp.part_of(train, rows[0], known, options.labels),
+            lp.part_of(test, rows[1], known if test is train else features(test), options.labels),
+        )
+        table = lp.probe_table(*parts, options.share, options.seeds, options.resamples, make=make)
+        tables.append(table.assign(reading=name))
+    _show(pd.concat(tables, ignore_index=True), options.out)
+
+
+def _check(options: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    from ecg_lib.errors import DataError
+
+    logging.disable_progress_bar()
+    if options.resamples < 2:
+        raise DataError(f"--resamples is {options.resamples}; give 2 or more")
+
+
+def _show(table: Any, out: str | None) -> None:
+    """Print a table, and write it, whole or not at all, if asked to."""
+    if out:
+        partial = Path(out).with_name(Path(out).name + ".tmp")
+        table.to_csv(partial, index=False)
+        partial.replace(out)
+    print(table.round(dict.fromkeys(("value", "ci_low", "ci_high"), 1)).to_string(index=False))

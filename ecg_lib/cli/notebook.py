@@ -1,0 +1,204 @@
+"""Run one notebook of the story with Papermill; knows nothing of what it computes.
+
+A pipeline stage is `python -m ecg_lib.cli.notebook 01_data`. The executed copy holds nothing that
+changes from run to run (times, counters, progress bars), so that equal runs give equal files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from ecg_lib import errors, paths
+from ecg_lib.config import load_config
+
+CHECKED = "nbval-check-output"  # tag of cells whose output is stored and compared by nbval
+INJECTED = "injected-parameters"  # tag of the cell that Papermill adds
+# torch and transformers make a million objects at import: walked seldom, and not at exit, a kernel
+# starts and stops two seconds sooner
+QUICK = "import atexit, gc; gc.set_threshold(50_000, 20, 20); atexit.register(gc.freeze)"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+class NotebookError(errors.EcgLibError):
+    """A notebook is missing, failed, or its stored output cannot be compared."""
+
+
+def execute(name: str, output: Path, params: str = "params.yaml") -> nbformat.NotebookNode:
+    """Execute notebooks/NAME.ipynb at the top of the checkout; return it without volatile parts.
+
+    Progress bars and warnings of the cells appear on the terminal. `output` is written cell by
+    cell while the notebook runs, and stays, as far as it came, when a cell fails.
+
+    Raises
+    ------
+    NotebookError
+        One line with the cell and its error; the text of an EcgLibError stands for itself.
+    """
+    source = paths.NOTEBOOKS / f"{name}.ipynb"
+    if not source.is_file():
+        raise NotebookError(f"notebooks/{name}.ipynb: no such notebook")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the home folder's
+    # remarks of libraries to their own developers, not to a reader
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress,ignore:`is_gradient_checkpointing`"
+    try:
+        done = papermill.execute_notebook(
+            source,
+            output,
+            parameters={"params": params},
+            kernel_name=KERNEL["name"],
+            cwd=paths.ROOT,
+            progress_bar={"desc": name},
+            stderr_file=sys.stderr,
+            extra_arguments=["--log-level=40", f"--IPKernelApp.exec_lines={QUICK}"],
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(_one_line(name, error, output)) from error
+    except DeadKernelError as error:
+        raise NotebookError(f"{name}: the kernel died, most often for lack of memory") from error
+    return without_volatile(done)
+
+
+def _one_line(name: str, error: PapermillExecutionError, output: Path) -> str:
+    ours = {"EcgLibError", *(kind.__name__ for kind in _subclasses(errors.EcgLibError))}
+    said = (error.evalue.strip().splitlines() or [""])[0]
+    text = said if error.ename in ours else f"{error.ename}: {said}"
+    cell = (error.source.strip().splitlines() or [""])[0][:60]
+    kept = output.relative_to(paths.ROOT) if output.is_relative_to(paths.ROOT) else output
+    return f"notebooks/{name}.ipynb, cell `{cell}`: {text} [as far as it ran: {kept}]"
+
+
+def _subclasses(kind: type) -> set[type]:
+    return {deep for sub in kind.__subclasses__() for deep in {sub, *_subclasses(sub)}}
+
+
+def without_volatile(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Copy of a notebook without times, counters, standard error and machine names."""
+    clean = copy.deepcopy(notebook)
+    clean.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    for position, cell in enumerate(clean.cells, start=1):
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if INJECTED in tags:
+            cell.id = f"parameters-{position}"  # Papermill draws a random one
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = None
+    return clean
+
+
+def for_storage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Copy of a notebook as git keeps it: outputs of checked cells only, and those as text.
+
+    Raises
+    ------
+    NotebookError
+        A checked cell shows something else than text, which nbval could not compare.
+    """
+    clean = without_volatile(notebook)
+    clean.cells = [cell for cell in clean.cells if INJECTED not in cell.metadata.get("tags", [])]
+    code = [cell for cell in clean.cells if cell.cell_type == "code"]
+    for position, cell in enumerate(code, start=1):
+        cell.outputs = cell.outputs if CHECKED in cell.metadata.get("tags", []) else []
+        if cell.outputs:
+            cell.execution_count = position  # nbval takes a cell without a number for one not run
+        for output in cell.outputs:
+            kinds = [kind for kind in output.get("data", {}) if not kind.startswith("text/")]
+            if kinds:
+                raise NotebookError(
+                    f"code cell {position} shows {kinds[0]}; tagged {CHECKED} it may show text only"
+                )
+    return clean
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, path)
+
+
+def run(name: str) -> Path:
+    """Execute one notebook of the pipeline into executed/<profile>/ and return the copy's path."""
+    folder = paths.ROOT / "executed" / load_config().profile
+    unfinished = folder / "_failed" / f"{name}.ipynb"
+    done = execute(name, unfinished)
+    write(done, folder / f"{name}.ipynb")
+    unfinished.unlink()
+    return folder / f"{name}.ipynb"
+
+
+def store(names: list[str]) -> None:
+    """Execute notebooks and write the outputs of their checked cells back into notebooks/."""
+    unfinished = paths.ROOT / "executed" / load_config().profile / "_failed"
+    for name in names:
+        done = execute(name, unfinished / f"{name}.ipynb")
+        try:
+            write(for_storage(done), paths.NOTEBOOKS / f"{name}.ipynb")
+        except NotebookError as error:
+            raise NotebookError(f"notebooks/{name}.ipynb: {error}") from error
+        (unfinished / f"{name}.ipynb").unlink()
+
+
+def unclean(names: list[str]) -> list[str]:
+    """Names of the notebooks that hold anything `for_storage` would remove."""
+    found = []
+    for name in names:
+        notebook = nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        try:
+            if for_storage(notebook) != notebook:
+                found.append(name)
+        except NotebookError:
+            found.append(name)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a notebook of the story, or look after how all of them are stored."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ecg_lib.cli.notebook", description=main.__doc__
+    )
+    parser.add_argument("name", nargs="*", help="e.g. 01_data; all where --store or --check-clean")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--store",
+        action="store_true",
+        help=f"write outputs of cells tagged {CHECKED} into notebooks/, clear all others",
+    )
+    mode.add_argument(
+        "--check-clean", action="store_true", help="list notebooks stored with volatile output"
+    )
+    options = parser.parse_args(arguments)
+    names = options.name or sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
+    try:
+        if options.check_clean:
+            found = unclean(names)
+            if found:
+                raise NotebookError(f"volatile output in {', '.join(found)}; run `make store`")
+        elif options.store:
+            store(names)
+        elif options.name:
+            for name in options.name:
+                run(name)
+        else:
+            parser.error("name a notebook, e.g. 01_data")
+    except errors.EcgLibError as error:
+        parser.exit(1, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Read a source in parts, so that a large preparation runs in parallel, stays flat and resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from tqdm import tqdm
+
+from ecg_lib.data.record import EcgRecord, Source
+from ecg_lib.errors import BadRecord, DataError
+
+UNIT_MV = 1e-3  # one step of the stored int16: 1 uV
+STORABLE_MV = np.iinfo(np.int16).max * UNIT_MV
+CHUNK = 500  # records in a part
+
+
+def key_of(source: Source, items: Sequence[Any]) -> str:
+    """Identity of a preparation: the source, its version and everything its table says."""
+    digest = hashlib.sha256(f"{source.name}\n{source.version}\n".encode())
+    for start in range(0, len(items), CHUNK):
+        digest.update(json.dumps(items[start : start + CHUNK], default=str).encode())
+    return digest.hexdigest()
+
+
+def read_parts(
+    folder: Path, source: Source, items: Sequence[Any], workers: int, chunk: int = CHUNK
+) -> list[Path]:
+    """Read all items into part files of `folder`; parts already there are kept, not read again.
+
+    Worker processes come from joblib, safe to use from scripts and notebooks. With `workers=-1`
+    a `joblib.parallel_config(backend="dask")` around the call sends the parts to a cluster. Parts
+    are cut by position, so the result does not depend on `workers`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    starts = range(0, len(items), chunk)
+    paths = [folder / f"part-{chunk}-{start:08d}.npz" for start in starts]
+    todo = [(start, path) for start, path in zip(starts, paths, strict=True) if not path.exists()]
+    done = len(items) - sum(len(items[start : start + chunk]) for start, _ in todo)
+    jobs = (joblib.delayed(_read_part)(source, items[s : s + chunk], p) for s, p in todo)
+    with tqdm(total=len(items), initial=done, desc=source.name, unit="ECG", leave=False) as bar:
+        for count in joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs):
+            bar.update(count)
+    return paths
+
+
+def write_batches(folder: Path, source: Any, total: int, chunk: int = CHUNK) -> list[Path]:
+    """As `read_parts` for a generator of ECGs (`source.batches()`); starts afresh."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    records: list[EcgRecord] = []
+
+    def write() -> None:
+        paths.append(folder / f"batch-{len(paths):08d}.npz")
+        _write_part(paths[-1], records)
+        records.clear()
+
+    with tqdm(total=total, desc=source.name, unit="ECG", leave=False) as bar:
+        for batch in source.batches():
+            records += batch
+            bar.update(len(batch))
+            if len(records) >= chunk:
+                write()
+    if records:
+        write()
+    return paths
+
+
+def part_text(path: Path) -> dict[str, Any]:
+    """Of a part: `rows` of records.parquet, `quarantine` [record, reason], `samples` per lead."""
+    with np.load(path, allow_pickle=False) as part:
+        return json.loads(part["text"].tobytes())
+
+
+def part_signals(path: Path) -> np.ndarray:
+    """Of a part: its signals, int16 (n, 12, T)."""
+    with np.load(path, allow_pickle=False) as part:
+        return part["signals"]
+
+
+def _read_part(source: Source, items: Sequence[Any], path: Path) -> int:
+    records, bad = [], []
+    for item in items:
+        name = source.item_name(item)
+        try:
+            records.append(source.read(item))
+        except BadRecord as error:
+            bad.append([name, str(error)])
+        except Exception as error:  # a fault of the reader, not of the record: stop and name it
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(f"{source.name}: reading record {name} failed ({reason})") from error
+    _write_part(path, records, bad)
+    return len(items)
+
+
+def _write_part(path: Path, records: Iterable[EcgRecord], bad: Iterable[list[str]] = ()) -> None:
+    kept, bad = [], list(bad)
+    for record in records:
+        peak = np.abs(record.signal).max()
+        if peak <= STORABLE_MV:
+            kept.append(record)
+        else:  # also where NaN
+            bad.append([record.ecg_id, f"reaches {peak:.1f} mV: at most {STORABLE_MV:.1f} fit"])
+    signals = np.zeros((0, 12, 0), np.int16)
+    if kept:
+        stacked = np.stack([record.signal for record in kept])
+        signals = np.rint(stacked / UNIT_MV).astype(np.int16)
+    rows = [_row(record) for record in kept]
+    text = json.dumps({"rows": rows, "quarantine": bad, "samples": signals.shape[-1]})
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}.npz")
+    np.savez(temporary, signals=signals, text=np.frombuffer(text.encode(), np.uint8))
+    os.replace(temporary, path)
+
+
+def _row(record: EcgRecord) -> dict[str, Any]:
+    """One row of records.parquet; labels and attributes as JSON, readable without ecg_lib."""
+    return {
+        "ecg_id": record.ecg_id,
+        "patient_id": record.patient_id,
+        "recorded_at": record.recorded_at,
+        "age": float(record.age),
+        "sex": record.sex,
+        "split": record.split,
+        "normal": "NORM" in record.labels,
+        "severity": float(record.attributes.get("severity", math.nan)),
+        "report": record.report,
+        "labels": json.dumps(record.labels, default=_plain),
+        "attributes": json.dumps(record.attributes, default=_plain),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as JSON can write them."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be stored in a record's attributes")

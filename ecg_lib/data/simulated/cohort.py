@@ -1,0 +1,186 @@
+"""A simulated cohort as a source of ECG records, the same whoever reads it and in what order.
+
+Every patient has a seed of their own, derived from the cohort's seed and the patient's number, so
+a patient is the same in a cohort of ten and of ten thousand, alone and in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ecg_lib.data.record import EcgRecord
+from ecg_lib.data.simulated import noise as noise_room
+from ecg_lib.data.simulated.heart import Constitution, draw_constitution, heartbeat
+from ecg_lib.data.simulated.leadfield import EIGHT, twelve_leads
+from ecg_lib.data.simulated.patients import Visit, draw_visits
+from ecg_lib.data.simulated.render import Drawn, breathing_gains, draw_atrial, render
+from ecg_lib.data.simulated.reports import write_report
+from ecg_lib.data.simulated.rhythm import draw_beats
+from ecg_lib.data.simulated.simulator_tables import fingerprint, population, waves
+from ecg_lib.data.simulated.truth import attributes, intervals, labels, measure
+from ecg_lib.errors import DataError
+
+SPLITS = ("train", "valid", "test")
+SOKOLOW = (2.7, 3.8)  # mV at least in left ventricular hypertrophy of grade 0 and 1 (fitted)
+_BATCH = 24  # patients rendered together; more no longer fits the cache
+
+
+@dataclass
+class Draft:
+    """A record whose signal is still to be rendered."""
+
+    visit: Visit
+    drawn: Drawn
+    labels: dict[str, float]
+    attributes: dict
+    report: str
+    noise: np.ndarray  # (9, 1000) mV
+    high_pass: float  # Hz
+
+
+class SimulatedCohort:
+    """Simulated 12-lead ECGs of `patients` patients, one to three each.
+
+    Parameters
+    ----------
+    patients : number of patients
+    seed : two cohorts with the same seed share their first patients
+    splits : shares of train, valid, test; drawn per patient
+    noise : 1 as in clinical recordings, 0 none; scales amplitudes and the rate of marked noise
+    name : prefix of `ecg_id`
+
+    Raises
+    ------
+    DataError : impossible parameters, or a table of the simulator that is not valid
+    """
+
+    def __init__(
+        self,
+        patients: int,
+        seed: int = 0,
+        splits: Sequence[float] = (0.7, 0.1, 0.2),
+        noise: float = 1.0,
+        name: str = "simulated",
+    ):
+        if patients < 1 or noise < 0:
+            raise DataError(f"simulated cohort: patients {patients}, noise {noise}: too small")
+        if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1) > 1e-6:
+            raise DataError(f"simulated cohort: splits {tuple(splits)} must be 3 shares of sum 1")
+        self.name, self.patients, self.seed = name, int(patients), int(seed)
+        self.splits, self.noise = tuple(float(s) for s in splits), float(noise)
+        draws = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
+        u = draws.random((self.patients, 2))
+        shares = np.cumsum(population()["ecgs_per_patient"])[:-1]
+        self.counts = 1 + np.searchsorted(shares, u[:, 0], side="right")
+        self.split_of = np.searchsorted(np.cumsum(self.splits)[:-1], u[:, 1], side="right")
+        self.first = np.concatenate([[0], np.cumsum(self.counts)])
+        settings = f"seed={self.seed},noise={self.noise:g},splits={self.splits}"
+        self.version = f"1-{fingerprint()} ({settings})"
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def index(self) -> range:
+        """Numbers of the cohort's records."""
+        return range(len(self))
+
+    def item_name(self, item: int) -> str:
+        """The record's `ecg_id`."""
+        return f"{self.name}/{item:06d}"
+
+    def read(self, item: int) -> EcgRecord:
+        """Simulate one record on its own: the plain path, equal to the batch path's record."""
+        if not 0 <= item < len(self):
+            raise DataError(f"{self.name}: record {item} is outside 0..{len(self) - 1}")
+        patient = int(np.searchsorted(self.first, item, side="right")) - 1
+        draft = self._patient(patient)[item - self.first[patient]]
+        return self._record(item, patient, draft, finish([draft])[0])
+
+    def batches(self) -> Iterator[list[EcgRecord]]:
+        """All records in order, many at a time: the fast path."""
+        for start in range(0, self.patients, _BATCH):
+            patients = range(start, min(start + _BATCH, self.patients))
+            drafts = [(p, draft) for p in patients for draft in self._patient(p)]
+            signals = finish([draft for _, draft in drafts])
+            first = int(self.first[start])
+            yield [
+                self._record(first + i, p, draft, signals[i]) for i, (p, draft) in enumerate(drafts)
+            ]
+
+    def labels_only(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Number and labels of each record, without rendering signals."""
+        for patient in range(self.patients):
+            for k, draft in enumerate(self._patient(patient)):
+                yield int(self.first[patient]) + k, draft.labels
+
+    def _patient(self, number: int) -> list[Draft]:
+        """Draw a patient's records, signals excepted."""
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(1, number))
+        rng = np.random.Generator(np.random.SFC64(sequence))  # the fastest of NumPy's
+        return draw_patient(rng, int(self.counts[number]), self.noise)
+
+    def _record(self, item: int, patient: int, draft: Draft, signal: np.ndarray) -> EcgRecord:
+        return EcgRecord(
+            ecg_id=self.item_name(item),
+            patient_id=f"sim-{patient:05d}",
+            signal=signal,
+            recorded_at=draft.visit.recorded_at,
+            age=draft.visit.age,
+            sex=draft.visit.sex,
+            labels=draft.labels,
+            report=draft.report,
+            split=SPLITS[self.split_of[patient]],
+            attributes=draft.attributes,
+        )
+
+
+def draw_patient(rng: np.random.Generator, number: int, noise: float = 1.0) -> list[Draft]:
+    """Draw a patient with `number` ECGs."""
+    visits = draw_visits(rng, number)
+    diseased = any(set(v.findings) & set(population()["diseases"]) for v in visits)
+    body = draw_constitution(rng, diseased, visits[0].sex)
+    return [draw_ecg(rng, visit, body, noise) for visit in visits]
+
+
+def draw_ecg(
+    rng: np.random.Generator, visit: Visit, body: Constitution, noise: float = 1.0
+) -> Draft:
+    """Draw one ECG of a patient: beats, waves, truth, report and noise."""
+    beats = draw_beats(rng, visit)
+    high, low = noise_room.draw_filter(rng)
+    if "LAFB" in visit.findings:  # without a left axis nobody would have written it
+        body = replace(body, frontal=min(body.frontal, population()["constitution"]["lafb_deg"]))
+    beat = heartbeat(visit, body, beats.rr, low)
+    found = measure(beat)
+    least = SOKOLOW[0] + (SOKOLOW[1] - SOKOLOW[0]) * visit.findings.get("LVH", 0.0)
+    if "LVH" in visit.findings and found.sokolow < least:
+        # hypertrophy is read from the voltage: without it nobody would have written it
+        gain = min(least / max(found.sokolow, 1.0) * (1 + 0.15 * rng.random()), 2.2)
+        qrs = waves().group["qrs"]
+        beat.weights[:, :2, qrs] *= gain**0.5  # the large heart is near the chest electrodes
+        beat.weights[:, 2:, qrs] *= gain
+        found = measure(beat)
+    times = intervals(visit, beats, beat, found)
+    codes = labels(rng, visit, found, times)
+    truth = attributes(visit, beats, found, times, codes)
+    course, course_leads = draw_atrial(rng, visit)
+    gains = breathing_gains(rng, beats.times)
+    drawn = Drawn(beats, beat, gains, course, course_leads)
+    # noise has its own stream: the same hearts can be recorded with more or less of it
+    sounds, truth["noise"] = noise_room.electrode_noise(rng.spawn(1)[0], noise)
+    return Draft(visit, drawn, codes, truth, write_report(rng, codes, truth), sounds, high)
+
+
+def finish(drafts: list[Draft]) -> np.ndarray:
+    """Render, add noise, filter, round: float32 (R, 12, 1000) mV.
+
+    The eight independent leads are rounded as by a recorder, the other four computed from them.
+    """
+    eight = render([draft.drawn for draft in drafts])
+    eight += np.matmul(EIGHT.astype(np.float32), np.stack([draft.noise for draft in drafts]))
+    eight = noise_room.high_pass(eight, np.array([draft.high_pass for draft in drafts]))
+    step = np.float32(population()["filter"]["step_mv"])
+    return twelve_leads(np.rint(eight / step) * step)

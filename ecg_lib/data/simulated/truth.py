@@ -1,0 +1,243 @@
+"""What is true of a simulated ECG: intervals, axis, voltages and the labels that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from ecg_lib.data.simulated.heart import Heartbeat
+from ecg_lib.data.simulated.leadfield import twelve_leads
+from ecg_lib.data.simulated.patients import Visit
+from ecg_lib.data.simulated.rhythm import Beats
+from ecg_lib.data.simulated.simulator_tables import population, waves
+from ecg_lib.knowledge.findings import FINDINGS
+from ecg_lib.signal.leads import LEADS
+
+STEP = 0.002  # s
+_GRID = np.arange(-0.16, 0.24, STEP)
+_TWELVE = twelve_leads(np.eye(8))  # (12, 8)
+EDGE = 0.005  # QRS begins and ends where the vector of eight leads exceeds this share of its peak
+EXTRASYSTOLES = {
+    "PAC": "supraventricular extrasystoles",
+    "PVC": "ventricular extrasystoles",
+    "PRC(S)": "extrasystoles",
+}
+T_END = 2.3  # widths after its peak at which the T wave ends
+RHYTHM_CODES = ("AFIB", "AFLT", "SVTAC", "PACE")
+BEATS = ("PAC", "PVC", "BIGU", "TRIGU", "PRC(S)")
+STRAIN = 0.5  # grade from which readers write ischaemia beside left ventricular hypertrophy
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measured on the noise-free usual beat; mV and s, leads in the order of LEADS."""
+
+    r: np.ndarray  # (12,) highest point of the QRS
+    s: np.ndarray  # (12,) lowest point
+    q: np.ndarray  # (12,) depth before the R peak, >= 0
+    st: np.ndarray  # (12,)
+    t: np.ndarray  # (12,)
+    axis_deg: float
+    qrs_duration: float
+    qrs_onset: float  # s from R
+    t_end: float  # s from R
+
+    @property
+    def sokolow(self) -> float:
+        """Sokolow-Lyon index: S in V1 + the larger R of V5 and V6, mV."""
+        return float(-self.s[6] + max(self.r[10], self.r[11]))
+
+    @property
+    def cornell(self) -> float:
+        """Cornell voltage: R in aVL + S in V3, mV."""
+        return float(self.r[4] - self.s[8])
+
+
+def measure(beat: Heartbeat) -> Measures:
+    """Measure the usual beat (kind 0) from its waves."""
+    wave = waves()
+    qrs = wave.group["qrs"][1:]  # without the pacing spike
+    away = _GRID[None, :] - beat.at[0, qrs, None]
+    sd = beat.sd[0, qrs]
+    shape = np.exp(-0.5 * (away / np.where(away < 0, sd[:, :1], sd[:, 1:])) ** 2)
+    eight = beat.weights[0][:, qrs] @ shape
+    length = np.sqrt((eight**2).sum(0))
+    inside = np.flatnonzero(length > EDGE * length.max())
+    leads = _TWELVE @ eight
+    rows = np.arange(12)
+    peak = leads.argmax(1)
+    # the Q wave: lowest point between onset and R peak
+    before = np.where(np.arange(leads.shape[1])[None, :] < peak[:, None], leads, 0.0)
+    area = leads.sum(1)
+    st, t = (wave.slots.index(s) for s in ("st", "t"))
+    flat = _TWELVE @ beat.weights[0][:, [st, t]]
+    # augmented leads are smaller by sqrt(3) / 2 than the limb leads of the same vector
+    axis = np.degrees(np.arctan2(area[5] * 2 / np.sqrt(3), area[0]))
+    return Measures(
+        r=leads[rows, peak],
+        s=leads.min(1),
+        q=-before.min(1),
+        st=flat[:, 0],
+        t=flat[:, 1],
+        axis_deg=float(axis),
+        qrs_duration=float((inside[-1] - inside[0] + 1) * STEP),
+        qrs_onset=float(_GRID[inside[0]]),
+        t_end=float(beat.at[0, t] + T_END * beat.sd[0, t, 1]),
+    )
+
+
+def axis_class(degrees: float) -> str:
+    """ECG-QA's classes: normal -30..90, left -90..-30, right 90..180, extreme the rest."""
+    if -30 <= degrees <= 90:
+        return "normal heart axis"
+    if -90 <= degrees < -30:
+        return "left axis deviation"
+    return "right axis deviation" if degrees > 90 else "extreme axis deviation"
+
+
+def intervals(visit: Visit, beats: Beats, beat: Heartbeat, found: Measures) -> dict[str, float]:
+    """Mean intervals in s; without P wave and PR interval where there is no P wave. QTc: Bazett."""
+    rr = float(np.diff(beats.times[beats.inside]).mean()) if beats.inside.sum() > 1 else beats.rr
+    qt = found.t_end - found.qrs_onset
+    out = {"rr interval": rr}
+    if not set(RHYTHM_CODES) & set(visit.findings):
+        out["p duration"] = beat.p_duration
+        out["pr interval"] = found.qrs_onset - beat.p_onset
+    out |= {"qrs duration": found.qrs_duration, "qt interval": qt, "qt corrected": qt / rr**0.5}
+    return {name: round(float(value), 4) for name, value in out.items()}
+
+
+def labels(
+    rng: np.random.Generator, visit: Visit, found: Measures, times: dict[str, float]
+) -> dict[str, float]:
+    """Codes with likelihoods as in PTB-XL: 100 certain, 80, 50, 15 not; 0 form and rhythm."""
+    table, out = population()["diseases"], {}
+    doubt = rng.random(len(visit.findings) + 1)
+    for i, code in enumerate(sorted(visit.findings)):
+        if code in table:
+            out[code] = 100.0
+            if code in visit.uncertain:
+                out[code] = 50.0 if doubt[i] < 0.6 else 15.0
+    if not out:
+        out["NORM"] = 100.0 if doubt[-1] < 0.6 else (80.0 if doubt[-1] < 0.9 else 50.0)
+    for code in BEATS:
+        if code in visit.findings:
+            out[code] = 0.0
+    if "LVH" in out and visit.modifiers.get("strain", 0) >= STRAIN and not _repolarises(out):
+        out["ISC_"] = 100.0
+    out.update({code: 0.0 for code in out if code not in _diagnostic()})
+    if not set(RHYTHM_CODES) & set(visit.findings):
+        out[_sinus(visit, 60 / times["rr interval"])] = 0.0
+    voltage = found.sokolow > 3.5 or found.cornell > (2.0 if visit.sex == "F" else 2.8)
+    if voltage and ("LVH" in out or ("NORM" not in out and found.sokolow > 3.9)):
+        out["VCLVH"] = 0.0
+    if "1AVB" in out:
+        out["LPR"] = 0.0
+    out.update({code: 0.0 for code in _forms(visit, found, out) if code not in out})
+    return out
+
+
+def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
+    """Forms that readers write beside a diagnosis, where they are marked."""
+    st, t = found.st[_judged()], found.t[_judged()]
+    named = any(code.startswith(("ISC", "INJ")) or code == "DIG" for code in codes)
+    out = []
+    if (visit.stage == "middle" and (t < -0.12).sum() >= 2) or (named and (t < -0.2).sum() >= 2):
+        out.append("INVT")
+    depressed = (st < -0.1).sum() >= 2
+    if visit.stage == "early":
+        out.append("STD_" if "PMI" in codes else "STE_")  # no lead lies over the posterior wall
+        named |= bool({"IPMI", "IPLMI"} & set(codes))
+    if named and depressed:
+        out.append("STD_")
+    waves_q = len(q_leads(found)) if visit.stage in ("middle", "old") else 0
+    if waves_q >= 2:
+        out.append("QWAVE")
+    if waves_q >= 4 or visit.findings.get("IVCD", 0) > 0.75:
+        out.append("ABQRS")
+    return out
+
+
+def attributes(
+    visit: Visit, beats: Beats, found: Measures, times: dict[str, float], codes: dict[str, float]
+) -> dict:
+    """`EcgRecord.attributes` of a simulated ECG, without noise."""
+    inside = beats.inside
+    out = {
+        "heart_axis": axis_class(found.axis_deg),
+        "axis_degrees": round(found.axis_deg, 1),
+        "intervals": times,
+        "extrasystoles": [name for code, name in EXTRASYSTOLES.items() if code in codes],
+        "form_leads": form_leads(found, codes),
+        "severity": visit.severity,
+        "beat_times": [round(float(x), 4) for x in beats.times[inside]],
+        "beat_kinds": ["NSVA"[k] for k in beats.kinds[inside]],
+    }
+    if visit.stage:
+        stage = visit.stage if visit.stage_known else "unknown"
+        out["infarction_stage"] = f"{stage} stage of myocardial infarction"
+    return out
+
+
+def form_leads(found: Measures, codes: dict[str, float]) -> dict[str, list[str]]:
+    """Leads in which each form finding is seen; the three most affected if no lead is clear."""
+    judged = np.zeros(12, dtype=bool)
+    judged[_judged()] = True
+    size = {
+        "INVT": (-found.t, 0.08),
+        "STD_": (-found.st, 0.05),
+        "STE_": (found.st, 0.10),
+        "LOWT": (0.2 - np.abs(found.t), 0.08),
+        "NT_": (0.2 - found.t, 0.10),
+        "NDT": (0.2 - found.t, 0.10),
+        "NST_": (np.abs(found.st), 0.05),
+        "DIG": (-found.st, 0.05),
+        "TAB_": (-found.t, 0.05),
+    }
+    out = {}
+    for code, (value, limit) in size.items():
+        if code in codes:
+            where = judged & (value > limit)
+            if not where.any():
+                where = np.zeros(12, dtype=bool)
+                where[np.argsort(np.where(judged, -value, np.inf))[:3]] = True
+            out[code] = [lead for lead, seen in zip(LEADS, where, strict=True) if seen]
+    if "QWAVE" in codes:
+        out["QWAVE"] = q_leads(found)
+    return out
+
+
+def q_leads(found: Measures) -> list[str]:
+    """Leads with a pathological Q wave: deeper than 0.1 mV and a quarter of R (not aVR, V1)."""
+    deep = (found.q > 0.1) & (found.q > 0.25 * np.maximum(found.r, 0.05))
+    deep[[3, 6]] = False
+    return [lead for lead, seen in zip(LEADS, deep, strict=True) if seen]
+
+
+def _repolarises(codes: dict[str, float]) -> bool:
+    """Whether a disease of ST and T is named already."""
+    table = population()["diseases"]
+    groups = {table[code]["group"] for code in codes if code in table}
+    return bool(groups & {"ischaemia", "injury", "repolarisation", "st", "drug"})
+
+
+@cache
+def _diagnostic() -> frozenset[str]:
+    """Codes that carry a likelihood; forms and rhythms are stated without one."""
+    return frozenset(FINDINGS.index[["diagnostic" in kinds for kinds in FINDINGS["kinds"]]])
+
+
+def _judged() -> np.ndarray:
+    """Leads whose ST and T are judged: all but aVR, and V1 where T may be negative."""
+    return np.array([i for i, lead in enumerate(LEADS) if lead not in ("aVR", "V1")])
+
+
+def _sinus(visit: Visit, rate: float) -> str:
+    """Name of a sinus rhythm by rate (mean, per minute) and regularity."""
+    if "SARRH" in visit.findings:
+        return "SARRH"
+    if rate < 58:
+        return "SBRAD"
+    return "STACH" if rate > 100 else "SR"

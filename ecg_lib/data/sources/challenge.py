@@ -1,0 +1,87 @@
+"""PhysioNet/CinC Challenge 2021: CPSC 2018, Georgia, Ningbo, Chapman-Shaoxing and others in WFDB.
+
+Reyna et al., https://doi.org/10.13026/34va-7q14
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from ecg_lib.data.folders import locate
+from ecg_lib.data.record import EcgRecord
+from ecg_lib.data.wfdb_files import age_of, comment_value, read_wfdb, sex_of
+from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.knowledge.label_maps import maps_version, translate
+from ecg_lib.signal.quality import standardise
+
+
+class Challenge:
+    """Source of `training/<source>/[gN/]*.hea` and `.mat`; every ECG is `test`.
+
+    `Dx` holds SNOMED CT codes, in early releases CPSC's class names; both are in label_maps.csv.
+    A record with an empty `Dx` is quarantined: it would count as a negative for every label.
+
+    Parameters
+    ----------
+    root : folder with training/, or one above
+    sources : folders of training/ to read; None for all that are there
+    name : name of the cohort, e.g. "shaoxing" for ningbo and chapman_shaoxing together
+    method : resampler, see `signal.resample`
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        sources: Sequence[str] | None = None,
+        name: str = "challenge",
+        method: str = "fft",
+    ):
+        first = sources[0] if sources else "*"
+        self.root = locate(root, f"training/{first}", f"Challenge 2021 ({name})")
+        there = sorted(path.name for path in (self.root / "training").iterdir() if path.is_dir())
+        self.sources = list(sources or there)
+        absent = [source for source in self.sources if source not in there]
+        if absent:
+            raise DataError(
+                f"Challenge 2021: no folder {absent[0]} in {self.root / 'training'}: download it "
+                f"or name other sources; there are {', '.join(there)}"
+            )
+        self.name, self.method = name, method
+        self.version = f"1.0.3; {' '.join(self.sources)}; {method}; maps {maps_version()}"
+
+    def index(self) -> list[str]:
+        """One item a recording: its path below training/, without suffix."""
+        folder = self.root / "training"
+        items: set[str] = set()
+        for source in self.sources:
+            for suffix in ("hea", "mat"):
+                for path in (folder / source).rglob(f"*.{suffix}"):
+                    items.add(path.relative_to(folder).with_suffix("").as_posix())
+        if not items:
+            raise DataError(f"Challenge 2021: no .hea or .mat file in {folder}: download them")
+        return sorted(items)
+
+    def item_name(self, item: str) -> str:
+        path = PurePosixPath(item)
+        return f"{path.parts[0]}/{path.name}"
+
+    def read(self, item: str) -> EcgRecord:
+        recording = read_wfdb(self.root / "training" / item)
+        codes = [code.strip() for code in comment_value(recording.comments, "Dx").split(",")]
+        codes = [code for code in codes if code and code.lower() not in ("unknown", "nan")]
+        if not codes:
+            raise BadRecord("Dx is empty")
+        found = translate("snomed" if all(map(str.isdigit, codes)) else "cpsc", codes)
+        ecg_id = self.item_name(item)
+        return EcgRecord(
+            ecg_id=ecg_id,
+            patient_id=ecg_id,  # the challenge has none: one record, one patient
+            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            age=age_of(comment_value(recording.comments, "Age")),
+            sex=sex_of(comment_value(recording.comments, "Sex")),
+            labels=found.labels,
+            split="test",
+            attributes=found.attributes,
+        )

@@ -1,0 +1,86 @@
+"""CPSC 2018 in its own format: TrainingSet*/A0001.mat and a REFERENCE table.
+
+Liu et al., J Med Imaging Health Inform 2018, 8:1368. The same records in WFDB: `challenge`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.io import loadmat
+
+from ecg_lib.data.folders import locate
+from ecg_lib.data.record import EcgRecord, Rows
+from ecg_lib.data.wfdb_files import age_of, sex_of
+from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.knowledge.label_maps import maps_version, translate
+from ecg_lib.signal.leads import LEADS
+from ecg_lib.signal.quality import standardise
+
+FS = 500  # Hz, of every record
+TABLE = "REFERENCE*.csv"
+_LABELS = ["First_label", "Second_label", "Third_label"]
+
+
+class Cpsc2018:
+    """Source of CPSC 2018's native files; every ECG is `test`.
+
+    The files name no leads; the challenge's page gives the order I, II, III, aVR, aVL, aVF, V1-V6.
+
+    Parameters
+    ----------
+    root : folder with REFERENCE*.csv and TrainingSet*/, or one above
+    method : resampler, see `signal.resample`
+    """
+
+    name = "cpsc2018"
+
+    def __init__(self, root: str | os.PathLike, method: str = "fft"):
+        self.root = locate(root, TABLE, "CPSC 2018")
+        self.method = method
+        self.version = f"2018; {method}; maps {maps_version()}"
+        self.not_at_hand = 0
+
+    def index(self) -> Rows:
+        """One item a file at hand; the table may list many more."""
+        path = sorted(self.root.glob(TABLE))[0]
+        table = pd.read_csv(path)
+        missing = [column for column in ("Recording", *_LABELS) if column not in table]
+        if missing:
+            raise DataError(f"CPSC 2018: no column {missing[0]} in {path}: take the original")
+        files = {p.stem: p.relative_to(self.root).as_posix() for p in self.root.rglob("A*.mat")}
+        if not files:
+            raise DataError(f"CPSC 2018: no A*.mat below {self.root}: unpack TrainingSet there")
+        table = table[["Recording", *_LABELS]].drop_duplicates("Recording")
+        self.not_at_hand = int((~table["Recording"].isin(list(files))).sum())
+        items = table.set_index("Recording").reindex(sorted(files)).reset_index()
+        items["file"] = [files[name] for name in items["Recording"]]
+        return Rows(items)
+
+    def item_name(self, item: dict[str, Any]) -> str:
+        return f"cpsc2018/{item['Recording']}"
+
+    def read(self, item: dict[str, Any]) -> EcgRecord:
+        classes = [str(int(item[column])) for column in _LABELS if pd.notna(item[column])]
+        if not classes:
+            raise BadRecord("no label in REFERENCE")
+        try:
+            ecg = loadmat(self.root / item["file"], squeeze_me=True, struct_as_record=False)["ECG"]
+            signal, sex, age = np.asarray(ecg.data, dtype=float), ecg.sex, ecg.age
+        except Exception as error:  # whatever scipy meets in a damaged file
+            raise BadRecord(".mat file truncated or without the struct ECG") from error
+        found = translate("cpsc", classes)
+        ecg_id = self.item_name(item)
+        return EcgRecord(
+            ecg_id=ecg_id,
+            patient_id=ecg_id,
+            signal=standardise(signal, LEADS, FS, method=self.method),
+            age=age_of(age),
+            sex=sex_of(sex),
+            labels=found.labels,
+            split="test",
+            attributes=found.attributes,
+        )

@@ -1,0 +1,81 @@
+"""LUDB: 200 ECGs with cardiologists' diagnoses, in its PhysioNet layout.
+
+Kalyakulina et al., IEEE Access 2020, 8:186181; https://doi.org/10.13026/eegm-h675
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.data.folders import locate
+from ecg_lib.data.record import EcgRecord, Rows
+from ecg_lib.data.wfdb_files import age_of, read_wfdb, sex_of
+from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.knowledge.label_maps import maps_version, translate
+from ecg_lib.signal.quality import standardise
+
+TABLE = "ludb.csv"
+
+
+class Ludb:
+    """Source of LUDB; every ECG is `test`, for zero-shot classification.
+
+    A cell of ludb.csv may hold several diagnoses, one a line; each line is looked up whole in
+    label_maps.csv ("Complete ... block" is a part of "Incomplete ... block").
+
+    Parameters
+    ----------
+    root : folder with ludb.csv and data/, or one above
+    method : resampler, see `signal.resample`
+    """
+
+    name = "ludb"
+
+    def __init__(self, root: str | os.PathLike, method: str = "fft"):
+        self.root = locate(root, TABLE, "LUDB")
+        self.method = method
+        self.version = f"1.0.1; {method}; maps {maps_version()}"
+        self.not_at_hand = 0
+
+    def index(self) -> Rows:
+        """One item a recording in data/."""
+        table = pd.read_csv(self.root / TABLE, dtype=str, keep_default_na=False)
+        table.columns = [column.strip() for column in table.columns]
+        if not {"ID", "Sex", "Age", "Rhythms"} <= set(table.columns):
+            raise DataError(f"LUDB: {self.root / TABLE} has other columns: take version 1.0.1")
+        table = table.map(str.strip)
+        stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
+        if not stems:
+            raise DataError(f"LUDB: no recording in {self.root / 'data'}: download data/ as well")
+        self.not_at_hand = int((~table["ID"].isin(stems)).sum())
+        unlisted = pd.DataFrame({"ID": sorted(stems - set(table["ID"])), "listed": False})
+        items = table[table["ID"].isin(stems)].assign(listed=True)
+        items = pd.concat([items, unlisted]) if len(unlisted) else items
+        return Rows(items.reset_index(drop=True))
+
+    def item_name(self, item: dict[str, Any]) -> str:
+        return f"ludb/{item['ID']}"
+
+    def read(self, item: dict[str, Any]) -> EcgRecord:
+        if item["listed"] is not True:
+            raise BadRecord(f"no row in {TABLE}")
+        recording = read_wfdb(self.root / "data" / item["ID"])
+        cells = [v for k, v in item.items() if k not in ("ID", "Sex", "Age", "listed")]
+        lines = [line.strip() for cell in cells for line in cell.splitlines() if line.strip()]
+        if not lines:
+            raise BadRecord(f"no diagnosis in {TABLE}")
+        found = translate("ludb", lines)
+        return EcgRecord(
+            ecg_id=self.item_name(item),
+            patient_id=item["ID"],
+            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            age=age_of(item["Age"]),
+            sex=sex_of(item["Sex"]),
+            labels=found.labels,
+            report=". ".join(lines) + ".",
+            split="test",
+            attributes=found.attributes,
+        )

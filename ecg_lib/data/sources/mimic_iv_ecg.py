@@ -1,0 +1,187 @@
+"""MIMIC-IV-ECG: about 800,000 ECGs with the machine's report, in its PhysioNet layout.
+
+Gow et al., https://doi.org/10.13026/4nqg-sb35; access needs a PhysioNet account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.data.folders import locate
+from ecg_lib.data.record import SPLITS, EcgRecord, Rows
+from ecg_lib.data.wfdb_files import read_wfdb
+from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
+from ecg_lib.signal.quality import standardise
+
+REPORTS = [f"report_{i}" for i in range(18)]
+FEWEST_WORDS = 3  # paper: reports that are empty or have under three words are dropped
+_TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end", "qrs_axis"]
+_ABSENT = 29999  # the machine's value for "not measured"
+# Before a phrase, within the same statement:
+_DENIED = re.compile(r"\b(no|not|without|absent|absence of|no longer)\b[^,;]*$")
+_DOUBTED = re.compile(
+    r"\b(possibl[ey]|probabl[ey]|cannot rule out|cannot exclude|consider|suggests?|suggesting|"
+    r"suspect|questionable|borderline|(may|might|could) be|rule out)\b[^;]*$"
+)
+DOUBTED = 50.0  # likelihood of a doubted finding
+
+
+class MimicIvEcg:
+    """Source of MIMIC-IV-ECG, wholly or partly downloaded.
+
+    Labels are read from the report by the phrases in label_maps.csv. Patients are assigned to
+    splits by a hash of their id, so the split of a patient never depends on what is at hand.
+
+    Parameters
+    ----------
+    root : folder with record_list.csv, machine_measurements.csv and files/, or one above
+    shares : of patients in train, valid, test
+    method : resampler, see `signal.resample`
+    """
+
+    name = "mimic-iv-ecg"
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        method: str = "fft",
+    ):
+        if min(shares) < 0 or not math.isclose(sum(shares), 1):
+            raise ValueError(f"shares of train, valid, test must add up to 1, not {shares}")
+        self.root = locate(root, "record_list.csv", "MIMIC-IV-ECG")
+        self.shares, self.method = tuple(shares), method
+        self.version = f"1.0; {method}; split {self.shares}; maps {maps_version()}"
+        self.not_at_hand = 0
+
+    def index(self) -> Rows:
+        """One item a recording whose files are at hand."""
+        records = self._read_csv("record_list.csv", ["subject_id", "study_id", "ecg_time", "path"])
+        measured = self._read_csv("machine_measurements.csv", ["study_id", *REPORTS, *_TIMES])
+        table = records.merge(measured, on="study_id", how="left", validate="one_to_one")
+        here = [
+            (self.root / f"{path}.hea").exists() or (self.root / f"{path}.dat").exists()
+            for path in table["path"]
+        ]
+        if not any(here):
+            raise DataError(
+                f"MIMIC-IV-ECG: {self.root / 'record_list.csv'} lists {len(table):,} ECGs but none "
+                "of their files is under files/: download them into this folder"
+            )
+        self.not_at_hand = len(here) - sum(here)
+        table[REPORTS] = table[REPORTS].fillna("").astype(str)
+        return Rows(table[here].reset_index(drop=True))
+
+    def item_name(self, item: dict[str, Any]) -> str:
+        return f"mimic-iv-ecg/{item['study_id']}"
+
+    def read(self, item: dict[str, Any]) -> EcgRecord:
+        statements = clean_statements([item[column] for column in REPORTS])
+        report = ". ".join(statements) + "."
+        if len(report.split()) < FEWEST_WORDS:
+            raise BadRecord("report under three words")
+        recording = read_wfdb(self.root / item["path"])
+        found = read_findings(statements)
+        patient = str(item["subject_id"])
+        return EcgRecord(
+            ecg_id=self.item_name(item),
+            patient_id=patient,
+            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            recorded_at=str(item["ecg_time"]).replace(" ", "T"),
+            labels=found.labels,
+            report=report,
+            split=split_of(patient, self.shares),
+            attributes=found.attributes | _measurements(item),
+        )
+
+    def _read_csv(self, name: str, columns: list[str]) -> pd.DataFrame:
+        path = self.root / name
+        if not path.is_file():
+            raise DataError(f"MIMIC-IV-ECG: no {name} in {self.root}: download it into this folder")
+        head = pd.read_csv(path, nrows=0)
+        missing = [column for column in columns if column not in head]
+        if missing:
+            raise DataError(f"MIMIC-IV-ECG: {path} has no column {missing[0]}: take version 1.0")
+        texts = dict.fromkeys(set(columns) & {*REPORTS, "path", "ecg_time"}, "string[pyarrow]")
+        return pd.read_csv(path, usecols=columns, dtype=texts)
+
+
+def split_of(patient_id: str, shares: tuple[float, float, float]) -> str:
+    """train, valid or test by a hash of the patient's id: stable, and blind to everything else."""
+    place = int(hashlib.sha256(patient_id.encode()).hexdigest()[:12], 16) / 16**12
+    if place < shares[0]:
+        return SPLITS[0]
+    return SPLITS[1] if place < shares[0] + shares[1] else SPLITS[2]
+
+
+def clean_statements(statements: list[str]) -> list[str]:
+    """The machine's statements as the field prepares them; case is left to the tokeniser.
+
+    Empty ones go, white space and closing dots are trimmed, EKG becomes ECG, repeats are dropped.
+    """
+    cleaned = (re.sub(r"\bEKG\b", "ECG", " ".join(s.split()).strip(" .;")) for s in statements)
+    return list(dict.fromkeys(text for text in cleaned if text))
+
+
+def read_findings(statements: list[str]) -> Translation:
+    """Labels from statements by the phrases of label_maps.csv.
+
+    Longer phrases go first and use up their words, so "incomplete right bundle branch block" is
+    not also a "right bundle branch block". A denied finding is none; a doubted one ("possible",
+    "cannot rule out") has likelihood 50.
+    """
+    meanings = label_map("mimic_iv_ecg")
+    phrases = sorted(meanings, key=len, reverse=True)
+    found = Translation()
+    for statement in statements:
+        text = statement.lower()
+        for phrase in phrases:
+            if phrase not in text:  # quick way out; the pattern below decides
+                continue
+            for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text):
+                before = text[: match.start()]
+                text = before + "#" * len(match[0]) + text[match.end() :]
+                if any(map(any, meanings[phrase])) and not _DENIED.search(before):
+                    likelihood = DOUBTED if _DOUBTED.search(before) else 100.0
+                    found.add(meanings[phrase], phrase, likelihood)
+    return found
+
+
+def _measurements(item: dict[str, Any]) -> dict[str, Any]:
+    """The machine's own intervals (s) and axis, by the ranges of ECG-QA."""
+    at = {name: item[name] for name in _TIMES}
+    at = {n: float(v) for n, v in at.items() if pd.notna(v) and 0 <= abs(v) < _ABSENT}
+
+    def span(start: str, end: str) -> float | None:
+        ok = start in at and end in at and at[end] > at[start]
+        return round((at[end] - at[start]) / 1000, 4) if ok else None
+
+    rr = at["rr_interval"] / 1000 if at.get("rr_interval", 0) > 0 else None
+    qt = span("qrs_onset", "t_end")
+    intervals = {
+        "rr interval": rr,
+        "p duration": span("p_onset", "p_end"),
+        "pr interval": span("p_onset", "qrs_onset"),
+        "qrs duration": span("qrs_onset", "qrs_end"),
+        "qt interval": qt,
+        "qt corrected": round(qt / math.sqrt(rr), 4) if qt and rr else None,  # Bazett
+    }
+    measured: dict[str, Any] = {"intervals": {k: v for k, v in intervals.items() if v is not None}}
+    if abs(at.get("qrs_axis", 999)) <= 180:
+        measured["heart_axis"] = _axis_name(at["qrs_axis"])
+    return measured
+
+
+def _axis_name(degrees: float) -> str:
+    if -30 <= degrees <= 90:
+        return "normal heart axis"
+    if degrees > 90:
+        return "right axis deviation"
+    return "left axis deviation" if degrees >= -90 else "extreme axis deviation"

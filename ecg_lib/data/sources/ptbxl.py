@@ -1,0 +1,249 @@
+"""PTB-XL: 21,799 clinical ECGs, in its PhysioNet layout, wholly or partly downloaded.
+
+Wagner et al., Sci Data 2020, 7:154; https://doi.org/10.13026/kfzx-aw45
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecg_lib.data.folders import locate
+from ecg_lib.data.ptbxl_text import extrasystoles_in, leads_in
+from ecg_lib.data.record import SPLITS, EcgRecord, Rows
+from ecg_lib.data.wfdb_files import Recording, read_wfdb
+from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.knowledge.findings import FINDINGS
+from ecg_lib.knowledge.label_maps import label_map, maps_version, translate
+from ecg_lib.signal.delineate import measure_intervals
+from ecg_lib.signal.leads import LEADS, by_name
+from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import first_seconds
+
+TABLE = "ptbxl_database.csv"
+NOISE = {
+    "baseline drift": "baseline_drift",
+    "static noise": "static_noise",
+    "burst noise": "burst_noise",
+    "electrodes problems": "electrodes_problems",
+}
+_TEXTS = ["recording_date", "report", "scp_codes", "heart_axis", "extra_beats", *NOISE.values()]
+_TEXTS += ["infarction_stadium1", "infarction_stadium2"]
+_NEEDED = ["ecg_id", "patient_id", "age", "sex", "strat_fold", "filename_lr", "filename_hr"]
+_FILES = {100: ("records100", "_lr", "filename_lr"), 500: ("records500", "_hr", "filename_hr")}
+OVER_89 = 300  # PTB-XL 1.0.3's age for patients over 89
+
+
+class PtbXl:
+    """Source of the PTB-XL records at hand.
+
+    Rows whose waveform is absent are counted (`not_at_hand`), waveforms without a row are left to
+    quarantine. Splits: with `ecgqa_root`, ECG-QA's own (a patient's unlisted ECGs follow the
+    listed ones; patients it does not list are train), else the recommended folds 1-8, 9, 10.
+
+    Parameters
+    ----------
+    root : folder with ptbxl_database.csv and records100/ or records500/, or one above
+    ecgqa_root : folder with ECG-QA's train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv, or one above
+    rate : 100 or 500: which files to prefer where both are at hand; the result is at 100 Hz
+    method : resampler, see `signal.resample`
+    intervals : measure `attributes["intervals"]` as ECG-QA did, about 20 ms a record: on lead II of
+        the 500 Hz file where it is at hand, else of the record; not where that lead is noted to be
+        noisy or to have extrasystoles
+    """
+
+    name = "ptbxl"
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        ecgqa_root: str | os.PathLike | None = None,
+        rate: int = 100,
+        method: str = "fft",
+        intervals: bool = True,
+    ):
+        if rate not in _FILES:
+            raise ValueError(f"PTB-XL comes at 100 and 500 Hz, not {rate}")
+        self.root = locate(root, TABLE, "PTB-XL")
+        self.ecgqa_root = ecgqa_root
+        self.rates = sorted(_FILES, key=lambda r: r != rate)
+        self.method = method
+        splits = "ECG-QA splits" if ecgqa_root else "folds"
+        self.version = f"1.0.3 layout; {rate} Hz first; {method}; {splits}; maps {maps_version()}"
+        self.intervals = intervals
+        if intervals:
+            self.version += f"; intervals by NeuroKit2 {_neurokit_version()}"
+        self.not_at_hand = 0
+
+    def index(self) -> Rows:
+        """One item a waveform at hand; cheap, reads the table and lists the folders."""
+        table = self._table()
+        table["split"] = self._splits(table)
+        stems = self._stems()
+        if not stems:
+            raise DataError(
+                f"PTB-XL: {self.root / TABLE} lists {len(table):,} ECGs but none of their files is "
+                "under records100/ or records500/: download at least one of the two"
+            )
+        self.not_at_hand = int((~table["ecg_id"].isin(list(stems))).sum())
+        listed = table[table["ecg_id"].isin(list(stems))].assign(listed=True)
+        extra = sorted(set(stems) - set(listed["ecg_id"]))
+        unlisted = pd.DataFrame({"ecg_id": np.array(extra, dtype=int), "listed": False})
+        items = pd.concat([listed, unlisted]) if extra else listed
+        items = items.sort_values("ecg_id", ignore_index=True)
+        items["stem"] = [stems[ecg_id] for ecg_id in items["ecg_id"]]
+        fine, _ = self._stems_at(500)
+        items["stem_500"] = [fine.get(ecg_id, "") for ecg_id in items["ecg_id"]]
+        return Rows(items)
+
+    def item_name(self, item: dict[str, Any]) -> str:
+        return f"ptbxl/{item['ecg_id']:05d}"
+
+    def read(self, item: dict[str, Any]) -> EcgRecord:
+        if item["listed"] is not True:
+            raise BadRecord(f"no row in {TABLE}")
+        recording = read_wfdb(self.root / item["stem"])
+        labels, unmapped = _labels(item["scp_codes"])
+        attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
+        signal = standardise(recording.signal, recording.names, recording.fs, method=self.method)
+        if self.intervals and "II" not in _noted_leads(item):
+            attributes |= self._measure(item, recording)
+        age = 90.0 if item["age"] == OVER_89 else float(item["age"])
+        return EcgRecord(
+            ecg_id=self.item_name(item),
+            patient_id=f"{int(item['patient_id'])}",
+            signal=signal,
+            recorded_at=item["recording_date"].replace(" ", "T"),
+            age=age,
+            sex={0: "M", 1: "F"}.get(item["sex"], ""),
+            labels=labels,
+            report=" ".join(item["report"].split()),
+            split=item["split"],
+            attributes=attributes,
+        )
+
+    def _table(self) -> pd.DataFrame:
+        path = self.root / TABLE
+        try:
+            table = pd.read_csv(path)
+        except (ValueError, OSError) as error:
+            raise DataError(f"PTB-XL: {path} is damaged ({error}): get it again") from error
+        missing = [column for column in _NEEDED + _TEXTS if column not in table]
+        if missing:
+            raise DataError(f"PTB-XL: {path} has no column {missing[0]}: take it from PTB-XL 1.0.3")
+        table[_TEXTS] = table[_TEXTS].fillna("").astype(str)
+        return table
+
+    def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, Any]:
+        """Attributes `intervals` (s, lead II) and the rate they were measured at; {} if not."""
+        if item["stem_500"] and item["stem_500"] != item["stem"]:
+            with contextlib.suppress(BadRecord):  # damaged: the record's own file will do
+                recording = read_wfdb(self.root / item["stem_500"])
+        lead = by_name(recording.signal, recording.names)[LEADS.index("II")]
+        found = measure_intervals(first_seconds(lead, recording.fs), recording.fs, "ecgqa")
+        if not found:
+            return {}
+        seconds = {feature: round(value, 4) for feature, value in found.items()}
+        return {"intervals": seconds, "intervals_hz": int(recording.fs)}
+
+    def _stems(self) -> dict[int, str]:
+        """ecg_id -> path without suffix; a complete pair of files before a lone one."""
+        first, second = (self._stems_at(rate) for rate in self.rates)
+        return second[1] | first[1] | second[0] | first[0]
+
+    def _stems_at(self, rate: int) -> tuple[dict[int, str], dict[int, str]]:
+        """The stems of complete pairs of files at one rate, and those of lone files."""
+        folder, suffix, _ = _FILES[rate]
+        present = {
+            path.relative_to(self.root).as_posix()
+            for ending in ("hea", "dat")
+            for path in (self.root / folder).glob(f"*/*{suffix}.{ending}")
+        }
+        pairs: dict[int, str] = {}
+        lone: dict[int, str] = {}
+        for stem in sorted({path.rpartition(".")[0] for path in present}):
+            number = stem.rpartition("/")[2].removesuffix(suffix)
+            if number.isdigit():
+                whole = {f"{stem}.hea", f"{stem}.dat"} <= present
+                (pairs if whole else lone).setdefault(int(number), stem)
+        return pairs, lone
+
+    def _splits(self, table: pd.DataFrame) -> pd.Series:
+        if self.ecgqa_root is None:
+            return table["strat_fold"].map({9: "valid", 10: "test"}).fillna("train")
+        listed = ecgqa_splits(self.ecgqa_root)
+        own = table["ecg_id"].map(listed)
+        of_patient = own.groupby(table["patient_id"]).agg(lambda splits: set(splits.dropna()))
+        torn = of_patient[of_patient.map(len) > 1]
+        if len(torn):
+            raise DataError(f"ECG-QA lists patient {int(torn.index[0])} in two splits: get v1.0.2")
+        first = of_patient.map(lambda splits: next(iter(splits), "train"))
+        return table["patient_id"].map(first)
+
+
+def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
+    """ecg_id -> split, from ECG-QA's {train,valid,test}_ecgs.tsv for PTB-XL."""
+    signature = "train_ecgs.tsv"
+    ptbxl = Path(root) / "ptbxl"  # the release holds a mimic-iv-ecg/ folder beside it
+    folder = locate(ptbxl if ptbxl.is_dir() else root, signature, "ECG-QA")
+    splits: dict[int, str] = {}
+    for split in SPLITS:
+        path = folder / f"{split}_ecgs.tsv"
+        if not path.is_file():
+            raise DataError(f"ECG-QA: no {path.name} in {folder}: download it again")
+        table = pd.read_csv(path, sep="\t", header=None)
+        splits |= dict.fromkeys(table.iloc[:, -1].astype(int), split)
+    return splits
+
+
+def _neurokit_version() -> str:
+    try:
+        return importlib.metadata.version("neurokit2")
+    except importlib.metadata.PackageNotFoundError:
+        raise DataError(
+            "PTB-XL: intervals need NeuroKit2: pip install neurokit2, or choose intervals=False"
+        ) from None
+
+
+def _noted_leads(row: dict[str, Any]) -> set[str]:
+    """Leads noted for noise or extrasystoles: ECG-QA knows no intervals where II is one of them."""
+    return {lead for column in (*NOISE.values(), "extra_beats") for lead in leads_in(row[column])}
+
+
+def _labels(scp_codes: str) -> tuple[dict[str, float], list[str]]:
+    try:
+        stated = {str(code): float(p) for code, p in ast.literal_eval(scp_codes).items()}
+    except (ValueError, SyntaxError, AttributeError, TypeError) as error:
+        raise BadRecord("scp_codes cannot be read") from error
+    known = {code: p for code, p in stated.items() if code in FINDINGS.index}
+    return known, [code for code in stated if code not in known]
+
+
+def _attributes(row: dict[str, Any]) -> dict[str, Any]:
+    """What ECG-QA asks about beside the labels.
+
+    Noise that names no lead ("leicht") is left out, as in ECG-QA; a second infarction stage goes
+    before the first. PTB-XL's axis words and ECG-QA's ranges (by degrees) are compared in
+    label_maps.csv: where they disagree too often there is no `heart_axis`.
+    """
+    attributes: dict[str, Any] = {"strat_fold": int(row["strat_fold"])}
+    attributes["validated_by_human"] = bool(row.get("validated_by_human", False))
+    stage = row["infarction_stadium2"] or row["infarction_stadium1"]
+    if stage:
+        attributes |= translate("ptbxl_stage", [stage]).attributes
+    if row["heart_axis"]:
+        attributes["heart_axis_code"] = row["heart_axis"]
+        for _, meaning in label_map("ptbxl_axis").get(row["heart_axis"].lower(), []):
+            if meaning:
+                attributes["heart_axis"] = meaning.partition(": ")[2]
+    noise = {kind: leads_in(row[column]) for kind, column in NOISE.items()}
+    attributes["noise"] = {kind: leads for kind, leads in noise.items() if leads}
+    attributes["extrasystoles"] = extrasystoles_in(row["extra_beats"])
+    return attributes

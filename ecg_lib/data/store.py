@@ -1,0 +1,318 @@
+"""The prepared store: one folder per cohort, quick to read, and readable without ecg_lib.
+
+signals.npy      int16 uV (N, 12, 1000), 100 Hz, leads in the order of LEADS
+records.parquet  one row an ECG, in the same order
+quarantine.csv   what was left out, and why
+manifest.json    source, version, counts, hash of the content
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecg_lib.data.record import SPLITS, EcgRecord, Source
+from ecg_lib.data.shards import (
+    CHUNK,
+    UNIT_MV,
+    key_of,
+    part_signals,
+    part_text,
+    read_parts,
+    write_batches,
+)
+from ecg_lib.errors import DataError
+from ecg_lib.signal.leads import LEADS
+from ecg_lib.signal.resample import RATE
+
+FORMAT = 1
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("ecg_id", "patient_id", "recorded_at")]
+    + [("age", pa.float64()), ("sex", pa.string()), ("split", pa.string())]
+    + [("normal", pa.bool_()), ("severity", pa.float64())]
+    + [(name, pa.string()) for name in ("report", "labels", "attributes")]
+)
+
+
+class EcgStore:
+    """A prepared cohort, opened with `EcgStore.open(folder)`.
+
+    Attributes
+    ----------
+    records : DataFrame, one row an ECG; `labels` and `attributes` are dictionaries
+    signals : int16 memory map (N, 12, 1000), uV; `mv` gives mV
+    manifest : dict
+    """
+
+    def __init__(self, folder: Path, manifest: dict, records: pd.DataFrame, signals: np.ndarray):
+        self.folder, self.manifest, self.records, self.signals = folder, manifest, records, signals
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> EcgStore:
+        """Open a store; `DataError` if the folder holds none or a damaged one."""
+        folder = Path(folder)
+        if not (folder / "manifest.json").is_file():
+            raise DataError(f"no prepared ECGs in {folder}: run `python -m ecg_lib prepare` first")
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            records = pq.read_table(folder / "records.parquet").to_pandas()
+            signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"damaged store {folder} ({reason}): prepare it again") from error
+        if manifest.get("format") != FORMAT or signals.shape[:2] != (len(records), len(LEADS)):
+            raise DataError(f"store {folder} is of another format or incomplete: prepare it again")
+        for column in ("labels", "attributes"):
+            records[column] = [json.loads(text) for text in records[column]]
+        return cls(folder, manifest, records, signals)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"<EcgStore {summary(self)}>"
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of signals and records."""
+        return self.manifest["hash"]
+
+    @property
+    def labels(self) -> pd.Series:
+        """Per ECG: {code: likelihood}."""
+        return self.records["labels"]
+
+    @property
+    def attributes(self) -> pd.Series:
+        """Per ECG: what else is known, see `EcgRecord`."""
+        return self.records["attributes"]
+
+    @cached_property
+    def _row_by_id(self) -> dict[str, int]:
+        return {ecg_id: row for row, ecg_id in enumerate(self.records["ecg_id"])}
+
+    def __contains__(self, ecg_id: str) -> bool:
+        return ecg_id in self._row_by_id
+
+    def row_of(self, ecg_id: str) -> int:
+        """Row of an ECG; `DataError` if it is not in the store."""
+        try:
+            return self._row_by_id[ecg_id]
+        except KeyError:
+            raise DataError(f"ECG {ecg_id} is not in the store {self.folder}") from None
+
+    def rows(self, **equal: Any) -> np.ndarray:
+        """Rows whose columns have the given values, e.g. `rows(split="test", normal=True)`."""
+        keep = np.ones(len(self), bool)
+        for column, value in equal.items():
+            keep &= (self.records[column] == value).to_numpy()
+        return np.flatnonzero(keep)
+
+    def mv(self, rows: int | str | slice | Sequence[int] | Sequence[str]) -> np.ndarray:
+        """Signals of rows (or ecg_ids), float32 (n, 12, 1000) in mV."""
+        if not isinstance(rows, slice):
+            several = [rows] if np.isscalar(rows) else rows
+            rows = [self.row_of(r) if isinstance(r, str) else r for r in several]
+            rows = np.asarray(rows, dtype=np.intp)
+        return self.signals[rows].astype(np.float32) * np.float32(UNIT_MV)
+
+    def record(self, row: int | str) -> EcgRecord:
+        """One ECG with all that is known about it."""
+        at = self.row_of(row) if isinstance(row, str) else int(row)
+        fields = self.records.iloc[at].drop(["normal", "severity"]).to_dict()
+        return EcgRecord(signal=self.mv(at)[0], **fields)
+
+    def verify(self) -> None:
+        """Recompute the hash of the content; `DataError` if files changed since preparation."""
+        digest = _ContentHash()
+        for start in range(0, len(self), CHUNK):
+            digest.add_signals(self.signals[start : start + CHUNK])
+        digest.add_rows(pq.read_table(self.folder / "records.parquet").to_pylist())
+        if digest.hexdigest() != self.hash:
+            raise DataError(f"store {self.folder} changed since it was written: prepare it again")
+
+
+def write_store(
+    folder: str | os.PathLike,
+    source: Source,
+    workers: int = 1,
+    chunk: int = CHUNK,
+    reuse: bool = False,
+) -> EcgStore:
+    """Read a source into a store; the same content for any number of workers.
+
+    An interrupted run leaves finished parts beside `folder` and the next run goes on from them;
+    `folder` itself is replaced only once everything has been read.
+
+    Parameters
+    ----------
+    folder : where the store goes
+    source : see `record.Source`
+    workers : processes
+    chunk : records in a part
+    reuse : return the store that is there if source, version and table are those it came from
+
+    Raises
+    ------
+    DataError
+        No usable record, an ecg_id twice, a patient in two splits, or a folder that is no store.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        raise DataError(f"{folder} exists and is not a store: name another folder or remove it")
+    items = source.index()
+    key = key_of(source, items)
+    if reuse:
+        with contextlib.suppress(DataError):  # none there, or damaged: read the source
+            store = EcgStore.open(folder)
+            if store.manifest["key"] == key:
+                return store
+    parts_folder = folder.parent / f".{folder.name}.parts-{key[:12]}"
+    new = folder.parent / f".{folder.name}.new-{os.getpid()}"
+    shutil.rmtree(new, ignore_errors=True)
+    if hasattr(source, "batches"):
+        parts = write_batches(parts_folder, source, len(items), chunk)
+    else:
+        parts = read_parts(parts_folder, source, items, workers, chunk)
+    new.mkdir(parents=True)
+    try:
+        _assemble(new, source, parts, key)
+        _replace(folder, new)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    for leftover in folder.parent.glob(f".{folder.name}.parts-*"):  # of this and older versions
+        shutil.rmtree(leftover)
+    return EcgStore.open(folder)
+
+
+def summary(store: EcgStore) -> str:
+    """One line: how many ECGs of how many patients per split, what was left out and why."""
+    counts = store.manifest["counts"]
+    splits = ", ".join(f"{s} {counts[s]:,}" for s in SPLITS if counts[s])
+    text = f"{store.manifest['source']}: {counts['kept']:,} ECGs of {counts['patients']:,} patients"
+    text += f" ({splits})"
+    if counts["not_at_hand"]:
+        text += f"; {counts['not_at_hand']:,} listed but not at hand"
+    if counts["quarantined"]:
+        reasons = store.manifest["reasons"]
+        told = ", ".join(f"{n:,} x {reason}" for reason, n in list(reasons.items())[:3])
+        more = f" and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+        text += f"; {counts['quarantined']:,} quarantined: {told}{more}"
+    return text
+
+
+class _ContentHash:
+    """Hash of signals and rows that does not depend on how they were cut into parts."""
+
+    def __init__(self) -> None:
+        self.signals, self.rows = hashlib.sha256(), hashlib.sha256()
+
+    def add_signals(self, signals: np.ndarray) -> None:
+        self.signals.update(np.ascontiguousarray(signals).tobytes())
+
+    def add_rows(self, rows: Iterable[dict]) -> None:
+        for row in rows:
+            self.rows.update(json.dumps([row[name] for name in SCHEMA.names]).encode() + b"\n")
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(self.signals.digest() + self.rows.digest()).hexdigest()
+
+
+def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
+    """Parts -> the four files, one part in memory at a time."""
+    bad: list[list[str]] = []
+    total, samples = 0, 0
+    for path in parts:
+        text = part_text(path)
+        bad += text["quarantine"]
+        total += len(text["rows"])
+        samples = max(samples, text["samples"])
+    if not total:
+        reason = f"; the first: {bad[0][0]}: {bad[0][1]}" if bad else ""
+        raise DataError(f"{source.name}: none of {len(bad)} records can be used{reason}")
+    signals = np.lib.format.open_memmap(
+        new / "signals.npy", mode="w+", dtype=np.int16, shape=(total, len(LEADS), samples)
+    )
+    digest, at = _ContentHash(), 0
+    ids: set[str] = set()
+    split_of: dict[str, str] = {}
+    counts = dict.fromkeys(SPLITS, 0)
+    with pq.ParquetWriter(new / "records.parquet", SCHEMA) as table:
+        for path in parts:
+            rows = part_text(path)["rows"]
+            if not rows:
+                continue
+            block = part_signals(path)
+            for row in rows:
+                _check_row(source.name, row, ids, split_of)
+                counts[row["split"]] += 1
+            signals[at : at + len(block)] = block
+            at += len(block)
+            digest.add_signals(block)
+            digest.add_rows(rows)
+            table.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+    signals.flush()
+    with open(new / "quarantine.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["record", "reason"], *bad])
+    counts |= {"kept": at, "patients": len(split_of), "quarantined": len(bad)}
+    counts["not_at_hand"] = getattr(source, "not_at_hand", 0)
+    manifest = {
+        "format": FORMAT,
+        "source": source.name,
+        "version": source.version,
+        "counts": counts,
+        "reasons": _reasons(reason for _, reason in bad),
+        "rate": RATE,
+        "unit": "uV",
+        "leads": list(LEADS),
+        "key": key,
+        "hash": digest.hexdigest(),
+    }
+    text = json.dumps(manifest, indent=1) + "\n"
+    (new / "manifest.json").write_text(text, encoding="utf-8")
+
+
+def _check_row(name: str, row: dict, ids: set[str], split_of: dict[str, str]) -> None:
+    if row["ecg_id"] in ids:
+        raise DataError(f"{name}: ecg_id {row['ecg_id']} occurs twice: give each ECG its own id")
+    ids.add(row["ecg_id"])
+    first = split_of.setdefault(row["patient_id"], row["split"])
+    if first != row["split"]:
+        raise DataError(
+            f"{name}: patient {row['patient_id']} is in {first} and in {row['split']}: "
+            "split by patient, or what is learnt on one leaks into the other"
+        )
+
+
+def _reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """Reasons by frequency; those that differ only in a lead, file or number count as one."""
+    groups: dict[str, list[str]] = {}
+    for reason in reasons:
+        kind = re.sub(r"\S*\d\S*|\baV[RLF]\b|\bI{1,3}\b|,", "#", reason)
+        groups.setdefault(kind, []).append(reason)
+    named = {(g[0] if len(set(g)) == 1 else f"{g[0]} (or alike)"): len(g) for g in groups.values()}
+    return dict(Counter(named).most_common())
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put the finished folder in place; an older one goes only then."""
+    old = folder.parent / f".{folder.name}.old-{os.getpid()}"
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,159 @@
+"""One question about one or two recordings of your own: file -> tokens -> answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ecg_lib.data.wfdb_files import read_wfdb
+from ecg_lib.ecg_llm.answering import first_token_scores
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import encode
+from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.signal.quality import standardise
+
+ARM = "de-biased"  # the paper's model
+_SUFFIXES = (".hea", ".dat", ".mat")
+_YES_NO = (
+    "am",
+    "are",
+    "can",
+    "could",
+    "did",
+    "do",
+    "does",
+    "had",
+    "has",
+    "have",
+    "is",
+    "may",
+    "might",
+    "must",
+    "should",
+    "was",
+    "were",
+    "will",
+    "would",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says: `text`, and P(yes) against P(no) where it is a yes/no question."""
+
+    text: str
+    p_yes: float | None = None
+
+
+def read_ecg(path: str | os.PathLike, method: str = "fft") -> np.ndarray:
+    """A WFDB record, with or without suffix, as every cohort's ECGs are read: (12, 1000) mV.
+
+    Leads by name, any sampling rate, the first 10 s; nothing is repaired.
+
+    Raises
+    ------
+    BadRecord
+        The record is missing, damaged, too short, or a lead is missing, flat or broken.
+    """
+    stem = Path(path).expanduser()
+    if stem.suffix in _SUFFIXES:
+        stem = stem.with_suffix("")
+    try:
+        recording = read_wfdb(stem)
+        return standardise(recording.signal, recording.names, recording.fs, method=method)
+    except BadRecord as error:
+        raise BadRecord(f"{path}: {error}") from error
+
+
+def newest_model(checkpoints: Path, stage: str = "stage2", arm: str = ARM) -> Path:
+    """The folder <profile>/<stage>/<arm> whose training finished last.
+
+    Raises
+    ------
+    DataError
+        No profile has been trained.
+    """
+    found = sorted(
+        checkpoints.glob(f"*/{stage}/{arm}/fingerprint.json"),
+        key=lambda marker: (marker.stat().st_mtime, str(marker)),
+    )
+    if not found:
+        raise DataError(
+            f"no trained model in {checkpoints}: run `make paper` first or pass --model FOLDER"
+        )
+    return found[-1].parent
+
+
+def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
+    """A saved ECG-LLM and its processor, on the GPU where there is one.
+
+    Raises
+    ------
+    DataError
+        The folder holds no saved model, or its language model cannot be had.
+    """
+    folder = Path(folder)
+    if not (folder / "projector.safetensors").is_file():
+        raise DataError(
+            f"{folder}: no saved ECG-LLM (projector.safetensors is missing): run "
+            "`make paper` first or pass --model FOLDER"
+        )
+    try:
+        model = EcgLlm.from_pretrained(folder, "auto")
+        processor = EcgLlmProcessor.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{folder}: cannot be loaded ({first})") from error
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), processor
+
+
+def worded_as_yes_no(question: str) -> bool:
+    """Whether a question opens as a yes/no question and offers no choice ("... or ...?")."""
+    words = question.lower().replace(",", " ").split()
+    return bool(words) and words[0] in _YES_NO and "or" not in words
+
+
+@torch.no_grad()
+def ask(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    signals_mv: Sequence[np.ndarray],
+    question: str,
+    max_new_tokens: int = 64,
+) -> Answer:
+    """Ask about one ECG, or two in the order previous, recent.
+
+    Parameters
+    ----------
+    signals_mv : one or two arrays (12, 1000), mV at 100 Hz, in the order of LEADS
+
+    Returns
+    -------
+    Answer
+        The greedy answer. `p_yes` is given where the question is worded as a yes/no question, or
+        where the model puts more than half of its first token's probability on yes and no.
+    """
+    tokens, _ = encode(np.stack(signals_mv), model.encoder)
+    batch = processor.prompts([processor.prompt_ids(question, len(signals_mv))])
+    batch["ecg_tokens"] = tokens
+    batch = {name: value.to(model.device) for name, value in batch.items()}
+    logits = model(**batch).logits  # (1, V)
+    yes, no = processor.yes_no_ids()
+    mass = float(logits.float().softmax(-1)[0, yes + no].sum())
+    p_yes = None
+    if mass > 0.5 or worded_as_yes_no(question):
+        p_yes = float(first_token_scores(logits, processor)[0][0])
+    new = model.generate(
+        **batch,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        pad_token_id=processor.pad_id,
+        eos_token_id=processor.tokenizer.eos_token_id,
+    )
+    return Answer(processor.tokenizer.decode(new[0], skip_special_tokens=True).strip(), p_yes)

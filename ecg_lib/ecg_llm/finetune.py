@@ -1,0 +1,113 @@
+"""Stage 1 and stage 2: projector and LoRA learn to answer, encoder and LLM stay frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from peft import LoraConfig
+from transformers import set_seed
+
+from ecg_lib.config import Lora, Stage
+from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
+from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.questions.vocabulary import answer_text
+from ecg_lib.training.fit import fit
+
+WEIGHT = "weight"  # a column of question rows: how much a row counts
+
+
+def new_model(
+    encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int
+) -> tuple[EcgLlm, EcgLlmProcessor]:
+    """An ECG-LLM whose projector and adapters know nothing yet."""
+    set_seed(seed)
+    language_model, tokenizer = load_llm(llm, dtype)
+    processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
+    settings = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias="none",
+        target_modules=list(lora.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    return EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), settings), processor
+
+
+class QuestionCollator:
+    """Question rows -> padded ids and labels, and the ECG tokens that fill their slots."""
+
+    def __init__(self, processor: EcgLlmProcessor, tokens: EcgTokens):
+        self.processor, self.tokens = processor, tokens
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        batch = self.processor.batch(rows)
+        batch["ecg_tokens"] = self.tokens.get([e for row in rows for e in row["ecg_id"]])
+        if WEIGHT in rows[0]:
+            batch["weights"] = torch.tensor([row[WEIGHT] for row in rows], dtype=torch.float32)
+        return batch
+
+
+def prepare_rows(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
+    """Question rows -> token ids, labels and ECG ids (and weights), tokenised once."""
+    prepared = [
+        {**processor.example(question, answer_text(answer), len(ecgs)), "ecg_id": list(ecgs)}
+        for question, answer, ecgs in zip(
+            rows["question"], rows["answer"], rows["ecg_id"], strict=True
+        )
+    ]
+    if WEIGHT in rows:
+        prepared = [
+            {**row, WEIGHT: float(weight)}
+            for row, weight in zip(prepared, rows[WEIGHT], strict=True)
+        ]
+    return prepared
+
+
+def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
+    """The rows that a stage trains on: all, or `max_rows` of them."""
+    if stage.max_rows and len(rows) > stage.max_rows:
+        return rows.sample(stage.max_rows, random_state=seed)
+    return rows
+
+
+def train_stage(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    rows: pd.DataFrame,
+    tokens: EcgTokens,
+    stage: Stage,
+    folder: Path,
+    seed: int,
+    valid: pd.DataFrame | None = None,
+) -> None:
+    """Train on question rows and save the model and `curve.csv` below `folder`.
+
+    Rows with a column "weight" count accordingly in the loss.
+    """
+    set_seed(seed)
+    rows = rows_seen(rows, stage, seed)
+    history = fit(
+        WeightedAnswers(model) if WEIGHT in rows else model,
+        prepare_rows(rows, processor),
+        QuestionCollator(processor, tokens),
+        folder,
+        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
+        epochs=stage.epochs,
+        batch_size=min(stage.batch_size, len(rows)),
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup=stage.warmup,
+        seed=seed,
+        bf16=stage.bf16,
+        group_by_length=True,
+    )
+    # The saved model names its LLM relative to its final place, one level up from `folder`.
+    model.save_pretrained(folder, processor)
+    history.to_csv(folder / "curve.csv", index=False)

@@ -1,0 +1,30 @@
+"""A frozen causal language model and its tokenizer, from the hub or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ecg_lib.errors import DataError
+
+
+def load_llm(name_or_path: str | Path, dtype: str = "float32"):
+    """A causal LM and its tokenizer by hub id or folder, frozen.
+
+    Raises
+    ------
+    DataError
+        It cannot be had: neither a folder nor reachable on the hub.
+    """
+    name = str(name_or_path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"llm.name_or_path {name!r} cannot be loaded ({str(error).splitlines()[0]})"
+            "; give a folder written by save_pretrained, or log in to the hub"
+        ) from error
+    return model.eval().requires_grad_(False), tokenizer

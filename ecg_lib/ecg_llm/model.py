@@ -1,0 +1,216 @@
+"""The ECG-LLM: encoder tokens, projected, stand in the slots of a prompt to a causal LM."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
+from ecg_lib.ecg_llm.projector import Projector
+from ecg_lib.encoders.stem_vit import EcgEncoder
+
+
+class EcgLlmConfig(PreTrainedConfig):
+    """Which language model, how wide the encoder, and the id of an ECG slot."""
+
+    model_type = "ecg_llm"
+
+    def __init__(
+        self,
+        language_model: str = "",
+        encoder_width: int = 768,
+        llm_width: int = 4096,
+        slot_id: int = 32000,
+        **kwargs,
+    ):
+        self.language_model = language_model  # hub id, or a folder relative to the saved model
+        self.encoder_width, self.llm_width, self.slot_id = encoder_width, llm_width, slot_id
+        super().__init__(**kwargs)
+
+
+@dataclass
+class EcgLlmOutput(ModelOutput):
+    loss: Tensor | None = None
+    logits: Tensor | None = None  # (number of labelled positions, vocabulary)
+
+
+class EcgLlm(PreTrainedModel):
+    """A frozen ECG encoder and a frozen LLM; only the projector and LoRA adapters are trained.
+
+    `ecg_tokens` (E, n, D) are the encoder's tokens of all ECGs of the batch in reading order:
+    row by row, the first ECG of a row before its second. They may come from a cache, or from
+    `encode`.
+    """
+
+    config_class = EcgLlmConfig
+
+    def __init__(self, config: EcgLlmConfig, encoder: EcgEncoder, language_model: torch.nn.Module):
+        super().__init__(config)
+        self.encoder = encoder.requires_grad_(False)
+        self.language_model = language_model
+        self.projector = Projector(config.encoder_width, config.llm_width)
+
+    @classmethod
+    def build(
+        cls,
+        encoder: EcgEncoder,
+        language_model: PreTrainedModel,
+        slot_id: int,
+        name: str = "",
+        lora: LoraConfig | None = None,
+    ) -> EcgLlm:
+        """Join an encoder to any causal LM; `lora` adds adapters by PEFT."""
+        language_model.requires_grad_(False)
+        width = language_model.get_input_embeddings().embedding_dim
+        config = EcgLlmConfig(name, encoder.config.width, width, slot_id)
+        if lora is not None:
+            language_model = get_peft_model(language_model, lora)
+        return cls(config, encoder, language_model)
+
+    @property
+    def base_lm(self) -> PreTrainedModel:
+        """The causal LM itself; adapters, if any, sit inside its layers."""
+        lm = self.language_model
+        return lm.get_base_model() if isinstance(lm, PeftModel) else lm
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """What training changes: projector and adapters."""
+        return {n: p.detach().contiguous() for n, p in self.named_parameters() if p.requires_grad}
+
+    def train(self, mode: bool = True) -> EcgLlm:
+        """As always, except that the frozen encoder keeps its batch statistics and no dropout."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    @torch.no_grad()
+    def encode(self, ecg: Tensor) -> Tensor:
+        """(E, 12, T) normalised ECGs -> (E, n, D) tokens."""
+        return self.encoder(ecg).tokens
+
+    def embed(self, input_ids: Tensor, ecg_tokens: Tensor) -> Tensor:
+        """Embed text and write projected ECG tokens into the slots: (B, L, H).
+
+        Raises
+        ------
+        ValueError
+            The prompts hold another number of slots than the ECGs fill.
+        """
+        slots = input_ids == self.config.slot_id  # (B, L)
+        table = self.base_lm.get_input_embeddings()
+        embeds = table(input_ids.masked_fill(slots, 0))  # (B, L, H)
+        projected = self.projector(ecg_tokens.to(self.projector.linear.weight.dtype))
+        flat = projected.flatten(0, 1).to(embeds.dtype)  # (E * n / 4, H)
+        if int(slots.sum()) != len(flat):
+            raise ValueError(f"prompts have {int(slots.sum())} ECG slots, ECGs fill {len(flat)}")
+        return embeds.masked_scatter(slots.unsqueeze(-1), flat)
+
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor) -> Tensor:
+        """Last hidden states of the LLM, (B, L, H)."""
+        embeds = self.embed(input_ids, ecg_tokens)
+        decoder = self.base_lm.get_decoder()
+        return decoder(
+            inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        ecg_tokens: Tensor,
+        labels: Tensor | None = None,
+        **_,
+    ) -> EcgLlmOutput:
+        """Next-token loss on the answer; logits only where labels are (the last position without).
+
+        `forward_plain` is the readable reference that computes all logits.
+        """
+        hidden = self.hidden(input_ids, attention_mask, ecg_tokens)  # (B, L, H)
+        head = self.base_lm.get_output_embeddings()
+        if labels is None:
+            return EcgLlmOutput(logits=head(hidden[:, -1]))  # (B, V), for left-padded prompts
+        wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
+        logits = head(hidden[:, :-1][wanted]).float()  # (labelled positions, V)
+        return EcgLlmOutput(F.cross_entropy(logits, labels[:, 1:][wanted]), logits)
+
+    def forward_plain(
+        self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, labels: Tensor
+    ) -> Tensor:
+        """The same loss from all logits of the language model's own forward pass."""
+        embeds = self.embed(input_ids, ecg_tokens)
+        logits = self.language_model(inputs_embeds=embeds, attention_mask=attention_mask).logits
+        return F.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORE
+        )
+
+    @torch.no_grad()
+    def generate(
+        self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, **kwargs
+    ) -> Tensor:
+        """Continue left-padded prompts; keywords go to transformers' generate. New ids only."""
+        embeds = self.embed(input_ids, ecg_tokens)
+        return self.language_model.generate(
+            inputs_embeds=embeds, attention_mask=attention_mask, **kwargs
+        )
+
+    def save_pretrained(
+        self, folder: str | Path, processor: EcgLlmProcessor | None = None, **_
+    ) -> None:
+        """Config, encoder, projector (safetensors) and adapters (as PEFT saves them).
+
+        The frozen language model is not copied: the config names it. A folder is stored
+        relative to the saved model, so that both can move together.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = self.config.language_model
+        if os.path.isdir(name):
+            self.config.language_model = os.path.relpath(name, folder)
+        self.config.save_pretrained(folder)
+        self.config.language_model = name
+        self.encoder.save_pretrained(folder / "encoder")
+        state = {k: v.contiguous() for k, v in self.projector.state_dict().items()}
+        save_file(state, str(folder / "projector.safetensors"))
+        if isinstance(self.language_model, PeftModel):
+            self.language_model.save_pretrained(str(folder / "adapter"))
+        if processor is not None:
+            processor.save_pretrained(folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        dtype: torch.dtype | str | None = None,
+        language_model: str | None = None,
+        trainable: bool = False,
+    ) -> EcgLlm:
+        """Load what `save_pretrained` wrote; `language_model` overrides where the LLM lies.
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder holds no saved ECG-LLM: nothing is ever filled with random weights.
+        """
+        folder = Path(folder)
+        if not (folder / "projector.safetensors").is_file():
+            raise FileNotFoundError(f"{folder}: no projector.safetensors, so no saved ECG-LLM")
+        config = EcgLlmConfig.from_pretrained(folder)
+        name = language_model or config.language_model
+        if not language_model and (folder / name).is_dir():
+            name = str((folder / name).resolve())
+        lm = AutoModelForCausalLM.from_pretrained(name, dtype=dtype).requires_grad_(False)
+        if (folder / "adapter").is_dir():
+            lm = PeftModel.from_pretrained(lm, str(folder / "adapter"), is_trainable=trainable)
+        config.language_model = name
+        model = cls(config, EcgEncoder.from_pretrained(folder / "encoder"), lm)
+        model.projector.load_state_dict(load_file(str(folder / "projector.safetensors")))
+        return model.eval()

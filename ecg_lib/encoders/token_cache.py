@@ -1,0 +1,129 @@
+"""Encode every ECG once: store x frozen encoder -> cached tokens, for training and evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.errors import DataError
+from ecg_lib.signal.normalise import normalise
+
+
+def encoder_input(signals_mv: np.ndarray, encoder: EcgEncoder) -> Tensor:
+    """(E, 12, T) mV -> what this encoder was trained on, as its config says."""
+    return torch.from_numpy(normalise(signals_mv, encoder.config.normalisation)).float()
+
+
+def weights_hash(module: torch.nn.Module) -> str:
+    """SHA-256 over names and bytes of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class EcgTokens:
+    """Cached encoder output of one cohort: `tokens` (N, n, D) and `cls` (N, D), half precision."""
+
+    def __init__(self, folder: Path, ecg_ids: Sequence[str]):
+        self.folder = folder
+        self.tokens = np.load(folder / "tokens.npy", mmap_mode="r")
+        self.cls = np.load(folder / "cls.npy", mmap_mode="r")
+        self.ecg_ids = list(ecg_ids)
+        self._row = {ecg_id: row for row, ecg_id in enumerate(self.ecg_ids)}
+
+    def __len__(self) -> int:
+        return len(self.ecg_ids)
+
+    def rows(self, ecg_ids: Sequence[str]) -> list[int]:
+        """Rows of ECGs by id.
+
+        Raises
+        ------
+        DataError
+            An ECG was never encoded.
+        """
+        unknown = [e for e in ecg_ids if e not in self._row]
+        if unknown:
+            raise DataError(
+                f"{unknown[0]} (and {len(unknown) - 1} more) was never encoded; "
+                "encode the cohort that holds it"
+            )
+        return [self._row[e] for e in ecg_ids]
+
+    def get(self, ecg_ids: Sequence[str]) -> Tensor:
+        """(E, n, D) float32 tokens in the order asked for; an ECG may be asked for twice."""
+        return torch.from_numpy(self.tokens[self.rows(ecg_ids)].astype(np.float32))
+
+
+@contextmanager
+def on_gpu(module: torch.nn.Module) -> Iterator[torch.device]:
+    """Lend a module to the GPU, where there is one, for the time of a block; gives its device."""
+    home = next(module.parameters()).device
+    device = torch.device("cuda") if torch.cuda.is_available() else home
+    try:
+        module.to(device)
+        yield device
+    finally:
+        module.to(home)
+
+
+@torch.no_grad()
+def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]:
+    """The plain path: (E, 12, T) mV -> tokens (E, n, D) and cls (E, D)."""
+    output = encoder.eval()(encoder_input(signals_mv, encoder).to(encoder.device))
+    return output.tokens.float().cpu(), output.cls.float().cpu()
+
+
+def encode_store(
+    store: EcgStore, encoder: EcgEncoder, folder: str | Path, batch_size: int = 128
+) -> EcgTokens:
+    """Encode a whole store, or load it where the same encoder has encoded the same store.
+
+    The cache is keyed by the encoder's weights and the store's content; it is written to a
+    temporary name and renamed.
+    """
+    folder = Path(folder)
+    key = {
+        "encoder": weights_hash(encoder),
+        "store": store.hash,
+        "normalisation": encoder.config.normalisation,
+    }
+    ids = store.records["ecg_id"].tolist()
+    marker = folder / "encoded.json"
+    if marker.is_file() and json.loads(marker.read_text()) == key:
+        return EcgTokens(folder, ids)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.unlink(missing_ok=True)
+    config = encoder.config
+    shapes = {"tokens": (len(ids), config.tokens, config.width), "cls": (len(ids), config.width)}
+    arrays = {
+        name: np.lib.format.open_memmap(
+            folder / f"{name}.tmp", mode="w+", dtype=np.float16, shape=shape
+        )
+        for name, shape in shapes.items()
+    }
+    starts = range(0, len(ids), batch_size)
+    with on_gpu(encoder):
+        for start in tqdm(starts, desc=f"encode {folder.name}", leave=False):
+            rows = range(start, min(start + batch_size, len(ids)))
+            arrays["tokens"][rows.start : rows.stop], arrays["cls"][rows.start : rows.stop] = (
+                part.numpy() for part in encode(store.mv(list(rows)), encoder)
+            )
+    for name, array in arrays.items():
+        array.flush()
+        os.replace(folder / f"{name}.tmp", folder / f"{name}.npy")
+    marker.write_text(json.dumps(key, indent=1) + "\n")
+    return EcgTokens(folder, ids)

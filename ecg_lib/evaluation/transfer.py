@@ -1,0 +1,149 @@
+"""How well an encoder that saw only simulated ECGs reads recorded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.token_cache import encoder_input
+from ecg_lib.evaluation.distributions import CALIBRATION_FOLDS
+from ecg_lib.evaluation.statistics import Estimate, auc_over_seeds
+from ecg_lib.knowledge.findings import transfer_findings
+from ecg_lib.objectives.findings_and_text import EcgReader
+
+READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
+MEAN = "mean of 14"
+ENSEMBLE = "ensemble"  # mean of the heads' logits
+_BATCH = 128
+
+
+def targets_of(records: pd.DataFrame) -> pd.DataFrame:
+    """Which findings each ECG's labels state, (ECGs, findings) bool; any likelihood counts."""
+    findings = transfer_findings()
+    return pd.DataFrame(
+        {
+            f: records["labels"].map(lambda labels, c=codes: any(code in labels for code in c))
+            for f, codes in zip(findings["finding"], findings["codes"], strict=True)
+        },
+        dtype=bool,
+    )
+
+
+def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
+    """Rows of a cohort that are reported apart: PTB-XL's calibration folds are not blind."""
+    folds = store.records["attributes"].map(lambda a: a.get("strat_fold"))
+    if folds.isna().all():
+        return {title: np.arange(len(store))}
+    calibrated = folds.isin(CALIBRATION_FOLDS).to_numpy()
+    return {
+        f"{title} folds 7-10": np.flatnonzero(~calibrated & folds.notna().to_numpy()),
+        f"{title} folds 1-6 (calibrated)": np.flatnonzero(calibrated),
+    }
+
+
+@torch.no_grad()
+def read_store(reader: EcgReader, store: EcgStore) -> dict[str, pd.DataFrame]:
+    """Scores (ECGs, findings) of both readings, for every ECG of a store."""
+    findings = transfer_findings()
+    prompts = dict(zip(findings["finding"], findings["prompts"], strict=True))
+    head, text = [], []
+    for start in range(0, len(store), _BATCH):
+        mv = store.mv(slice(start, start + _BATCH))
+        logits, cosine = reader.read(encoder_input(mv, reader.clip.ecg_encoder), prompts)
+        head.append(logits)
+        text.append(cosine)
+    ids = store.records["ecg_id"]
+    return {
+        "head": pd.DataFrame(torch.cat(head).numpy(), ids, reader.findings),
+        "text": pd.DataFrame(torch.cat(text).numpy(), ids, list(prompts)),
+    }
+
+
+def transfer_cells(
+    targets: pd.DataFrame,
+    scores: Sequence[pd.DataFrame],
+    patients: Sequence[str],
+    resamples: int,
+    seed: int,
+    min_positives: int,
+) -> list[dict]:
+    """AUC (percent) of each finding, averaged over seeds, and the mean of the 14.
+
+    Parameters
+    ----------
+    targets : (ECGs, findings) bool
+    scores : of each seed, (ECGs, findings) in the order of `targets`
+    patients : (ECGs,), drawn whole by the bootstrap
+
+    Returns
+    -------
+    list of dict
+        ``row`` (finding), ``value, ci_low, ci_high`` and ``n``, the ECGs with the finding. Under
+        `min_positives` of them the value is NaN; the mean is over the findings that have one, its
+        ``n`` their number, and it has no interval.
+    """
+    cells, averaged = [], []
+    table = transfer_findings().set_index("finding")["reported"]
+    for finding in targets:
+        each = np.stack([s[finding].to_numpy(float) for s in scores])
+        cell: Estimate = auc_over_seeds(
+            targets[finding], each, resamples, seed, min_positives, patients
+        )
+        cells.append({"row": finding, **cell.percent()})
+        if table[finding] == "mean" and np.isfinite(cell.value):
+            averaged.append(100 * cell.value)
+    mean = float(np.mean(averaged)) if averaged else np.nan
+    return [{"row": MEAN, "value": mean, "n": len(averaged)}, *cells]
+
+
+def transfer_table(
+    readers: Mapping[str, Sequence[EcgReader]],
+    stores: Mapping[str, EcgStore],
+    resamples: int,
+    seed: int,
+    min_positives: int,
+) -> pd.DataFrame:
+    """Cells of ``simulated_to_real.csv``: row = finding, column = "part, normalisation, reading".
+
+    A normalisation's AUC is the mean of its seeds'. Where it has several seeds, a further column
+    holds the AUC of their heads together ("part, mv ensemble, head"); where there are several
+    normalisations, another that of all heads ("part, ensemble, head").
+
+    Parameters
+    ----------
+    readers : normalisation -> trained readers, one a seed
+    stores : title -> recorded ECGs
+    """
+    rows = []
+    for title, store in stores.items():
+        targets, patients = targets_of(store.records), store.records["patient_id"].to_numpy()
+        scores: dict[tuple[str, str], list[pd.DataFrame]] = {}
+        for normalisation, trained in readers.items():
+            for read in (read_store(reader, store) for reader in trained):
+                for reading in READINGS:
+                    scores.setdefault((normalisation, reading), []).append(read[reading])
+        heads = {name: seeds for (name, reading), seeds in scores.items() if reading == "head"}
+        together = {f"{name} {ENSEMBLE}": seeds for name, seeds in heads.items()}
+        if len(heads) > 1:
+            together[ENSEMBLE] = [head for seeds in heads.values() for head in seeds]
+        scores |= {
+            (name, "head"): [sum(several) / len(several)]
+            for name, several in together.items()
+            if len(several) > 1
+        }
+        for (normalisation, reading), seeds in scores.items():
+            for part, index in parts_of(store, title).items():
+                cells = transfer_cells(
+                    targets.iloc[index],
+                    [s.iloc[index] for s in seeds],
+                    patients[index],
+                    resamples,
+                    seed,
+                    min_positives,
+                )
+                rows += [{**c, "column": f"{part}, {normalisation}, {reading}"} for c in cells]
+    return pd.DataFrame(rows)

@@ -1,0 +1,260 @@
+"""The study as tables: dose-response, seeds and lesions, one cell a line.
+
+Every training was asked the same rows, so all differences are paired by question, and by seed
+where both have the same seeds. Values are in percent, differences in percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ecg_lib.evaluation.exact_match import HEADLINE
+from ecg_lib.evaluation.over_seeds import difference_over_seeds, mean_over_seeds
+from ecg_lib.evaluation.statistics import Estimate, mcnemar
+from ecg_lib.questions.schema import SHORT_NAMES
+from ecg_lib.report.tables import P_VALUE
+
+ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
+ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
+MEASURES = (ACCURACY, DROP, MATCHED)
+NAMES = {
+    "de-biased": "de-biased",
+    "control": "control",
+    "weighted": "weighted",
+    "none": "not de-biased",
+}
+COMPARED = (("de-biased", "none"), ("de-biased", "control"), ("control", "none"))
+ALL_SEEDS, BASE = "all seeds", "unchanged"
+# What is measured in mV: a min-max for each lead takes it away. The axis hangs on leads compared.
+_VOLTAGE = r"voltage|hypertrophy|overload|low amplitude"
+_COLUMNS = ("row", "column", "value", "n", "ci_low", "ci_high")
+
+
+class Run(Protocol):
+    """What a table reads of a training; `ecg_lib.experiments.ablations.Run` is one."""
+
+    arm: str
+    strength: float
+    whole: bool
+    lesion: str
+    seed: int
+
+
+class Outcomes(Protocol):
+    """What trainings answered to the same rows; `ecg_lib.experiments.ablations.Outcomes` is one."""
+
+    tests: Mapping[str, pd.DataFrame]
+    right: Mapping[Any, Mapping[str, pd.Series]]
+    patients: pd.Series
+
+
+class _Measured:
+    """Each training's measure of each question, and intervals over them."""
+
+    def __init__(self, outcomes: Outcomes, resamples: int, seed: int):
+        self.outcomes, self.resamples, self.seed = outcomes, resamples, seed
+        self.runs = list(outcomes.right)
+        self.patients = {
+            test: rows["ecg_id"].str[0].map(outcomes.patients).to_numpy()
+            for test, rows in outcomes.tests.items()
+        }
+
+    def values(self, run: Run, measure: str) -> np.ndarray:
+        """(n,) right or not with the right ECG, or how much of it is lost with another one."""
+        right = {t: part.to_numpy(float) for t, part in self.outcomes.right[run].items()}
+        if measure == ACCURACY:
+            return right["interventional"]
+        return right["as asked"] - right["random ECG" if measure == DROP else "matched ECG"]
+
+    def groups(self, measure: str) -> np.ndarray:
+        return self.patients["interventional" if measure == ACCURACY else "as asked"]
+
+    def mean(self, runs: Sequence[Run], measure: str, own: np.ndarray | None = None) -> Estimate:
+        """Over runs that differ in their seed; `own` (n,) bool picks some of the questions."""
+        own = np.ones(len(self.groups(measure)), bool) if own is None else own
+        return mean_over_seeds(
+            [self.values(run, measure)[own] for run in runs],
+            self.resamples,
+            self.seed,
+            self.groups(measure)[own],
+        )
+
+    def difference(
+        self, a: Sequence[Run], b: Sequence[Run], measure: str, own: np.ndarray | None = None
+    ) -> Estimate:
+        own = np.ones(len(self.groups(measure)), bool) if own is None else own
+        one, other = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
+        return difference_over_seeds(
+            one, other, self.resamples, self.seed, self.groups(measure)[own]
+        )
+
+
+def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Interventional accuracy and both drops of each arm by the confounding it was trained at.
+
+    Returns
+    -------
+    DataFrame: row ("control, strength 0.33, seed 1" or "..., all seeds"), column (a measure),
+    value, n, ci_low, ci_high; a single seed's interval is over questions only.
+    """
+    measured, cells = _Measured(outcomes, resamples, seed), []
+    runs = [run for run in measured.runs if not run.lesion and not run.whole]
+    for (arm, strength), part in _grouped(runs, lambda run: (run.arm, run.strength)).items():
+        for name, some in [*((f"seed {r.seed}", [r]) for r in part), (ALL_SEEDS, part)]:
+            row = f"{NAMES[arm]}, strength {strength:.2f}, {name}"
+            cells += [_cell(row, measure, measured.mean(some, measure)) for measure in MEASURES]
+    return _frame(cells)
+
+
+def seeds(
+    outcomes: Outcomes, strength: float, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Arms over seeds at one strength: each seed, mean and range, and differences of arms.
+
+    Returns
+    -------
+    DataFrame as of :func:`dose_response`, with a column "McNemar p, accuracy" for the differences
+    of each seed, where n counts the questions that only one of the two answered rightly.
+    """
+    measured, cells = _Measured(outcomes, resamples, seed), []
+    runs = [run for run in measured.runs if not run.lesion and run.strength == strength]
+    by_arm = _grouped(sorted(runs, key=lambda run: run.whole), lambda run: run.arm)
+    for arm, part in by_arm.items():
+        for run in part:
+            cells += [
+                _cell(f"{NAMES[arm]}, {_seed(run)}", m, measured.mean([run], m)) for m in MEASURES
+            ]
+        for m in MEASURES:
+            each = [measured.values(run, m).mean() for run in part]
+            spread = Estimate(max(each) - min(each), np.nan, np.nan, len(part))
+            cells += [
+                _cell(f"{NAMES[arm]}, mean", m, measured.mean(part, m)),
+                _cell(f"{NAMES[arm]}, range", m, spread),
+            ]
+    for a, b in (pair for pair in COMPARED if set(pair) <= set(by_arm)):
+        name = f"{NAMES[a]} - {NAMES[b]}"
+        cells += [
+            _cell(f"{name}, mean", m, measured.difference(by_arm[a], by_arm[b], m))
+            for m in MEASURES
+        ]
+        for one, other in zip(by_arm[a], by_arm[b], strict=True):
+            test = mcnemar(measured.values(one, ACCURACY), measured.values(other, ACCURACY))
+            cells.append(
+                {
+                    "row": f"{name}, {_seed(one)}",
+                    "column": f"{P_VALUE}, accuracy",
+                    "value": test.p,
+                    "n": test.only_a + test.only_b,
+                }
+            )
+    return _frame(cells)
+
+
+def lesions(
+    outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Interventional accuracy with each part changed, by what is asked, and minus the unchanged.
+
+    Returns
+    -------
+    DataFrame: row (a lesion, or "<lesion> - unchanged"), column ("all", "voltage", "axis",
+    "noise", "other"), value, n, ci_low, ci_high.
+    """
+    measured, cells = _Measured(outcomes, resamples, seed), []
+    changed = _grouped([run for run in measured.runs if run.lesion], lambda run: run.lesion)
+    if not changed:
+        return _frame([])
+    base = {
+        run.seed: run
+        for run in measured.runs
+        if not run.lesion and not run.whole and (run.arm, run.strength) == (arm, strength)
+    }
+    kinds = question_groups(outcomes.tests["interventional"])
+    asked = {"all": np.ones(len(kinds), bool)}
+    asked |= {kind: (kinds == kind).to_numpy() for kind in ("voltage", "axis", "noise", "other")}
+    asked = {kind: own for kind, own in asked.items() if own.any()}
+    for lesion, part in ({BASE: list(base.values())} | changed).items():
+        for kind, own in asked.items():
+            cells.append(_cell(lesion, kind, measured.mean(part, ACCURACY, own)))
+            if lesion != BASE:
+                twins = [base[run.seed] for run in part]
+                cells.append(
+                    _cell(
+                        f"{lesion} - {BASE}", kind, measured.difference(part, twins, ACCURACY, own)
+                    )
+                )
+    return _frame(sorted(cells, key=lambda cell: cell["row"].endswith(f" - {BASE}")))
+
+
+def learning_rates(
+    scored: Mapping[tuple[str, float], Sequence[pd.DataFrame]],
+    used: Mapping[str, float],
+    patients: pd.Series,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Exact match on the development wordings of each arm at each rate of stage 2, over seeds.
+
+    Parameters
+    ----------
+    scored : (arm, rate) -> for each seed, rows as `exact_match.score` gives them.
+    used : the rate that each arm has in this profile.
+    patients : patient_id by ecg_id.
+
+    Returns
+    -------
+    DataFrame: row ("control, rate 0.001, best, used"), column ("all types", "range", or a type),
+    value, n, ci_low, ci_high (patients and seeds are drawn); "best" is the arm's highest mean of
+    all types, "range" the largest minus the smallest of n seeds.
+    """
+    cells, means = [], {key: _each(runs).mean() for key, runs in scored.items()}
+    for (arm, rate), runs in scored.items():
+        of_arm = {r: value for (a, r), value in means.items() if a == arm}
+        marks = [", best"] * (rate == max(of_arm, key=of_arm.__getitem__))
+        row = f"{NAMES[arm]}, rate {rate:g}" + "".join([*marks, *[", used"] * (rate == used[arm])])
+        right, each = _each(runs), _each(runs).mean(axis=1)
+        kinds = runs[0]["question_type"].map(SHORT_NAMES)
+        groups = runs[0]["ecg_id"].str[0].map(patients)
+        for kind in ["all types", *(k for k in SHORT_NAMES.values() if kinds.eq(k).any())]:
+            own = (kinds.eq(kind) | (kind == "all types")).to_numpy()
+            found = mean_over_seeds(list(right[:, own]), resamples, seed, groups[own])
+            cells.append(_cell(row, kind, found))
+        spread = Estimate(each.max() - each.min(), np.nan, np.nan, len(runs))
+        cells.append(_cell(row, "range", spread))
+    return _frame(cells)
+
+
+def _each(runs: Sequence[pd.DataFrame]) -> np.ndarray:
+    """(seeds, n) right or not."""
+    return np.stack([rows[HEADLINE].to_numpy(float) for rows in runs])
+
+
+def question_groups(rows: pd.DataFrame) -> pd.Series:
+    """What a question hangs on: "voltage" (mV), "axis", "noise" or "other"."""
+    named = rows["attribute"].map(lambda names: "; ".join(names) if names is not None else "")
+    voltage = (rows["attribute_type"] == "scp_code") & named.str.contains(_VOLTAGE)
+    kind = rows["attribute_type"].map({"heart_axis": "axis", "noise": "noise"}).fillna("other")
+    return kind.mask(voltage, "voltage")
+
+
+def _grouped(runs: Sequence[Run], key: Callable[[Run], Any]) -> dict[Any, list[Run]]:
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return groups
+
+
+def _seed(run: Run) -> str:
+    return f"seed {run.seed}" + (" (encoder and LLM too)" if run.whole else "")
+
+
+def _cell(row: str, column: str, estimate: Estimate) -> dict[str, object]:
+    return {"row": row, "column": column, **estimate.percent()}
+
+
+def _frame(cells: list[dict[str, object]]) -> pd.DataFrame:
+    return pd.DataFrame(cells, columns=list(_COLUMNS))

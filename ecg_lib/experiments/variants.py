@@ -1,0 +1,122 @@
+"""Lesions of the ECG-LLM: a deeper projector, an LLM or an encoder that learns too.
+
+The four arms never come here; what their fingerprints hold (`models`, `finetune`) stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor, nn
+from transformers import set_seed
+
+from ecg_lib.config import Lora, Stage, Surgery
+from ecg_lib.data.store import EcgStore
+from ecg_lib.ecg_llm import finetune
+from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.ecg_llm.projector import Projector
+from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.token_cache import EcgTokens, encoder_input
+from ecg_lib.training.fit import fit
+
+
+class DeepProjector(Projector):
+    """Equation 5 and further linear layers of the LLM's width, GELU between them."""
+
+    def __init__(self, encoder_width: int, llm_width: int, layers: int):
+        super().__init__(encoder_width, llm_width)
+        self.further = nn.Sequential(
+            *(
+                module
+                for _ in range(layers - 1)
+                for module in (nn.GELU(), nn.Linear(llm_width, llm_width))
+            )
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.further(super().forward(z))  # (B, n, D) -> (B, n / 4, H)
+
+
+class Seeing(nn.Module):
+    """Encoder and projector in one, in the projector's place, so that answers train both."""
+
+    def __init__(self, encoder: EcgEncoder, projector: Projector):
+        super().__init__()
+        self.encoder, self.projector = encoder.requires_grad_(True), projector
+
+    @property
+    def linear(self) -> nn.Linear:
+        """By whose type the ECG-LLM casts its input."""
+        return self.projector.linear
+
+    def forward(self, ecg: Tensor) -> Tensor:
+        return self.projector(self.encoder(ecg).tokens)  # (E, 12, T) -> (E, n / 4, H)
+
+
+class Signals:
+    """Normalised ECGs (E, 12, T) where an `EcgTokens` gives tokens that are cached."""
+
+    def __init__(self, store: EcgStore, encoder: EcgEncoder):
+        self.store, self.encoder = store, encoder
+        self._row = {e: row for row, e in enumerate(store.records["ecg_id"])}
+
+    def get(self, ecg_ids: Sequence[str]) -> Tensor:
+        """ECGs in the order asked for."""
+        return encoder_input(self.store.mv([self._row[e] for e in ecg_ids]), self.encoder)
+
+
+def operate(
+    encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int, surgery: Surgery
+) -> tuple[EcgLlm, EcgLlmProcessor]:
+    """An ECG-LLM that knows nothing yet, changed as `surgery` says; `encoder` stays as it is."""
+    if surgery.train_encoder:
+        encoder = copy.deepcopy(encoder)  # others go on from the one that is given
+    if surgery.train_llm:
+        set_seed(seed)
+        language_model, tokenizer = load_llm(llm, dtype)
+        processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
+        model = EcgLlm.build(encoder, language_model, processor.slot_id, str(llm))
+        model.language_model.requires_grad_(True)
+    else:
+        model, processor = finetune.new_model(encoder, llm, lora, dtype, seed)
+    if surgery.projector_layers > 1:
+        model.projector = DeepProjector(
+            model.config.encoder_width, model.config.llm_width, surgery.projector_layers
+        )
+    if surgery.train_encoder:
+        model.projector = Seeing(model.encoder, model.projector)
+    return model, processor
+
+
+def train(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    rows: pd.DataFrame,
+    ecgs: EcgTokens | Signals,
+    stage: Stage,
+    folder: Path,
+    seed: int,
+) -> None:
+    """Train on question rows as `finetune.train_stage` does; only `curve.csv` is kept."""
+    set_seed(seed)
+    rows = finetune.rows_seen(rows, stage, seed)
+    history = fit(
+        model,
+        finetune.prepare_rows(rows, processor),
+        finetune.QuestionCollator(processor, ecgs),
+        folder,
+        epochs=stage.epochs,
+        batch_size=min(stage.batch_size, len(rows)),
+        learning_rate=stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        warmup=stage.warmup,
+        seed=seed,
+        bf16=stage.bf16,
+        group_by_length=True,
+    )
+    history.to_csv(folder / "curve.csv", index=False)

@@ -1,0 +1,197 @@
+"""How long a profile trains and what it needs, before anything is downloaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.config import Cohort, Config
+from ecg_lib.data.prepare import SIMULATED, build_source
+from ecg_lib.errors import ConfigError
+from ecg_lib.planning.cost import Cost, clip_cost, encode_flops, stage_cost
+from ecg_lib.planning.shapes import clip_shape, ecg_llm_shape, encoder_shape
+from ecg_lib.questions.ecgqa import EXPECTED_COUNTS
+
+ECGS = {"mimic_iv_ecg": 800_035, "ptbxl": 21_799}  # records of the whole releases
+RATES = {"mimic_iv_ecg": (500,), "ptbxl": (100, 500)}  # Hz, of the files they come in
+HEADER = 900  # bytes of a WFDB header, about
+ROW = 300  # bytes of an ECG's line in records.parquet, about
+QUESTION = 462  # bytes of one ECG-QA row as JSON, measured on 17,539 rows of its shards
+ECGQA = EXPECTED_COUNTS["ptbxl"]
+COMPARISONS = 0.4  # of ECG-QA's training rows show two ECGs: 108,233 of 267,539
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What the plan takes for granted; each may be given."""
+
+    gpu: str = "A800-80"
+    gpus: int = 1
+    mfu: float = 0.35  # share of the peak that a training reaches
+    words: int = 56  # text tokens of a question row, its answer among them
+    answer: int = 8
+    ecgs: int | None = None  # ECG-report pairs of pretraining
+    stage1_rows: int | None = None
+    stage2_rows: int | None = None
+
+
+@cache
+def gpu_table() -> pd.DataFrame:
+    """Known GPUs: columns `memory_gb`, `bf16_tflops` (dense, peak), `source`."""
+    return pd.read_csv(Path(__file__).resolve().with_name("gpus.csv")).set_index("name")
+
+
+def plan(config: Config, given: Assumptions) -> dict[str, Any]:
+    """Parameters, operations, memory, time and disk of a profile's three trainings.
+
+    Raises
+    ------
+    ConfigError
+        An unknown GPU, or an assumption that cannot be.
+    """
+    _check(given)
+    gpu = gpu_table().loc[given.gpu]
+    speed = gpu["bf16_tflops"] * 1e12 * given.mfu * given.gpus
+    pairs = given.ecgs or _size(config.data.pretraining)
+    slots = round(1000 / config.encoder.patch / 4 * (1 + COMPARISONS))
+    clip = clip_cost(clip_shape(config), config.text_encoder.max_tokens, config.contrastive.bf16)
+    llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
+    contrast = config.contrastive
+    trainings = {
+        "contrastive": _training(
+            clip,
+            pairs,
+            contrast.epochs,
+            contrast.batch_size,
+            speed,
+            gpu["memory_gb"],
+            False,
+            given.gpus,
+        )
+    }
+    for name in ("stage1", "stage2"):
+        stage = getattr(config, name)
+        rows = getattr(given, f"{name}_rows") or stage.max_rows or ECGQA["train"]
+        trainings[name] = _training(
+            llm,
+            rows,
+            stage.epochs,
+            stage.batch_size,
+            speed,
+            gpu["memory_gb"],
+            config.llm.gradient_checkpointing,
+            given.gpus,
+        )
+    notes = [
+        "time is arithmetic alone, at the share of the peak that --mfu assumes; reading data, "
+        "evaluating and the LLM's own pretraining are not in it",
+        f"a row is {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
+        f"{given.words} words; activations are those of plain attention, the whole batch "
+        "of one GPU at once",
+    ]
+    if config.llm.dtype == "float32":
+        notes.append("this profile computes in float32: slower than the bf16 peak assumed here")
+    if not (given.stage1_rows or config.stage1.max_rows):
+        notes.append(
+            "stage 1 counts every training row, an upper bound: give --stage1-rows once "
+            "notebook 03 has counted the pairs"
+        )
+    return {
+        "profile": config.profile,
+        "gpu": {"name": given.gpu, **gpu.to_dict()},
+        "assumptions": asdict(given) | {"slots": slots},
+        "language_model": config.llm.name_or_path or config.llm.title,
+        "trainings": trainings,
+        "disk_gb": disk(config, pairs),
+        "encode_flops": encode_flops(encoder_shape(config)),
+        "notes": notes,
+    }
+
+
+def disk(config: Config, pretraining_ecgs: int) -> dict[str, float]:
+    """Gigabytes (1e9 bytes) of raw files, prepared stores, cached tokens and ECG-QA."""
+    sizes = {config.data.pretraining.title: (config.data.pretraining, pretraining_ecgs)}
+    questions = config.data.questions
+    if questions.title not in sizes:
+        sizes[questions.title] = (questions, _size(questions))
+    used: dict[str, float] = {}
+    for title, (cohort, n) in sizes.items():
+        for rate in RATES.get(cohort.source, ()):
+            used[f"{title}, raw at {rate} Hz"] = n * (raw_bytes(rate) + HEADER) / GB
+        used[f"{title}, prepared store"] = n * (raw_bytes(100) + ROW) / GB
+    encoder = config.encoder
+    tokens = (1000 // encoder.patch + 1) * encoder.width * 2  # half precision, [CLS] beside them
+    used[f"{questions.title}, encoder tokens"] = sizes[questions.title][1] * tokens / GB
+    if config.questions.ecgqa:
+        used[f"ECG-QA, {sum(ECGQA.values()):,} rows"] = sum(ECGQA.values()) * QUESTION / GB
+    return used
+
+
+def raw_bytes(rate: int) -> int:
+    """12 leads of 10 s, int16."""
+    return 12 * 10 * rate * 2
+
+
+def _size(cohort: Cohort) -> int:
+    """ECGs of a cohort: known of a release, drawn for a simulated one."""
+    if cohort.source == SIMULATED:
+        return len(build_source(SIMULATED, None, patients=cohort.patients).index())
+    if cohort.source not in ECGS:
+        raise ConfigError(
+            f"{cohort.title}: how many ECGs {cohort.source} has is not known here; give --ecgs"
+        )
+    return ECGS[cohort.source]
+
+
+def _training(
+    cost: Cost,
+    rows: int,
+    epochs: float,
+    batch: int,
+    speed: float,
+    memory_gb: float,
+    checkpointing: bool,
+    gpus: int,
+) -> dict[str, Any]:
+    """One training's numbers; memory in GB on each GPU, which holds its share of a batch."""
+    here = -(-batch // gpus)
+    flops = cost.checkpointed_flops if checkpointing else cost.step_flops
+    held = cost.checkpointed_bytes if checkpointing else cost.activation_bytes
+    total = (cost.state_bytes + here * held) / GB
+    told = asdict(cost) | {
+        "rows": rows,
+        "epochs": epochs,
+        "batch_size": batch,
+        "checkpointing": checkpointing,
+        "state_gb": cost.state_bytes / GB,
+        "activation_gb": here * cost.activation_bytes / GB,
+        "memory_gb": total,
+        "fits": bool(total < memory_gb),
+        "hours": flops * rows * epochs / speed / 3600,
+    }
+    if cost.checkpointed_bytes is not None:
+        told["checkpointed_gb"] = here * cost.checkpointed_bytes / GB
+    return told
+
+
+def _check(given: Assumptions) -> None:
+    if given.gpu not in gpu_table().index:
+        raise ConfigError(
+            f"--gpu {given.gpu}: not in the table; choose one of {', '.join(gpu_table().index)}"
+        )
+    if not 0 < given.mfu <= 1:
+        raise ConfigError(f"--mfu is {given.mfu}; give a share of the peak, above 0 and up to 1")
+    for name in ("gpus", "words", "answer", "ecgs", "stage1_rows", "stage2_rows"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
+    if given.answer > given.words:
+        raise ConfigError(
+            f"--answer {given.answer} is more than --words {given.words}: "
+            "the answer is among the words"
+        )

@@ -1,0 +1,205 @@
+"""The paper's claims, each with a verdict read from the tables of one profile.
+
+`write_claims` reads `results/<profile>/*.csv` and nothing else, so a verdict can be no newer and
+no better than the numbers beside it. What is claimed stands in `claim_list.py`, when it
+holds in `verdicts.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_lib.paths import PAPER_RESULTS
+from ecg_lib.report.claims.claim_list import CLAIMS, Claim, Setting, Tables, rule_of
+from ecg_lib.report.claims.verdicts import (
+    FAILS,
+    HOLDS,
+    MARGIN,
+    MIN_N,
+    UNTESTABLE,
+    Number,
+    Verdict,
+    above_zero,
+)
+from ecg_lib.report.provenance import Provenance
+from ecg_lib.report.reference import PAPER_LABEL
+from ecg_lib.report.tables import format_cell
+
+_MOST = 7  # numbers of a claim that its Markdown line shows; the CSV has all
+COLUMNS = (
+    "claim",
+    "statement",
+    "place",
+    "verdict",
+    "why",
+    "source",
+    "measure",
+    "value",
+    "n",
+    "ci_low",
+    "ci_high",
+    "table",
+    "row",
+    "column",
+    "seeds",
+    "profile",
+    "params_hash",
+    "data_hash",
+    "code_hash",
+)
+
+
+_NOTES = (
+    "Values are percent or percentage points; in brackets: 95 % interval; n: what a value was "
+    "computed from. Differences of answerers are paired by question, whole patients drawn.",
+    f"**{HOLDS}**: the interval excludes zero in the claimed direction (of several: all, or more "
+    "than half where the claim says 'most'); where little difference is claimed: it lies within "
+    f"{MARGIN:.0f} points of zero. **{FAILS}**: our numbers do not show it; 'why' tells whether "
+    f"they show the opposite. **{UNTESTABLE}**: a number is missing, comes from fewer than {MIN_N} "
+    "questions, or could only show what was put in. 'ours' in the second column: the paper does "
+    "not test this, but its claims need it.",
+    "Intervals know that questions vary. They do not know that trainings do: one training an arm.",
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict and the numbers it rests on."""
+
+    claim: Claim
+    verdict: Verdict
+    ours: Sequence[Number]
+    paper: Sequence[Number]
+
+
+def judge(claim: Claim, tables: Tables, setting: Setting) -> Judged:
+    """Find a claim's numbers and apply its rule, unless the setting cannot test it."""
+    ours, paper = claim.ours(tables), claim.paper(tables)
+    if claim.needs and getattr(setting, claim.needs) is not claim.wanted:
+        verdict = Verdict(UNTESTABLE, claim.otherwise)
+    elif not ours:
+        verdict = Verdict(UNTESTABLE, "this profile has no such number")
+    elif claim.provided and above_zero(claim.provided(tables)).verdict != HOLDS:
+        verdict = Verdict(UNTESTABLE, claim.otherwise)
+    else:
+        verdict = rule_of(claim, paper)(ours)
+    return Judged(claim, verdict, ours, paper)
+
+
+def write_claims(
+    folder: Path,
+    setting: Setting,
+    label: str,
+    provenance: Provenance,
+    published: Path = PAPER_RESULTS,
+) -> pd.DataFrame:
+    """Judge every claim by the tables in `folder`; write claims.csv and claims.md there.
+
+    Parameters
+    ----------
+    folder : Path
+        `results/<profile>`, with the tables that the notebooks have written.
+    setting : Setting
+        What decides whether a claim can be tested.
+    label : str
+        What our numbers come from, such as "simulated cohort, tiny LLM".
+    published : Path
+        Where the published numbers are.
+
+    Returns
+    -------
+    DataFrame
+        One line a claim: claim, place, verdict, ours, paper, why.
+    """
+    tables = Tables(folder, published, setting.seen)
+    judged = [judge(claim, tables, setting) for claim in CLAIMS]
+    lines = provenance.stamp(pd.DataFrame(line for one in judged for line in _lines(one)))
+    _write(
+        folder / "claims.csv",
+        lines[list(COLUMNS)].to_csv(index=False, lineterminator="\n", float_format="%.6g"),
+    )
+    summary = pd.DataFrame(map(_summary, judged))
+    _write(folder / "claims.md", _markdown(summary, label, provenance))
+    return summary
+
+
+def _lines(one: Judged) -> list[dict[str, object]]:
+    """One line a number; a claim without any has a line of its own."""
+    head = {
+        "claim": one.claim.key,
+        "statement": one.claim.statement,
+        "place": one.claim.place,
+        "verdict": one.verdict.verdict,
+        "why": one.verdict.why,
+    }
+    numbers = [("ours", n) for n in one.ours] + [("paper", n) for n in one.paper]
+    return [
+        {
+            **head,
+            "source": source,
+            "measure": n.name,
+            "value": n.value,
+            "n": n.n,
+            "ci_low": n.low,
+            "ci_high": n.high,
+            "table": n.table,
+            "row": n.row,
+            "column": n.column,
+        }
+        for source, n in numbers
+    ] or [head]
+
+
+def _summary(one: Judged) -> dict[str, str]:
+    return {
+        "claim": one.claim.statement,
+        "place": one.claim.place,
+        "verdict": one.verdict.verdict,
+        "ours": _told(one.ours),
+        "paper": _told(one.paper),
+        "why": one.verdict.why,
+    }
+
+
+def _told(numbers: Sequence[Number]) -> str:
+    if len(numbers) > _MOST:
+        up = sum(n.value > 0 for n in numbers)
+        return f"{up} of {len(numbers)} values above zero"
+    return "; ".join(f"{n.name} {format_cell(n.value, n.n, n.low, n.high)}" for n in numbers)
+
+
+def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
+    counts = summary["verdict"].value_counts()
+    stamps = ("seeds", "profile", "params_hash", "data_hash", "code_hash")
+    told = [f"{name.replace('_', ' ')} `{getattr(provenance, name)}`" for name in stamps]
+    produced = ", ".join(told)
+    tally = ", ".join(f"{v}: {counts.get(v, 0)}" for v in (HOLDS, FAILS, UNTESTABLE))
+    head = ["claim", "where", "verdict", f"ours ({label})", f"paper ({PAPER_LABEL})", "why"]
+    rows = [
+        [c.claim, c.place, f"**{c.verdict}**", c.ours, c.paper, c.why] for c in summary.itertuples()
+    ]
+    table = ["| " + " | ".join(t.replace("|", "\\|") for t in row) + " |" for row in [head, *rows]]
+    table.insert(1, "|" + ":--|" * len(head))
+    return (
+        "\n\n".join(
+            [
+                "# The paper's claims, judged by our own numbers",
+                f"{len(summary)} claims. {tally[0].upper()}{tally[1:]}.",
+                "\n".join(table),
+                *_NOTES,
+                f"Produced with {produced}.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)

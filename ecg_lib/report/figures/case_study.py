@@ -1,0 +1,216 @@
+"""Figure 4: a dialogue about one ECG or two, with the tracings above it."""
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from ecg_lib.errors import DataError
+from ecg_lib.report import style
+from ecg_lib.report.schematics import box, canvas
+from ecg_lib.signal.leads import LEADS
+
+DISCLAIMER = "For research and teaching, not for diagnosis."
+_SHOWN = ("II", "V1", "V5")
+# Inches: a line of text, a bubble's padding, between bubbles, a title, a line of truth
+_LINE, _PAD, _GAP, _HEAD, _FOOT = 0.155, 0.16, 0.1, 0.36, 0.18
+
+
+@dataclass(frozen=True)
+class CaseStudy:
+    """One ECG or two (title: mV, (12, samples), in the order of LEADS) and the talk about them.
+
+    `truth` is what the labels say, printed so that the reader can judge the answers.
+    """
+
+    ecgs: Mapping[str, ArrayLike]
+    dialogue: Sequence[tuple[str, str]]
+    truth: str = ""
+
+
+def figure4_case_study(
+    ecgs: Mapping[str, ArrayLike],
+    dialogue: Sequence[tuple[str, str]],
+    model: str,
+    fs: int = 100,
+    leads: Sequence[str] = _SHOWN,
+    seconds: float = 10.0,
+    truth: str = "",
+) -> Figure:
+    """Figure 4 with one case; see `figure4_case_studies`."""
+    return figure4_case_studies([CaseStudy(ecgs, dialogue, truth)], model, fs, leads, seconds)
+
+
+def figure4_case_studies(
+    cases: Sequence[CaseStudy],
+    model: str,
+    fs: int = 100,
+    leads: Sequence[str] = _SHOWN,
+    seconds: float = 10.0,
+) -> Figure:
+    """For each case strips of its ECGs and, below, questions and answers as bubbles.
+
+    Parameters
+    ----------
+    cases : sequence of CaseStudy
+    model : str
+        Who answered, printed in the figure, such as "tiny LLM, simulated cohort".
+    fs : int
+        Samples per second (Hz).
+    leads : sequence of str
+        The leads to draw.
+    seconds : float
+        How much of the ECG to draw.
+
+    Raises
+    ------
+    DataError
+        There is no case, or one has no ECG, more than two, or one without 12 leads.
+    """
+    if not cases:
+        raise DataError("case study: no case given; give one or more")
+    width, foot = 7.2, 0.44
+    blocks = [_Block.of(case, fs, leads, seconds, 0.93 * width / seconds * 0.4) for case in cases]
+    height = sum(block.height for block in blocks) + foot
+    with style.use():
+        fig, talk_ax = canvas(width, height)
+        bottom = height
+        for block in blocks:
+            bottom = block.draw(fig, talk_ax, bottom, fs)
+        text = f"Answers by {model}. One small square is 0.04 s and 0.1 mV.\n{DISCLAIMER}"
+        fig.text(
+            0.02, 0.09 / height, text, fontsize=8, color=style.QUIET, va="bottom", linespacing=1.3
+        )
+    return fig
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One case, measured in inches before it is drawn."""
+
+    strips: dict[str, "_Strips"]
+    inches_per_mv: float
+    bubbles: list[tuple[list[str], str]]
+    truth: list[str]
+
+    @classmethod
+    def of(
+        cls, case: CaseStudy, fs: int, leads: Sequence[str], seconds: float, inches_per_mv: float
+    ) -> "_Block":  # on ECG paper 1 mV is as long as 0.4 s
+        if not 1 <= len(case.ecgs) <= 2:
+            raise DataError(f"case study: {len(case.ecgs)} ECGs given; give one or two")
+        strips = {}
+        for title, signal in case.ecgs.items():
+            mv = np.asarray(signal, float)
+            if mv.ndim != 2 or len(mv) != len(LEADS):
+                raise DataError(f"case study: {title} has shape {mv.shape}; give (12, samples)")
+            strips[title] = _Strips.of(mv, fs, leads, seconds)
+        said = [
+            (text, side) for turn in case.dialogue for text, side in zip(turn, "QA", strict=True)
+        ]
+        bubbles = [(textwrap.wrap(text, 72) or ["(no answer)"], side) for text, side in said]
+        truth = f"According to the labels: {case.truth}." if case.truth else ""
+        return cls(strips, inches_per_mv, bubbles, textwrap.wrap(truth, 108))
+
+    @property
+    def talk(self) -> float:
+        return sum(len(lines) * _LINE + _PAD + _GAP for lines, _ in self.bubbles) + 0.1
+
+    @property
+    def height(self) -> float:
+        sheets = sum(s.mv * self.inches_per_mv + _HEAD for s in self.strips.values())
+        return sheets + self.talk + _FOOT * len(self.truth)
+
+    def draw(self, fig: Figure, talk_ax: Axes, top: float, fs: int) -> float:
+        """Draw below `top`; where the next case may begin."""
+        width, height = fig.get_size_inches()
+        bottom = top
+        for title, strip in self.strips.items():
+            high = strip.mv * self.inches_per_mv
+            bottom -= high + _HEAD
+            ax = fig.add_axes((0.055, (bottom + 0.08) / height, 0.93, high / height))
+            _draw_strips(ax, strip, fs)
+            ax.set_title(title, fontsize=9, pad=3)
+        _bubbles(talk_ax, self.bubbles, width, bottom)
+        bottom -= self.talk
+        fig.text(
+            0.02,
+            bottom / height,
+            "\n".join(self.truth),
+            fontsize=8,
+            color=style.QUIET,
+            va="top",
+            linespacing=1.3,
+        )
+        return bottom - _FOOT * len(self.truth)
+
+
+@dataclass(frozen=True)
+class _Strips:
+    """Leads placed one below the other, so close that they just do not touch."""
+
+    leads: dict[str, NDArray]
+    baselines: list[float]  # mV, the first is 0
+    top: float
+    bottom: float
+
+    @property
+    def mv(self) -> float:
+        return self.top - self.bottom
+
+    @classmethod
+    def of(cls, signal: NDArray, fs: int, leads: Sequence[str], seconds: float) -> "_Strips":
+        rows = {lead: signal[LEADS.index(lead), : int(seconds * fs)] for lead in leads}
+        rows = {lead: np.clip(mv - np.median(mv), -3, 3) for lead, mv in rows.items()}
+        baselines = [0.0]
+        mvs = list(rows.values())
+        for above, below in itertools.pairwise(mvs):
+            need = max(below.max() - above.min() + 0.3, 1.0)
+            baselines.append(baselines[-1] - np.ceil(need * 2) / 2)
+        top = np.ceil((max(mvs[0].max(), 0.5) + 0.2) * 2) / 2
+        bottom = np.floor((baselines[-1] + min(mvs[-1].min(), -0.3) - 0.2) * 2) / 2
+        return cls(rows, baselines, float(top), float(bottom))
+
+
+def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
+    """Strips on ECG paper: large squares of 0.2 s and 0.5 mV."""
+    for (lead, mv), base in zip(strips.leads.items(), strips.baselines, strict=True):
+        ax.plot(np.arange(len(mv)) / fs, mv + base, color=style.INK, lw=0.75)
+        ax.text(
+            -0.01,
+            base,
+            lead,
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=8,
+        )
+    end = max(len(mv) for mv in strips.leads.values()) / fs
+    ax.set(xlim=(0, end), ylim=(strips.bottom, strips.top))
+    for which, minor, color in (("major", False, "#f0b9b9"), ("minor", True, "#f9e3e3")):
+        divisor = 5 if minor else 1
+        ax.set_xticks(np.arange(0, end + 1e-9, 0.2 / divisor), minor=minor)
+        ax.set_yticks(np.arange(strips.bottom, strips.top + 1e-9, 0.5 / divisor), minor=minor)
+        ax.grid(which=which, color=color, lw=0.35 if minor else 0.55)
+    ax.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+    for spine in ax.spines.values():
+        spine.set(visible=True, color="#e0a0a0")
+
+
+def _bubbles(ax: Axes, wrapped: list[tuple[list[str], str]], width: float, top: float) -> None:
+    y = top - 0.05
+    for lines, side in wrapped:
+        high = len(lines) * _LINE + _PAD
+        long = 0.3 + 0.073 * max(len(line) for line in lines)
+        wide = min(max(long, 0.9), width - 1.2)
+        x = 0.4 if side == "Q" else width - wide - 0.4
+        face, edge = ("#f4f4f4", style.QUIET) if side == "Q" else ("#dcebf6", style.BLUE)
+        box(ax, x, y - high, wide, high, "\n".join(lines), face, edge)
+        at = x - 0.17 if side == "Q" else x + wide + 0.17
+        ax.text(at, y - high / 2, side, weight="bold", ha="center", va="center", color=edge)
+        y -= high + _GAP

@@ -1,0 +1,68 @@
+"""The dose-response as a figure: what training on confounded questions costs, by arm."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ecg_lib.experiments.ablation_tables import ABSENT, ALL_SEEDS, MEASURES
+from ecg_lib.report import style
+from ecg_lib.report.plot_helpers import legend_above, whisker
+
+_UNITS = {
+    "interventional accuracy": "accuracy (%)",
+    "drop": "drop, random ECG (points)",
+    "matched drop": "drop, ECG as ill (points)",
+}
+_LOOK = {
+    "de-biased": (style.BLUE, "o"),
+    "control": (style.ORANGE, "s"),
+    "weighted": (style.GREEN, "D"),
+    "not de-biased": (style.PURPLE, "^"),
+}
+
+
+def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
+    """Accuracy and both drops over the strength of confounding in training, a line an arm.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy cells of `study_tables.dose_response`; without any, a line says where to get them.
+    """
+    parts = (
+        table["row"]
+        .astype(str)
+        .str.extract(r"^(?P<arm>.*), strength (?P<strength>[\d.]+), (?P<of>.*)$")
+    )
+    table = pd.concat([table, parts], axis=1).astype({"strength": float})
+    arms = list(dict.fromkeys(table["arm"]))
+    with style.use():
+        if table.empty:
+            fig = style.new_figure(7.2, 0.9)
+            style.caption(fig, f"Dose-response: {ABSENT[0].lower()}{ABSENT[1:]}")
+            return fig
+        fig = style.new_figure(7.2, 3.4)
+        for ax, measure in zip(fig.subplots(1, 3), MEASURES, strict=True):
+            for k, arm in enumerate(arms):
+                color, mark = _LOOK[arm]
+                own = table[(table["arm"] == arm) & (table["column"] == measure)]
+                shift = 0.025 * (k - (len(arms) - 1) / 2)  # intervals side by side
+                means = own[own["of"] == ALL_SEEDS].sort_values("strength")
+                each = own[own["of"] != ALL_SEEDS]
+                ax.plot(each["strength"] + shift, each["value"], "_", ms=5, color=color, alpha=0.6)
+                ax.plot(means["strength"] + shift, means["value"], mark, ls="-", ms=5, color=color)
+                for _, cell in means.iterrows():
+                    whisker(ax, cell, x=cell["strength"] + shift)
+            ax.axhline(50 if measure == MEASURES[0] else 0, color=style.INK, lw=0.9, ls=(0, (4, 2)))
+            ax.set(xlabel="strength of confounding", ylabel=_UNITS[measure], xlim=(-0.1, 1.1))
+        handles = [
+            Line2D([], [], color=_LOOK[arm][0], marker=_LOOK[arm][1], ms=5, label=arm)
+            for arm in arms
+        ]
+        legend_above(fig, handles)
+        text = (
+            "Marks: mean of the seeds (ticks), 95 % interval over patients and seeds;\n"
+            "dashed: nothing read from the ECG. Where confounding harms, lines fall."
+        )
+        style.caption(fig, text, label)
+    return fig

@@ -1,0 +1,178 @@
+"""Figures of measured numbers: learning curves, the bias of questions, zero-shot AUC.
+
+Values are in percent; ours is filled, the paper's hollow, intervals are at 95 %.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ecg_lib.errors import DataError
+from ecg_lib.report import style
+from ecg_lib.report.plot_helpers import PAPER_LOOK, legend_above, ours_of, whisker, wrap
+from ecg_lib.report.reference import LABELS
+
+_NOT_METRICS = {"step", "epoch", "learning_rate", "grad_norm", "seconds"}
+_KINDS = {"broad": style.BLUE, "specific": style.ORANGE, "noise": style.GREEN}
+
+
+def learning_curves(
+    history: pd.DataFrame,
+    title: str,
+    label: str = "",
+    caption: str = "Training has converged where the curves are flat; a held-out loss that rises "
+    "again is overfitting.",
+) -> Figure:
+    """Losses (left) and other measures (right, if any) over optimiser steps.
+
+    Parameters
+    ----------
+    history : DataFrame
+        `step` and one column a curve; gaps (NaN) are allowed. Columns with "loss" in their name
+        are losses in nats; the others are fractions.
+
+    Raises
+    ------
+    DataError
+        There is no step or no loss.
+    """
+    curves = [c for c in history.select_dtypes("number") if c not in _NOT_METRICS]
+    losses = [c for c in curves if "loss" in c]
+    others = [c for c in curves if "loss" not in c]
+    if "step" not in history or not losses:
+        raise DataError("learning curves: history needs a step and a loss column; log them")
+    with style.use():
+        width = 7.2 if others else 4.6
+        fig = style.new_figure(width, 3.2)
+        axes = np.atleast_1d(fig.subplots(1, 2 if others else 1))
+        for ax, names, unit in zip(
+            axes, (losses, others), ("loss (nats)", "fraction"), strict=False
+        ):
+            for name in names:
+                points = history[["step", name]].dropna()
+                few = len(points) <= 25
+                ax.plot(
+                    points["step"],
+                    points[name],
+                    marker="o" if few else "",
+                    ms=3.5,
+                    label=name.replace("_", " "),
+                )
+            ax.set(xlabel="optimiser step", ylabel=unit)
+            late = history.loc[history["step"] > 0.1 * history["step"].max(), names]
+            if late.notna().any(axis=None):  # the first steps would flatten all that follows
+                low, high = late.min(axis=None), late.max(axis=None)
+                ax.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.3 * (high - low) + 1e-3)
+            ax.legend()
+        if others:
+            axes[1].set_ylim(0, 1.02)
+        fig.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
+        style.caption(fig, caption, label)
+    return fig
+
+
+def normal_ratio_bars(
+    bias_table: pd.DataFrame, paper: pd.DataFrame, base_rate: float | None = None, label: str = ""
+) -> Figure:
+    """Share of normal ECGs a question is asked about; broad questions above, specific below.
+
+    Parameters
+    ----------
+    bias_table, paper : DataFrame
+        Tidy Table 1, ours and the published: row = question, column = "broad",
+        "specific" or, as a control, "noise".
+    base_rate : float, optional
+        Share of normal ECGs among all of our ECGs, in percent: where bars without bias end.
+    """
+    paper = paper.assign(ci_low=np.nan, ci_high=np.nan)
+    both = pd.concat([bias_table.assign(source="ours"), paper.assign(source="paper")])
+    places = both[["row", "column"]].drop_duplicates().sort_values("column", kind="stable")
+    kinds = list(dict.fromkeys(places["column"]))
+    colors = {k: _KINDS.get(k, style.SKY) for k in kinds}
+    with style.use():
+        fig = style.new_figure(7.6, 1.45 + 0.36 * len(places))
+        ax = fig.subplots()
+        ours = bias_table.set_index("row")
+        theirs = paper.set_index("row")["value"]
+        for y, (question, kind) in enumerate(places.itertuples(index=False)):
+            if question in ours.index:
+                cell = ours.loc[question]
+                ax.barh(y, cell["value"], 0.62, color=colors[kind])
+                whisker(ax, cell, y=y)
+            if question in theirs.index:
+                ax.plot(theirs[question], y, **PAPER_LOOK)
+        if base_rate is not None:
+            ax.axvline(base_rate, color=style.INK, lw=1, ls=(0, (4, 2)))
+            ax.text(base_rate + 0.8, -0.78, "all our ECGs", fontsize=8, va="center")
+        ax.set_yticks(range(len(places)), [wrap(q, 52) for q in places["row"]], fontsize=7.5)
+        ax.set(xlim=(0, 100), ylim=(len(places) - 0.4, -1.1), xlabel="normal ECGs (%)")
+        ax.grid(axis="y", visible=False)
+        handles = [Patch(color=c, label=f"{k} question, ours") for k, c in colors.items()]
+        handles.append(Line2D([], [], **PAPER_LOOK, label="paper"))
+        legend_above(fig, handles)
+        text = "If a question's wording told nothing about the ECG, all bars would be equally long."
+        style.caption(fig, text, label)
+    return fig
+
+
+def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
+    """Zero-shot AUC by dataset and label: CLIP and LLM, ours filled, the paper's hollow.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy Table 4, both sources; row = "<method>, <dataset>", column = label. Cells without a
+        value (too few positives) are left empty.
+    """
+    parts = table["row"].str.rsplit(", ", n=1, expand=True).set_axis(["method", "set"], axis=1)
+    table = pd.concat([table, parts], axis=1)
+    ours_of(table, "table 4")
+    datasets = list(dict.fromkeys(table["set"]))
+    methods = list(dict.fromkeys(table["method"]))
+    palette = dict(
+        zip(methods, (style.ORANGE, style.BLUE, style.GREEN, style.PURPLE), strict=False)
+    )
+    offset = {m: (i - (len(methods) - 1) / 2) * 0.3 for i, m in enumerate(methods)}
+    labels = list(dict.fromkeys([*LABELS, *table["column"]]))
+    lowest = np.nanmin(table[["value", "ci_low"]])
+    columns = min(len(datasets), 4) if len(datasets) < 5 else 3
+    lines = -(-len(datasets) // columns)
+    with style.use():
+        fig = style.new_figure(max(4.6, 1.1 + 1.75 * columns), 0.9 + 3.0 * lines)
+        grid = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for ax, dataset in zip(grid.ravel(), datasets, strict=False):
+            for cell in table[table["set"] == dataset].dropna(subset="value").itertuples():
+                y = labels.index(cell.column) + offset[cell.method]
+                if cell.source == "paper":
+                    ax.plot(cell.value, y, **{**PAPER_LOOK, "ms": 4.5, "mec": palette[cell.method]})
+                    continue
+                ax.plot([cell.ci_low, cell.ci_high], [y, y], color=palette[cell.method], lw=1.2)
+                ax.plot(cell.value, y, "o", ms=5, color=palette[cell.method])
+            ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
+            ax.set_title(wrap(dataset, 18))
+            ax.set(xlim=(min(28, lowest - 4), 104), ylim=(len(labels) - 0.5, -0.5))
+            ax.set_yticks(range(len(labels)), labels)
+        for ax in grid.ravel()[len(datasets) :]:
+            ax.set_visible(False)
+        for ax in grid.ravel()[max(0, len(datasets) - columns) : len(datasets)]:
+            ax.set_xlabel("AUC (%)")
+            ax.tick_params(labelbottom=True)
+        in_paper = set(table.loc[table["source"] == "paper", "method"])
+        handles = [
+            Line2D([], [], marker="o", ls="-", color=palette[m], label=f"{m}, ours")
+            for m in methods
+        ]
+        handles += [
+            Line2D([], [], **{**PAPER_LOOK, "mec": palette[m]}, label=f"{m}, paper")
+            for m in methods
+            if m in in_paper
+        ]
+        legend_above(fig, handles)
+        text = (
+            "Dots: AUC with 95 % intervals; dashed: chance. "
+            "A set that the model was trained on (other patients) is not zero-shot."
+        )
+        style.caption(fig, text, label)
+    return fig

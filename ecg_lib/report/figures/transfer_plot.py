@@ -1,0 +1,97 @@
+"""Simulated to real: AUC of each finding by reading, one panel a cohort."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ecg_lib.errors import DataError
+from ecg_lib.report import style
+from ecg_lib.report.plot_helpers import legend_above, wrap
+
+_LOOKS = {
+    ("mv", "head"): (style.BLUE, "o"),
+    ("mv", "text"): (style.SKY, "s"),
+    ("lead_minmax", "head"): (style.ORANGE, "o"),
+    ("lead_minmax", "text"): (style.RED, "s"),
+    ("mv ensemble", "head"): (style.BLUE, "^"),
+    ("lead_minmax ensemble", "head"): (style.ORANGE, "^"),
+    ("ensemble", "head"): (style.PURPLE, "^"),
+}
+_WORDS = {
+    "mv": "mV kept",
+    "lead_minmax": "per-lead min-max",
+    "record_minmax": "record min-max",
+    "mv ensemble": "mV kept, seeds together",
+    "lead_minmax ensemble": "per-lead min-max, seeds together",
+    "ensemble": "all encoders together",
+    "head": "supervised head",
+    "text": "zero-shot text",
+}
+
+
+def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
+    """AUC and interval of every finding; colours tell normalisation and reading.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows findings, columns "cohort, normalisation, reading", percent; cells without a value
+        (too few positives) are left empty.
+
+    Raises
+    ------
+    DataError
+        No cell has a value.
+    """
+    parts = (
+        table["column"]
+        .str.rsplit(", ", n=2, expand=True)
+        .set_axis(["cohort", "normalisation", "reading"], axis=1)
+    )
+    cells = pd.concat([table, parts], axis=1).dropna(subset="value")
+    if cells.empty:
+        raise DataError("simulated to real: no finding has a value; evaluate more ECGs")
+    cohorts = list(dict.fromkeys(cells["cohort"]))
+    findings = [f for f in dict.fromkeys(table["row"]) if f in set(cells["row"])]
+    looks = list(dict.fromkeys(zip(cells["normalisation"], cells["reading"], strict=True)))
+    step = min(0.18, 0.85 / len(looks))
+    offset = {k: step * (i - (len(looks) - 1) / 2) for i, k in enumerate(looks)}
+    low = cells[["value", "ci_low"]].min(axis=None)
+    with style.use():
+        fig = style.new_figure(max(5.0, 1.2 + 2.1 * len(cohorts)), 1.3 + 0.24 * len(findings))
+        axes = fig.subplots(1, len(cohorts), sharex=True, sharey=True, squeeze=False)[0]
+        for ax, cohort in zip(axes, cohorts, strict=True):
+            for cell in cells[cells["cohort"] == cohort].itertuples():
+                key = (cell.normalisation, cell.reading)
+                color, marker = _LOOKS.get(key, (style.PURPLE, "^"))
+                y = findings.index(cell.row) + offset[key]
+                ax.plot([cell.ci_low, cell.ci_high], [y, y], color=color, lw=1.0)
+                ax.plot(cell.value, y, marker, ms=4, color=color)
+            ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
+            ax.set(
+                xlim=(max(0, min(45, low - 3)), 101),
+                xlabel="AUC (%)",
+                ylim=(len(findings) - 0.5, -0.5),
+            )
+            ax.set_title(wrap(cohort, 22))
+        axes[0].set_yticks(range(len(findings)), findings)
+        legend_above(
+            fig,
+            [
+                Line2D(
+                    [],
+                    [],
+                    color=_LOOKS.get(k, (style.PURPLE, "^"))[0],
+                    marker=_LOOKS.get(k, (style.PURPLE, "^"))[1],
+                    ms=4,
+                    label=f"{_WORDS.get(k[0], k[0])}, {_WORDS.get(k[1], k[1])}",
+                )
+                for k in looks
+            ],
+        )
+        text = (
+            "Right of the dashed line (chance) ECGs are ranked by what was learnt from simulated\n"
+            "ones; bars: 95 % intervals over patients. Only recorded cohorts are evidence."
+        )
+        style.caption(fig, text, label)
+    return fig

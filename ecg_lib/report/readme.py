@@ -1,0 +1,174 @@
+"""The README's "results at a glance", generated from the result tables.
+
+Each block stands between two markers, as ``<!-- results:demo -->`` and ``<!-- /results:demo -->``:
+nobody types its numbers.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.transfer import MEAN
+from ecg_lib.knowledge.findings import transfer_findings
+from ecg_lib.paths import ROOT, results_dir
+from ecg_lib.report.reference import MODEL, PAPER_LABEL
+from ecg_lib.report.tables import label_of, read_table, wide_markdown
+
+_HEADINGS = {
+    "table1_bias": "Share of normal ECGs by kind of question, % (Table 1; paper: mean)",
+    "table3_ecgqa": "ECG-QA exact match, % (Table 3)",
+    "table4_zero_shot": "Zero-shot AUC, % (Table 4; mean of the labels that could be computed)",
+    "table5_random_ecg": "Random-ECG test, accuracy in % (Table 5)",
+    "simulated_to_real": "Trained on simulated ECGs only, read on recorded ones: AUC, %",
+}
+
+# Arms beside each other: a row of random_ecg_differences (seeds: the mean over seeds), its name.
+_ARMS = {
+    "de-biased - not de-biased, original ECG": "de-biased above no stage 1",
+    "de-biased - control, original ECG": "de-biased above the control",
+    "control - not de-biased, original ECG": "control above no stage 1",
+    **{
+        f"{arm}, {drop}": f"a random ECG{ill} costs {whom}"
+        for drop, ill in (("drop", ""), ("matched drop", ", as ill,"))
+        for arm, whom in (
+            ("de-biased", "de-biased"),
+            ("control", "control"),
+            ("not de-biased", "no stage 1"),
+        )
+    },
+}
+_ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")}
+_SEEDS_SHOWN = "demo-full"
+
+
+def readme_block(profile: str, folder: Path | None = None) -> str:
+    """Markdown with the headline numbers of a profile's tables beside the paper's.
+
+    Raises
+    ------
+    DataError
+        The profile has none of the tables.
+    """
+    folder = folder or results_dir(profile)
+    parts, labels = [], []
+    for name, heading in _HEADINGS.items():
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            continue
+        frame = _headline(name, read_table(path))
+        if frame.empty:
+            continue
+        labels.append(label_of(path.with_suffix(".md")) or profile)
+        frame = frame.assign(row=frame["source"].str.capitalize() + ": " + frame["row"])
+        link = f"[full table](results/{profile}/{name}.md)"
+        parts += [f"**{heading}**, {link}", wide_markdown(frame, with_n=False)]
+    if not parts:
+        raise DataError(f"{folder}: no result tables; run the pipeline for profile {profile} first")
+    told = f"Ours: {'; '.join(dict.fromkeys(labels))}. Paper: {PAPER_LABEL}."
+    return "\n\n".join([f"{told} In brackets: 95 % intervals.", *parts])
+
+
+def arms_block(results: Path | None = None) -> str:
+    """Markdown with what an arm gains over another and loses with a random ECG, by profile.
+
+    Raises
+    ------
+    DataError
+        A profile lacks the tables that it is made of.
+    """
+    parts = []
+    for profile, columns in _ARMS_SHOWN.items():
+        frame = read_table(_folder(profile, results) / "random_ecg_differences.csv")
+        frame = frame[frame["column"].isin(columns)]
+        parts.append(frame.assign(column=profile + ": " + frame["column"]))
+    seeds = read_table(_folder(_SEEDS_SHOWN, results) / "seeds.csv")
+    if seeds.empty:
+        raise DataError(f"results/{_SEEDS_SHOWN}/seeds.csv: no seeds; run that profile first")
+    trained = seeds["row"].str.match("de-biased, seed ") & (seeds["column"] == "drop")
+    number = f"{_SEEDS_SHOWN}: mean of {trained.sum()} seeds"
+    what, kind = seeds["row"].str.removesuffix(", mean"), seeds["column"]
+    of_arm = what + ", " + kind  # "de-biased, drop"
+    of_two = what + ", original ECG"
+    above = (kind == "interventional accuracy") & what.str.contains(" - ")
+    seeds = seeds[seeds["row"].str.endswith(", mean")]
+    parts.append(seeds.assign(row=of_two.where(above, of_arm), column=number))
+    frame = pd.concat(parts)
+    frame = frame[frame["row"].isin(_ARMS)]
+    order = frame["row"].map({row: i for i, row in enumerate(_ARMS)})
+    frame = frame.iloc[order.argsort(kind="stable")]
+    return wide_markdown(frame.assign(row=frame["row"].map(_ARMS)), with_n=False)
+
+
+def _folder(profile: str, results: Path | None) -> Path:
+    return results / profile if results else results_dir(profile)
+
+
+def update_readme(readme: Path, blocks: Iterable[str], results: Path | None = None) -> bool:
+    """Put each block between its markers; tells whether the file changed.
+
+    Parameters
+    ----------
+    blocks : iterable of str
+        Names of profiles; ``arms`` for the block that sets the arms beside each other.
+    results : Path, optional
+        Folder of all profiles' results, when it is not the project's.
+
+    Raises
+    ------
+    DataError
+        A block's markers are missing.
+    """
+    before = text = readme.read_text(encoding="utf-8")
+    for name in blocks:
+        start, end = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise DataError(f"{readme}: put {start} and {end} once each where the results go")
+        own = name != "arms"
+        block = readme_block(name, _folder(name, results)) if own else arms_block(results)
+        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+        text = pattern.sub(lambda _, b=f"{start}\n{block}\n{end}": b, text)
+    if text != before:
+        temporary = readme.with_name(readme.name + ".tmp")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, readme)
+    return text != before
+
+
+def _headline(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The few rows of a table that a README shows."""
+    if name == "table1_bias":
+        whole = frame["row"].str.startswith("all ")  # ours: all questions of a kind together
+        frame = frame[whole | (frame["source"] == "paper")]
+        return _means(frame.assign(row="all questions"), ["source", "row", "column"])
+    if name == "table3_ecgqa":
+        return frame[(frame["source"] == "ours") | (frame["row"] == MODEL)]
+    if name == "table4_zero_shot":
+        parts = frame["row"].str.rsplit(", ", n=1, expand=True)
+        return _means(frame.assign(row=parts[0], column=parts[1]), ["source", "row", "column"])
+    if name == "simulated_to_real":
+        # what was looked at or simulated itself is no evidence; min-max is in the full table
+        averaged = transfer_findings().query("reported == 'mean'")["finding"]
+        blind = ~frame["column"].str.contains("calibrated|^Simulated|lead_minmax")
+        return frame[blind & frame["row"].isin([MEAN, *averaged])]
+    return frame
+
+
+def _means(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    means = frame.dropna(subset="value").groupby(keys, sort=False)["value"].mean().reset_index()
+    return means.assign(n=float("nan"), ci_low=float("nan"), ci_high=float("nan"))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m ecg_lib.report.readme arms demo ptbxl` rewrites these blocks of README.md."""
+    blocks = sys.argv[1:] if arguments is None else arguments
+    changed = update_readme(ROOT / "README.md", blocks)
+    print(f"README.md: {', '.join(blocks)} {'updated' if changed else 'unchanged'}")
+
+
+if __name__ == "__main__":
+    main()

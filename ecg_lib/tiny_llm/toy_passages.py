@@ -1,0 +1,108 @@
+"""Everyday comprehension: two lists of plain things, and what is new, gone, kept or in neither.
+
+LLaMA knows what "gained" or "as well as" means from everything it has read. The tiny language
+model that stands in for it learns that here, about bread and rain, before it compares ECGs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from ecg_lib.errors import DataError
+from ecg_lib.questions.vocabulary import NO, NONE, YES, answer_text
+
+TRUE_OF = {  # relation: whether the thing is in the first, in the second
+    "gone": (True, False),
+    "new": (False, True),
+    "kept": (True, True),
+    "absent": (False, False),
+}
+_LONGEST = 6  # things a list
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text about two lists, and questions about it with their answers."""
+
+    text: str
+    turns: list[tuple[str, str]]
+
+
+@lru_cache(maxsize=1)
+def load_everyday() -> dict:
+    """Things, names of the lists, frames and sentences (`everyday.yaml`).
+
+    Raises
+    ------
+    DataError
+        A relation is missing, or a sentence lacks a placeholder.
+    """
+    content = yaml.safe_load(
+        (Path(__file__).parent / "texts" / "toy_passages.yaml").read_text(encoding="utf-8")
+    )
+    if set(content["compare"]) != set(TRUE_OF) or not set(content["name"]) <= set(TRUE_OF):
+        raise DataError(f"everyday.yaml: compare needs exactly {', '.join(TRUE_OF)}")
+    for relation, sentences in content["compare"].items():
+        for sentence in sentences:
+            if "{x}" not in sentence or not ("{a}" in sentence or "{b}" in sentence):
+                raise DataError(
+                    f"everyday.yaml: {relation}: {sentence!r} needs {{x}}, and {{a}} or {{b}}"
+                )
+    return content
+
+
+def everyday_passages(n: int, seed: int, questions: int = 6) -> list[Passage]:
+    """Draw `n` passages with `questions` questions each, as many yes as no on average.
+
+    A thing asked about is of one of the four relations, each as likely; so is the relation that
+    is asked for, but that it is the true one every second time.
+    """
+    rng, table = np.random.default_rng(seed), load_everyday()
+    return [_passage(rng, table, questions) for _ in range(n)]
+
+
+def _passage(rng: np.random.Generator, table: dict, questions: int) -> Passage:
+    things = rng.permutation(table["things"])
+    cut = np.cumsum(1 + rng.integers(3, size=4))
+    groups = dict(zip(TRUE_OF, np.split(things[: cut[-1]], cut[:-1]), strict=True))
+    lists = [
+        rng.permutation(
+            [x for name, (one, two) in TRUE_OF.items() for x in groups[name] if (one, two)[k]]
+        )[:_LONGEST]
+        for k in (0, 1)
+    ]
+    place = dict(zip("ab", _any(rng, table["pairs"]), strict=True))
+    turns = [_turn(rng, table, lists, things[: cut[-1]], place) for _ in range(questions)]
+    first, second = (", ".join(items) for items in lists)
+    return Passage(_any(rng, table["frames"]).format(first=first, second=second), turns)
+
+
+def _turn(
+    rng: np.random.Generator, table: dict, lists: list, asked: np.ndarray, place: dict[str, str]
+) -> tuple[str, str]:
+    inside = {x: (x in lists[0], x in lists[1]) for x in asked.tolist()}
+    kind = rng.random()
+    if kind < 0.15:
+        relation = _any(rng, list(table["name"]))
+        named = [x for x in inside if inside[x] == TRUE_OF[relation]]
+        text = _any(rng, table["name"][relation]).format(**place)
+        return text, answer_text(named or [NONE])
+    x = _any(rng, list(inside))
+    if kind < 0.3:
+        which = "ab"[rng.integers(2)]
+        text = _any(rng, table["one"]).format(b=place[which], x=x)
+        return text, YES if inside[x]["ab".index(which)] else NO
+    truth = next(name for name, where in TRUE_OF.items() if where == inside[x])
+    others = [name for name in TRUE_OF if name != truth]
+    relation = truth if rng.random() < 0.5 else _any(rng, others)
+    text = _any(rng, table["compare"][relation]).format(x=x, **place)
+    return text, YES if relation == truth else NO
+
+
+def _any(rng: np.random.Generator, options: list):
+    return options[rng.integers(len(options))]

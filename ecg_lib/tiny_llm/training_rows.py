@@ -1,0 +1,171 @@
+"""What the tiny LLM practises with, as training rows: questions on *written* reports, plain text.
+
+Each turn has the paper's prompt with a report in the place of the ECG embeddings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from transformers import (
+    PreTrainedTokenizerBase,
+)
+
+from ecg_lib.ecg_llm.processor import QUESTION, EcgLlmProcessor
+from ecg_lib.questions.vocabulary import JOINER, canonical_order
+from ecg_lib.tiny_llm.packed_rows import shared_row
+from ecg_lib.tiny_llm.synthetic_reports import Practice
+from ecg_lib.tiny_llm.toy_passages import Passage
+
+_PROBE = "Why?"
+Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
+
+
+class Remembering(EcgLlmProcessor):
+    """Tokenises a text once: answers and most questions come up again and again."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
+        super().__init__(tokenizer, slots)
+        self._known: dict[str, list[int]] = {}
+
+    def _ids(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = super()._ids(text)
+        return self._known[text]
+
+
+def turns(
+    rows: pd.DataFrame,
+    report: Report,
+    processor: EcgLlmProcessor,
+    seed: int,
+    pack: int = 6,
+    disturb: Callable[[str, np.random.Generator], str] | None = None,
+) -> list[dict]:
+    """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
+
+    Questions about the same ECG share one report and the paper's prompt, so that a token read
+    teaches more answers; each is answered as if asked alone (:mod:`ecg_lib.tiny_llm.packed_rows`).
+    Which questions stand together is drawn anew for each seed. Several answers stand in the order
+    of the reports, which is easier to learn than ECG-QA's and no less true.
+    """
+    rng = np.random.default_rng(seed)
+    shuffled = rows.iloc[rng.permutation(len(rows))]
+    by_ecgs: dict[tuple[str, ...], list[tuple[str, Sequence[str]]]] = {}
+    for question, answer, ecgs in zip(
+        shuffled["question"], shuffled["answer"], shuffled["ecg_id"], strict=True
+    ):
+        if disturb and len(ecgs) == 1:  # what is compared with what hangs on every word
+            question = disturb(question, rng)
+        by_ecgs.setdefault(tuple(ecgs), []).append((question, answer))
+    examples = []
+    for ecgs, asked in by_ecgs.items():
+        for start in range(0, len(asked), pack):
+            reports = [report(e, rng) for e in ecgs]
+            said = [
+                (question, JOINER.join(_as_reported(answer, reports)))
+                for question, answer in asked[start : start + pack]
+            ]
+            examples.append(_row(_until_question(reports, processor), said, processor))
+    return examples
+
+
+def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
+    """Answers in the order of the statements that they repeat; names within names do not count."""
+    if len(answers) < 2:
+        return list(answers)
+    text = ". ".join(reports)
+
+    def place(answer: str) -> int:
+        said = re.search(rf"(?:^|\. )(?:possible )?{re.escape(answer)}(?:\.|$| in lead)", text)
+        return said.start() if said else len(text)
+
+    return sorted(canonical_order(answers), key=place)
+
+
+def disturber(
+    general: Sequence[str], phrases: Sequence[str], share: float
+) -> Callable[[str, np.random.Generator], str]:
+    """A function that disturbs a share of questions, so that no exact wording is relied on.
+
+    Words are dropped, replaced by or preceded by words of the general text; terms stay. LLaMA has
+    met every way of asking; this stands in for some of that.
+    """
+    words = sorted({w.strip(".,;:?!()\"'") for line in general for w in line.split()} - {""})
+    terms = re.compile("|".join(re.escape(p) for p in sorted(phrases, key=lambda p: (-len(p), p))))
+
+    def disturb(question: str, rng: np.random.Generator) -> str:
+        if rng.random() >= share:
+            return question
+        kept = [words[i] for i in rng.integers(len(words), size=rng.integers(4))]
+        held = [m.group().replace(" ", "\0") for m in terms.finditer(question)]
+        text = terms.sub("\1", question)
+        for word in text.split():
+            if "\1" in word:
+                kept.append(word.replace("\1", held.pop(0)))
+            elif (u := rng.random()) > 0.2:
+                kept.append(word)
+            elif u < 0.1:
+                kept.append(words[rng.integers(len(words))])
+        return " ".join(kept).replace("\0", " ")
+
+    return disturb
+
+
+def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
+    """Everyday passages -> training rows: the text, its questions, loss on the answers."""
+    start = processor.tokenizer.bos_token_id
+    return [
+        _row(
+            [start, *_words(passage.text + " " + QUESTION.format(question=""), processor)],
+            passage.turns,
+            processor,
+        )
+        for passage in passages
+    ]
+
+
+def practice(texts: Sequence[Practice], processor: EcgLlmProcessor) -> list[dict]:
+    """Made-up reports and their questions -> training rows."""
+    return [_row(_until_question(text.reports, processor), text.turns, processor) for text in texts]
+
+
+def _row(
+    prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
+) -> dict:
+    return shared_row(
+        prefix,
+        [(_words(question, processor), processor.answer_ids(answer)) for question, answer in turns],
+    )
+
+
+def _until_question(reports: Sequence[str], processor: EcgLlmProcessor) -> list[int]:
+    """The paper's prompt up to where a question begins."""
+    return processor.prompt_ids(_PROBE, reports)[: -len(_words(_PROBE, processor))]
+
+
+def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
+    return processor.answer_ids(text.strip())[:-1]  # without the end mark
+
+
+def dialogues(
+    talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 1
+) -> list[dict]:
+    """Questions and answers about no ECG -> training rows of `pack`, loss on the answers.
+
+    Few in a row: words are learned by heart in many small steps, not in few large ones.
+    """
+    start = processor.tokenizer.bos_token_id
+    return [_row([start], talk[k : k + pack], processor) for k in range(0, len(talk), pack)]
+
+
+def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
+    """Plain text -> training rows with loss on every token."""
+    rows = []
+    for text in texts:
+        ids = [processor.tokenizer.bos_token_id, *processor.answer_ids(text)]
+        rows.append({**shared_row(ids, []), "labels": ids})
+    return rows

@@ -1,0 +1,273 @@
+"""Training: train-or-load, resuming, what a run may change, and learning that is seen to happen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ecg_lib.config import Lora, Stage
+from ecg_lib.ecg_llm.answering import (
+    answer_rows,
+    generate_answers,
+    read_rows,
+    score_yes,
+    score_yes_to_each,
+)
+from ecg_lib.ecg_llm.finetune import QuestionCollator, new_model, prepare_rows, train_stage
+from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
+from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation.zero_shot import LABEL_TEXT
+from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
+from ecg_lib.training.fit import fit
+
+QUESTION = "Is atrial fibrillation present?"
+IDS = [f"simulated/{i:06d}" for i in range(40)]
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llm")
+    torch.manual_seed(0)
+    tokenizer = train_byte_pairs(
+        [
+            QUESTION,
+            "yes no not sure",
+            "sinus rhythm; atrial fibrillation",
+            "This is an electrocardiogram. Answer the following questions "
+            "based on the above content:",
+        ],
+        380,
+    )
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    model = tiny_llama(tokenizer, width=32, depth=2, heads=2)
+    data = [
+        processor.example(QUESTION, answer, [report])
+        for report, answer in [("atrial fibrillation", "yes"), ("sinus rhythm", "no")]
+    ] * 64
+    fit(model, data, processor.batch, folder, epochs=12, batch_size=16, learning_rate=1e-2)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_small_language_model_of_these_tests_can_read(llm):
+    model, tokenizer = load_llm(llm)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    rows = pd.DataFrame({"question": QUESTION, "ecg_id": [["a"], ["b"]]})
+    report = {"a": "atrial fibrillation", "b": "sinus rhythm"}
+    for kind in ("single-verify", "single-query"):  # scored, and written
+        said = read_rows(
+            model, processor, rows.assign(question_type=kind), lambda e, rng: report[e], seed=0
+        )
+        assert said.tolist() == ["yes", "no"]
+
+
+def test_an_llm_that_cannot_be_had_is_one_line_that_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match="llm.name_or_path .* save_pretrained"):
+        load_llm(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    """Forty ECGs as tokens; every second one carries a mark that means yes."""
+    folder = tmp_path_factory.mktemp("tokens")
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 20, 16))
+    values[::2] += 1.5
+    np.save(folder / "tokens.npy", values.astype(np.float16))
+    np.save(folder / "cls.npy", values[:, 0].astype(np.float16))
+    return EcgTokens(folder, IDS)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return pd.DataFrame(
+        {
+            "sample_id": range(40),
+            "question_type": "single-verify",
+            "question": QUESTION,
+            "answer": [["yes"], ["no"]] * 20,
+            "ecg_id": [[e] for e in IDS],
+        }
+    )
+
+
+def encoder():
+    torch.manual_seed(1)
+    return EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+
+
+STAGE = Stage(epochs=25, learning_rate=2e-2, batch_size=20)
+
+
+@pytest.fixture(scope="module")
+def trained(llm, tokens, rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "stage1"
+    model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
+    before = {n: p.clone() for n, p in model.state_dict().items()}
+    train_stage(model, processor, rows, tokens, STAGE, folder, seed=0)
+    return folder, model, processor, before
+
+
+def test_training_teaches_the_answer_and_writes_the_curve(trained, tokens, rows):
+    folder, model, processor, _ = trained
+    answers = answer_rows(model, processor, rows, tokens)
+    assert (answers["prediction"] == [a[0] for a in rows["answer"]]).mean() > 0.9
+    assert ((answers["p_yes"] > 0.5) == (answers["prediction"] == "yes")).all()
+    curve = pd.read_csv(folder / "curve.csv")
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 2
+    assert not (folder / "trainer").exists()
+
+
+def loss_of(model, processor, rows, tokens, weights):
+    weighed = prepare_rows(rows.assign(weight=weights), processor)
+    batch = QuestionCollator(processor, tokens)(weighed)
+    return WeightedAnswers(model)(**batch)["loss"]
+
+
+@torch.no_grad()
+def test_weights_of_one_change_nothing_and_of_zero_leave_a_row_out(llm, tokens, rows):
+    model, processor = new_model(encoder(), llm, Lora(), "float32", seed=3)
+    model.eval()
+    few = rows.iloc[:6].assign(question=[QUESTION] * 3 + ["Is it?"] * 3)
+    plain = QuestionCollator(processor, tokens)(prepare_rows(few, processor))
+    assert "weights" not in plain
+    assert torch.isclose(loss_of(model, processor, few, tokens, 1.0), model(**plain).loss)
+    half = loss_of(model, processor, few, tokens, [2.0, 2.0, 2.0, 0.0, 0.0, 0.0])
+    assert torch.isclose(half, loss_of(model, processor, few.iloc[:3], tokens, 1.0), atol=1e-5)
+
+
+def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, rows, tmp_path):
+    lies = rows.assign(answer=[["no"], ["yes"]] * 20)
+    both = pd.concat([rows.assign(weight=1.9), lies.assign(weight=0.1)], ignore_index=True)
+    model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
+    train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", seed=0)
+    said = answer_rows(model, processor, rows, tokens)["prediction"]
+    assert (said == [a[0] for a in rows["answer"]]).mean() > 0.9
+
+
+def test_frozen_parts_keep_every_byte(trained):
+    _, model, _, before = trained
+    changed = {n for n, p in model.state_dict().items() if not torch.equal(p, before[n])}
+    assert changed and all("lora_" in n or n.startswith("projector.") for n in changed)
+    assert weights_hash(model.encoder) == weights_hash(encoder())
+
+
+def test_a_saved_stage_answers_as_the_model_in_memory(trained, tokens, rows):
+    folder, model, processor, _ = trained
+    again, reader = EcgLlm.from_pretrained(folder), EcgLlmProcessor.from_pretrained(folder)
+    expected = answer_rows(model, processor, rows, tokens)["p_yes"]
+    assert np.allclose(answer_rows(again, reader, rows, tokens)["p_yes"], expected, atol=1e-4)
+
+
+def test_batched_answers_equal_single_answers(trained, tokens, rows):
+    _, model, processor, _ = trained
+    questions, ecgs = rows["question"].tolist(), rows["ecg_id"].tolist()
+    together, _ = score_yes(model, processor, questions[:6], ecgs[:6], tokens, batch_size=6)
+    single, _ = score_yes(model, processor, questions[:6], ecgs[:6], tokens, batch_size=1)
+    assert np.allclose(together, single, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [7, 40])
+def test_questions_that_share_an_ecg_s_cache_are_answered_as_if_asked_alone(
+    trained, tokens, batch_size
+):
+    _, model, processor, _ = trained
+    asked = [f"Does this ECG reveal any signs of {label}?" for label in LABEL_TEXT.values()]
+    shared = score_yes_to_each(model, processor, asked, IDS, tokens, batch_size)
+    alone, _ = score_yes(
+        model, processor, asked * len(IDS), [[ecg] for ecg in IDS for _ in asked], tokens
+    )
+    assert np.allclose(shared, alone.reshape(len(IDS), len(asked)), atol=1e-5)
+    assert shared.std(0).max() > 0.05, "the ECG counts"
+    assert shared.std(1).max() > 0.05, "the question counts"
+    backwards = score_yes_to_each(model, processor, asked[::-1], IDS, tokens, batch_size)
+    assert np.allclose(backwards[:, ::-1], shared, atol=1e-5), "no question hears the one before"
+
+
+def test_what_prompts_share_is_read_once_an_ecg(trained, tokens, monkeypatch):
+    _, model, processor, _ = trained
+    asked = [f"Is {label} present?" for label in LABEL_TEXT.values()]
+    decoder, read = model.base_lm.get_decoder(), []
+    forward = decoder.forward
+
+    def counted(*args, **kwargs):
+        given = kwargs.get("inputs_embeds", kwargs.get("input_ids"))
+        read.append(tuple(given.shape[:2]))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(decoder, "forward", counted)
+    score_yes_to_each(model, processor, asked, IDS, tokens)
+    prompts = [processor.prompt_ids(question, 1) for question in asked]
+    slots = prompts[0].count(processor.slot_id)
+    assert len(read) == 1 + len(asked) and read[0][1] > slots
+    assert [n for _, n in read[1:]] == [len(p) - read[0][1] for p in prompts]
+
+
+def test_scoring_says_what_greedy_generation_says(trained, tokens, rows):
+    _, model, processor, _ = trained
+    questions, ecgs = rows["question"].tolist(), rows["ecg_id"].tolist()
+    _, choice = score_yes(model, processor, questions, ecgs, tokens)
+    generated = generate_answers(model, processor, questions, ecgs, tokens, max_new_tokens=3)
+    assert [("yes", "no", "not sure")[c] for c in choice] == generated
+
+
+def test_the_same_seed_trains_the_same_weights(llm, tokens, rows, tmp_path):
+    states = []
+    for run in ("a", "b"):
+        model, processor = new_model(encoder(), llm, Lora(), "float32", seed=5)
+        stage = Stage(epochs=2, learning_rate=1e-2, batch_size=20)
+        train_stage(model, processor, rows, tokens, stage, tmp_path / run, seed=5)
+        states.append(model.trainable_state())
+    assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
+
+
+class Line(torch.nn.Module):
+    """y = w x, which crashes on purpose in the middle of its training."""
+
+    def __init__(self, crash_at=None):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+        self.steps, self.crash_at = 0, crash_at
+
+    def forward(self, x, y):
+        self.steps += self.training
+        if self.crash_at and self.steps > self.crash_at:
+            raise RuntimeError("power cut")
+        return {"loss": ((self.w * x - y) ** 2).mean()}
+
+
+def pairs_of_numbers(batch):
+    return {k: torch.tensor([r[k] for r in batch]) for k in ("x", "y")}
+
+
+def test_the_held_out_loss_stands_in_the_curve_once_an_epoch_and_teaches_nothing(tmp_path):
+    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
+    held_out = [{"x": 1.0, "y": y} for y in (0.0, 1.0, 2.0, 3.0)]
+    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+    alone, watched = Line(), Line()
+    fit(alone, data, pairs_of_numbers, tmp_path / "alone", **options)
+    curve = fit(watched, data, pairs_of_numbers, tmp_path / "run", valid=held_out, **options)
+    assert torch.equal(alone.w, watched.w)
+    found = curve["valid_loss"].dropna()
+    assert len(found) == 4
+    expected = np.mean([(watched.w.item() - row["y"]) ** 2 for row in held_out])
+    assert found.iloc[-1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
+    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
+    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
+    whole, broken, resumed = Line(), Line(crash_at=9), Line()
+    fit(whole, data, pairs_of_numbers, tmp_path / "whole", **options)
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(broken, data, pairs_of_numbers, tmp_path / "run", **options)
+    curve = fit(resumed, data, pairs_of_numbers, tmp_path / "run", **options)
+    assert resumed.steps == 8  # two of four epochs were already done
+    assert torch.allclose(resumed.w, whole.w, atol=1e-6)
+    assert curve["epoch"].max() == 4

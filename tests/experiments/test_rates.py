@@ -1,0 +1,160 @@
+"""The learning-rate search: same budget for every arm, judged on rows it was given, run once."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from ecg_lib import paths
+from ecg_lib.config import compose
+from ecg_lib.evaluation.exact_match import HEADLINE
+from ecg_lib.experiments import ablation_tables, ablations, arms, learning_rates
+from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments.ablation_tables import NAMES
+
+
+def test_every_arm_tries_as_many_rates_in_demo_full():
+    config = compose("demo-full")
+    found = learning_rates.tried(config)
+    assert set(found) == set(arms.ARMS)
+    assert {len(own) for own in found.values()} == {len(config.study.rates)}
+    for arm, own in found.items():
+        assert arms.of_arm(config.stage2, arm).learning_rate in own
+    assert learning_rates.tried(compose("demo")) == {}
+
+
+def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():
+    config = compose("demo-full")
+    places = learning_rates.by_seed(config)
+    assert places[0] is config and len(places) == 3
+    assert len({place.profile for place in places}) == len({place.seed for place in places}) == 3
+    assert all(
+        replace(place, seed=config.seed, profile=config.profile) == config for place in places
+    )
+
+
+@pytest.mark.parametrize(
+    ("profile", "table", "settings", "tried"),
+    [
+        ("demo-full", "learning_rates", lambda config: config, 4),
+        ("demo-full", "study_learning_rates", ablations.base_of, 6),
+        ("ptbxl", "learning_rates", lambda config: config, 3),
+    ],
+)
+def test_the_rates_in_use_are_those_that_the_committed_search_found_best(
+    profile, table, settings, tried, committed_results
+):
+    stage2 = settings(compose(profile, ["data.root=/a"])).stage2
+    found = pd.read_csv(committed_results / profile / f"{table}.csv")
+    found = found[(found["column"] == "all types") & (found["source"] == "ours")]
+    names = {
+        arm: name for arm, name in NAMES.items() if found["row"].str.startswith(f"{name}, ").any()
+    }
+    assert set(names) >= {"none", "control", "de-biased"}
+    for arm, name in names.items():
+        own = found[found["row"].str.startswith(f"{name}, rate ")]
+        best = own.loc[own["value"].idxmax(), "row"]
+        assert best == f"{name}, rate {arms.of_arm(stage2, arm).learning_rate:g}, best, used"
+        assert len(own) == tried
+
+
+@pytest.fixture(scope="module")
+def searched(small):
+    """A search on a checkout with an encoder, an LLM and one trained arm; its questions."""
+    config = replace(
+        small.config,
+        stage2=replace(small.config.stage2, epochs=1),
+        study=replace(small.config.study, rates=[1e-3, 4e-3], seeds=[7]),
+    )
+    rows = w.built_questions(config, small.store)
+    train, asked = rows["train"].head(48), rows["dev"].head(12)
+    clip, _ = w.load_clip(config)
+    tokens = w.encode_cohort(config, config.data.questions, clip)
+    normal = small.store.records.set_index("ecg_id")["normal"]
+
+    def search():
+        return learning_rates.search_rates(
+            learning_rates.by_seed(config),
+            arms.ARMS,
+            train,
+            asked,
+            normal,
+            tokens,
+            clip,
+            small.root / "llm",
+        )
+
+    return search, config, asked
+
+
+def test_the_search_asks_every_arm_at_every_rate_and_trains_nothing_twice(searched, monkeypatch):
+    search, config, asked = searched
+    first = search()
+    assert set(first) == {(arm, rate) for arm in arms.ARMS for rate in (1e-3, 4e-3)}
+    assert all(
+        list(scored.index) == list(asked.index) for runs in first.values() for scored in runs
+    )
+    assert {len(runs) for runs in first.values()} == {2}
+    monkeypatch.setattr("ecg_lib.ecg_llm.finetune.fit", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "ecg_lib.experiments.learning_rates.answer_arm", lambda *_: pytest.fail("asked")
+    )
+    again = search()
+    for key, runs in first.items():
+        for scored, same in zip(runs, again[key], strict=True):
+            pd.testing.assert_frame_equal(scored, same)
+
+
+def test_a_rate_is_tried_from_where_the_stage_1_of_its_own_seed_ended(searched):
+    search, config, _ = searched
+    search()
+    # the rate in use is the arm itself; another lies apart and goes on from the same stage 1
+    for place in learning_rates.by_seed(config):
+        home = paths.checkpoints_dir(place.profile)
+        assert {path.name for path in (home / "stage2").iterdir()} >= set(arms.ARMS)
+        assert {path.name for path in (home / "stage1").iterdir()} >= set(arms.ARMS) - {"none"}
+        other = home / "rates" / "0.004"
+        assert (other / "stage2" / "control").is_dir() and not (other / "stage1").exists()
+    one, two = (
+        arms.version_of(arms.stage_folder(place, "stage2", "control"))
+        for place in learning_rates.by_seed(config)
+    )
+    assert one != two
+
+
+def scored(right, ecgs=(1, 2, 3, 4)):
+    kinds = ["single-verify", "single-choose"] * len(right)
+    return pd.DataFrame(
+        {HEADLINE: right, "question_type": kinds[: len(right)], "ecg_id": [[ecg] for ecg in ecgs]}
+    )
+
+
+def test_the_table_marks_the_best_rate_over_seeds_and_the_one_in_use():
+    patients = pd.Series({1: 10, 2: 20, 3: 30, 4: 40})
+    # of the first seed alone the lower rate would be the best
+    runs = {
+        ("none", 1e-3): [scored([True, True, True, False]), scored([False] * 4)],
+        ("none", 2e-3): [scored([True, False, True, False]), scored([True, False, True, True])],
+    }
+    table = ablation_tables.learning_rates(runs, {"none": 1e-3}, patients).set_index(
+        ["row", "column"]
+    )
+    value = table["value"]
+    assert value["not de-biased, rate 0.001, used", "all types"] == 37.5
+    assert value["not de-biased, rate 0.001, used", "range"] == 75
+    assert value["not de-biased, rate 0.002, best", "all types"] == 62.5
+    assert value["not de-biased, rate 0.002, best", "S-Choose"] == 25
+    assert table.loc[("not de-biased, rate 0.002, best", "S-Choose"), "n"] == 2
+    assert ablation_tables.learning_rates({}, {}, patients).empty
+
+
+def test_a_rate_s_interval_draws_whole_patients():
+    right = [True, True, False, False]
+    one = ablation_tables.learning_rates(
+        {("none", 1e-3): [scored(right)]}, {"none": 1e-3}, pd.Series({1: 10, 2: 20, 3: 10, 4: 20})
+    )
+    other = ablation_tables.learning_rates(
+        {("none", 1e-3): [scored(right)]}, {"none": 1e-3}, pd.Series({1: 10, 2: 10, 3: 20, 4: 20})
+    )
+    width = [(part["ci_high"] - part["ci_low"])[0] for part in (one, other)]
+    assert width[0] == 0 and width[1] == 100  # each patient half right, or all or nothing

@@ -1,0 +1,287 @@
+"""Tables: published numbers, stamps, CSV and Markdown, the README block."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecg_lib.errors import DataError
+from ecg_lib.paths import ROOT
+from ecg_lib.report.provenance import Provenance, code_hash, data_hash, params_hash
+from ecg_lib.report.readme import arms_block, readme_block, update_readme
+from ecg_lib.report.reference import COLUMNS, LABELS, MODEL, QUESTION_TYPES, arm, paper_table
+from ecg_lib.report.tables import (
+    P_VALUE,
+    format_cell,
+    label_of,
+    read_table,
+    tidy,
+    wide_markdown,
+    write_table,
+)
+
+STAMP = Provenance("demo", "p" * 16, "d" * 16, "c" * 16, "42")
+LABEL = "simulated cohort, tiny LLM"
+
+
+def value(frame, row, column):
+    return frame.set_index(["row", "column"]).loc[(row, column), "value"]
+
+
+def our_table3():
+    cells = [
+        {
+            "row": MODEL,
+            "column": c,
+            "value": 81.23456 - i,
+            "n": 1204,
+            "ci_low": 79.0,
+            "ci_high": 83.3,
+        }
+        for i, c in enumerate(QUESTION_TYPES)
+    ]
+    cells[-1].update(value=np.nan, n=4, ci_low=np.nan, ci_high=np.nan)
+    return pd.concat([tidy("table3_ecgqa", cells, STAMP), paper_table("table3")])
+
+
+def write(folder, **options):
+    return write_table("table3_ecgqa", our_table3(), folder, "ECG-QA", LABEL, **options)
+
+
+def test_published_numbers_are_in_percent_under_our_names():
+    assert value(paper_table("table1"), "Is there anything unusual in this ECG?", "broad") == 81.4
+    assert value(paper_table("table2"), "stage 1: de-biased verify", "learning rate") == 1e-4
+    assert value(paper_table("table3"), MODEL, "CI-Verify") == 81.2
+    assert value(paper_table("table4"), f"{MODEL}, LUDB", "ST") == 45.9
+    assert value(paper_table("table5"), arm(True, True), "average") == 60.9
+    assert value(paper_table("table5"), arm(False, False), "CC-Verify") == 64.7
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("table1", 7), ("table2", 4), ("table3", 49), ("table4", 58), ("table5", 16)]
+)
+def test_published_tables_are_tidy_and_have_no_invented_cells(name, rows):
+    frame = paper_table(name)
+    assert list(frame.columns) == COLUMNS and len(frame) == rows
+    assert set(frame["source"]) == {"paper"} and frame["value"].notna().all()
+    assert not frame.duplicated(["row", "column"]).any()
+    if name == "table4":
+        assert set(frame["column"]) == set(LABELS)
+
+
+def test_published_averages_are_the_means_of_their_row():
+    frame = paper_table("table5").pivot(index="row", columns="column", values="value")
+    means = frame[["S-Verify", "CC-Verify", "CI-Verify"]].mean(axis=1)
+    assert (means - frame["average"]).abs().max() <= 0.051
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(DataError, match="no such table"):
+        paper_table("table9")
+
+
+def test_params_hash_sees_values_and_not_the_order_of_keys():
+    a = params_hash({"train": {"lr": 1e-4, "epochs": 6}, "seed": 1})
+    assert a == params_hash({"seed": 1, "train": {"epochs": 6, "lr": 1e-4}})
+    assert a != params_hash({"seed": 1, "train": {"epochs": 7, "lr": 1e-4}})
+
+
+def test_a_section_hash_ignores_the_other_sections():
+    one, two = {"train": {"lr": 1}, "plot": {"dpi": 1}}, {"train": {"lr": 1}, "plot": {"dpi": 2}}
+    assert params_hash(one, ["train"]) == params_hash(two, ["train"]) != params_hash(one)
+    with pytest.raises(DataError, match="no section 'model'"):
+        params_hash(one, ["model"])
+
+
+def test_data_hash_does_not_depend_on_order():
+    assert data_hash("a", "b") == data_hash("b", "a") != data_hash("ab")
+
+
+def test_code_hash_follows_sources_and_nothing_else(tmp_path):
+    (tmp_path / "room").mkdir()
+    source = tmp_path / "room" / "a.py"
+    source.write_bytes(b"x = 1\n")
+    before = code_hash(tmp_path)
+    (tmp_path / "notes.md").write_text("words")
+    source.write_bytes(b"x = 1\r\n")
+    assert code_hash(tmp_path) == before
+    source.write_bytes(b"x = 2\n")
+    assert code_hash(tmp_path) != before
+    source.write_bytes(b"x = 1\n")
+    source.rename(tmp_path / "a.py")
+    assert code_hash(tmp_path) != before
+
+
+def test_tidy_rows_carry_every_stamp():
+    row = tidy("t", [{"row": "r", "column": "c", "value": 1}], STAMP).iloc[0]
+    assert list(row.index) == COLUMNS
+    assert row[["source", "seeds", "profile", "code_hash"]].tolist() == [
+        "ours",
+        "42",
+        "demo",
+        "c" * 16,
+    ]
+
+
+def test_tidy_refuses_a_cell_given_twice_or_without_value():
+    cell = {"row": "r", "column": "c", "value": 1.0}
+    with pytest.raises(DataError, match="given twice"):
+        tidy("t", [cell, cell], STAMP)
+    with pytest.raises(DataError, match="no 'value'"):
+        tidy("t", [{"row": "r", "column": "c"}], STAMP)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ((81.234, 1204, 79.0, 83.3), "81.2 (79.0-83.3), n=1,204"),
+        ((np.nan, 4, np.nan, np.nan), "n/a (n=4)"),
+        ((77.2, np.nan, np.nan, np.nan), "77.2"),
+        ((0.5, 10, -1.0, 2.0), "0.5 (-1.0 to 2.0), n=10"),
+    ],
+)
+def test_cells_read_as_a_reader_expects(cell, text):
+    assert format_cell(*cell) == text
+
+
+def test_learning_rates_are_printed_as_they_are_written():
+    assert format_cell(1e-4, np.nan, np.nan, np.nan, digits=None) == "1e-04"
+    assert format_cell(6.0, np.nan, np.nan, np.nan, digits=None) == "6"
+
+
+def test_a_p_value_is_never_printed_as_zero():
+    cells = pd.DataFrame(
+        {
+            "row": list("abc"),
+            "column": f"{P_VALUE}, accuracy",
+            "n": 40.0,
+            "value": [0.0049, 0.0051, 1.0],
+            "ci_low": np.nan,
+            "ci_high": np.nan,
+        }
+    )
+    printed = [
+        line.split(" | ")[1].rstrip(" |")
+        for line in wide_markdown(cells, digits=2).splitlines()[2:]
+    ]
+    assert printed == ["<0.01, n=40", "0.01, n=40", "1.00, n=40"]
+    assert "| 0.00, n=40 |" in wide_markdown(cells.assign(column="drop"), digits=2)
+
+
+def test_the_same_values_give_the_same_bytes(tmp_path):
+    first = [p.read_bytes() for p in write(tmp_path / "a")]
+    assert first == [p.read_bytes() for p in write(tmp_path / "b")]
+    assert b"\r" not in b"".join(first)
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {"table3_ecgqa.csv", "table3_ecgqa.md"}
+
+
+def test_a_table_is_read_back_as_it_was_written(tmp_path):
+    csv, md = write(tmp_path)
+    frame, expected = read_table(csv), our_table3().reset_index(drop=True)
+    assert list(frame.columns) == COLUMNS
+    np.testing.assert_allclose(frame["value"], expected["value"], rtol=1e-5)
+    assert frame["seeds"].tolist()[0] == "42" and np.isnan(frame["ci_low"].iloc[-1])
+    assert label_of(md) == LABEL
+
+
+def test_markdown_separates_and_labels_both_sources(tmp_path):
+    text = write(tmp_path, note="A note.")[1].read_text(encoding="utf-8")
+    ours, paper = text.split("**Paper (LLaMA-2-7B)**")
+    assert f"**Ours ({LABEL})**" in ours
+    assert "81.2 (79.0-83.3), n=1,204" in ours and "n/a (n=4)" in ours
+    assert "M3AE" not in ours and "| M3AE | 74.6 |" in paper
+    assert "A note." in paper and f"`{STAMP.params_hash}`" in paper
+
+
+def test_a_file_that_is_no_result_table_is_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    with pytest.raises(DataError, match="no such result table"):
+        read_table(path)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="not a result table"):
+        read_table(path)
+
+
+def test_the_readme_block_shows_ours_beside_the_papers_model_only(tmp_path):
+    write(tmp_path / "demo")
+    block = readme_block("demo", tmp_path / "demo")
+    assert LABEL in block and "| Ours: ECG-LLM | 81.2 (79.0-83.3) |" in block
+    assert "| Paper: ECG-LLM | 77.2 |" in block and "M3AE" not in block
+    assert "results/demo/table3_ecgqa.md" in block
+
+
+def test_updating_the_readme_twice_changes_it_once_and_keeps_the_rest(tmp_path):
+    write(tmp_path / "demo")
+    readme = tmp_path / "README.md"
+    readme.write_text("# Top\n<!-- results:demo -->\nold 12.3\n<!-- /results:demo -->\nBottom\n")
+    assert update_readme(readme, ["demo"], tmp_path)
+    text = readme.read_text()
+    assert text.startswith("# Top\n") and text.endswith("\nBottom\n") and "old" not in text
+    assert not update_readme(readme, ["demo"], tmp_path)
+    assert readme.read_text() == text
+
+
+def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
+    two, own = "de-biased - control", "de-biased"
+    cells = {
+        "demo/random_ecg_differences": [
+            (f"{two}, original ECG", "S-Verify", 1.5),
+            (f"{two}, original ECG", "average", 0.5),
+            (f"{two}, drop", "S-Verify", 9.0),
+            (f"{own}, drop", "average", 2.5),
+        ],
+        "ptbxl/random_ecg_differences": [(f"{two}, original ECG", "average", -3.5)],
+        "demo-full/seeds": [
+            (f"{two}, mean", "interventional accuracy", 4.5),
+            (f"{two}, mean", "drop", 8.0),
+            (f"{own}, mean", "drop", 5.5),
+            (f"{own}, mean", "matched drop", 6.5),
+            (f"{own}, seed 1", "drop", 7.0),
+            (f"{own}, seed 42", "drop", 4.0),
+        ],
+    }
+    for name, rows in cells.items():
+        profile, table = name.split("/")
+        rows = [{"row": row, "column": column, "value": value} for row, column, value in rows]
+        write_table(table, tidy(table, rows, STAMP), tmp_path / profile, "Arms", label=LABEL)
+    assert arms_block(tmp_path).splitlines() == [
+        "|  | demo: S-Verify | demo: average | ptbxl: average | demo-full: mean of 2 seeds |",
+        "|:--|--:|--:|--:|--:|",
+        "| de-biased above the control | 1.5 | 0.5 | -3.5 | 4.5 |",
+        "| a random ECG costs de-biased |  | 2.5 |  | 5.5 |",
+        "| a random ECG, as ill, costs de-biased |  |  |  | 6.5 |",
+    ]
+
+
+@pytest.mark.usefixtures("committed_results")
+def test_the_readmes_numbers_are_those_of_the_committed_results(tmp_path):
+    readme = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", readme)
+    assert not update_readme(readme, ["arms", "demo", "ptbxl"])
+
+
+def test_the_committed_demo_full_studies_the_very_arms_of_the_committed_demo(committed_results):
+    """README: same code and seed, same tables, with one set of NumPy's kernels: run both so."""
+    study = {"seeds", "dose_response", "lesions", "learning_rates", "study_learning_rates"}
+    tables = {path.name for path in (committed_results / "demo").glob("*.csv")}
+    shared = sorted(tables - {f"{name}.csv" for name in study})
+    assert len(shared) > 15
+    stamps = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
+    for name in shared:
+        one, two = (
+            pd.read_csv(committed_results / profile / name, dtype=str).drop(
+                columns=stamps, errors="ignore"
+            )
+            for profile in ("demo", "demo-full")
+        )
+        pd.testing.assert_frame_equal(one, two, obj=name)
+
+
+def test_a_readme_without_markers_or_a_profile_without_results_is_reported(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Top\n")
+    with pytest.raises(DataError, match="results:demo"):
+        update_readme(readme, ["demo"], tmp_path)
+    with pytest.raises(DataError, match="run the pipeline"):
+        readme_block("demo", tmp_path)
