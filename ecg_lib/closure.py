@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -22,6 +23,7 @@ import yaml
 
 PACKAGE = Path(__file__).resolve().parent
 _TABLES = (".csv", ".yaml")
+_MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+\.?")
 _DIGITS = 16  # hexadecimal digits kept: plenty to tell versions apart, short enough for a table
 
 
@@ -44,6 +46,15 @@ def code_hash(*roots: Any) -> str:
     for file in sorted(closure(*names)):
         digest.update(f"{file.name}\0{_content(file)}\0".encode())
     return digest.hexdigest()[:_DIGITS]
+
+
+def notebook_source(notebook: Path) -> str:
+    """The code cells of a notebook as Python, without the lines that only IPython reads."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return "\n".join(
+        line for line in "\n".join(code).splitlines() if not line.startswith(("%", "!"))
+    )
 
 
 def closure(*modules: str) -> set[Path]:
@@ -91,16 +102,31 @@ def _imports(source: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= _named(node.value)
     return {name for name in names if name.split(".")[0] == PACKAGE.name}
+
+
+def _named(text: str) -> set[str]:
+    """Modules that a string names; "ecg_lib.room.", to which a name is joined, names the room."""
+    if not _MODULE.fullmatch(text):
+        return set()
+    if not text.endswith("."):
+        return {text}
+    room = PACKAGE.joinpath(*text.split(".")[1:])
+    return {text + file.stem for file in room.glob("*.py")}
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """As `ast.walk`, without what stands under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from _nodes(node)
+        if not _for_type_checkers(node):
+            yield node
+            yield from _nodes(node)
+
+
+def _for_type_checkers(node: Any) -> bool:
+    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
 
 
 def _tables(source: str) -> set[Path]:
@@ -145,7 +171,7 @@ def _content_of(file: Path, changed: int) -> str:
 
 
 def _meaning(tree: ast.AST) -> str:
-    """A syntax tree as text, without docstrings."""
+    """A syntax tree as text, without docstrings and imports for type checkers."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -155,4 +181,14 @@ def _meaning(tree: ast.AST) -> str:
             and isinstance(body[0].value, ast.Constant)
         ):
             del body[0]
-    return ast.dump(tree)
+    return _plain(tree)
+
+
+def _plain(node: Any) -> str:
+    """As `ast.dump`, but the same in every version of Python: what is empty is left out."""
+    if isinstance(node, ast.AST):
+        fields = [f"{k}={_plain(v)}" for k, v in ast.iter_fields(node) if v is not None and v != []]
+        return f"{type(node).__name__}({', '.join(fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(_plain(item) for item in node if not _for_type_checkers(item))}]"
+    return repr(node)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from peft import LoraConfig
+from torch import nn
 from transformers import set_seed
 
-from ecg_lib.config import Lora, Stage
 from ecg_lib.ecg_llm.language_model import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
 from ecg_lib.encoders.stem_vit import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.training.fit import fit
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Lora, Stage
 
 WEIGHT = "weight"  # a column of question rows: how much a row counts
 
@@ -86,15 +91,26 @@ def train_stage(
     folder: Path,
     seed: int,
     valid: pd.DataFrame | None = None,
+    wrap: Callable[[EcgLlm], nn.Module] | None = None,
 ) -> None:
     """Train on question rows and save the model and `curve.csv` below `folder`.
 
-    Rows with a column "weight" count accordingly in the loss.
+    Parameters
+    ----------
+    rows : question rows; a column "weight" is for a loss that weighs them.
+    wrap : what gives the model another loss, such as `weighted_loss.WeightedAnswers`; None: its own
+
+    Raises
+    ------
+    DataError
+        Rows have weights that no loss reads, or a loss lacks them.
     """
+    if (WEIGHT in rows) != (wrap is not None):
+        raise DataError(f"rows with a column {WEIGHT!r} and a `wrap` that reads it go together")
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
     history = fit(
-        WeightedAnswers(model) if WEIGHT in rows else model,
+        wrap(model) if wrap else model,
         prepare_rows(rows, processor),
         QuestionCollator(processor, tokens),
         folder,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from ecg_lib.ecg_llm import finetune
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.questions.debias import pair_verify, severity_weights, unpaired_control
@@ -117,7 +119,9 @@ def run_stage(
             )
         if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
             model.base_lm.activation_checkpointing_enable()
-        finetune.train_stage(model, processor, rows, tokens, settings, folder, config.seed, valid)
+        finetune.train_stage(
+            model, processor, rows, tokens, settings, folder, config.seed, valid, _loss(rows)
+        )
 
     key = _key(config, stage, arm, rows, tokens, llm, first)
     return train_or_load(stage_folder(config, stage, arm), key, train, say)
@@ -144,8 +148,13 @@ def _key(
         tokens=(tokens.folder / "encoded.json").read_text(),
         llm=version_of(llm),
         stage1=version_of(before) if _goes_on(stage, arm) else "",
-        code=code_hash(finetune.train_stage),
+        code=code_hash(partial(finetune.train_stage, wrap=_loss(rows))),
     )
+
+
+def _loss(rows: pd.DataFrame) -> type[WeightedAnswers] | None:
+    """The loss of rows that are weighed; None: the model's own."""
+    return WeightedAnswers if finetune.WEIGHT in rows else None
 
 
 def of_arm(stage: Stage, arm: str) -> Stage:
