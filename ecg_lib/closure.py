@@ -97,7 +97,7 @@ def _needs_of(file: Path, changed: int) -> set[Path]:
 def _imports(source: str) -> set[str]:
     """Modules that a source may import, but for type checkers."""
     names = set()
-    for node in _nodes(ast.parse(source)):
+    for node in nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -117,12 +117,12 @@ def _named(text: str) -> set[str]:
     return {text + file.stem for file in room.glob("*.py")}
 
 
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """As `ast.walk`, without what stands under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
         if not _for_type_checkers(node):
             yield node
-            yield from _nodes(node)
+            yield from nodes(node)
 
 
 def _for_type_checkers(node: Any) -> bool:
@@ -141,17 +141,22 @@ def _known_tables() -> dict[str, Path]:
     return {file.name: file for end in _TABLES for file in PACKAGE.rglob(f"*{end}")}
 
 
+def file_of(module: str) -> Path | None:
+    """The file of one of this library's modules; None if there is no such module."""
+    head, *parts = module.split(".")
+    place = PACKAGE.joinpath(*parts)
+    files = (place.with_suffix(".py"), place / "__init__.py") if head == PACKAGE.name else ()
+    return next((file for file in files if file.is_file()), None)
+
+
 def _files(module: str) -> set[Path]:
     """The file of a module, and the packages it lies in, which are imported with it."""
     parts = module.split(".")
     if parts[0] != PACKAGE.name:
         spec = importlib.util.find_spec(module)
         return {Path(spec.origin)} if spec and spec.origin and spec.has_location else set()
-    found = set()
-    for depth in range(1, len(parts) + 1):
-        place = PACKAGE.joinpath(*parts[1:depth])
-        found |= {place.with_suffix(".py"), place / "__init__.py"}
-    return {file for file in found if file.is_file()}
+    lies_in = (file_of(".".join(parts[:depth])) for depth in range(1, len(parts) + 1))
+    return {file for file in lies_in if file}
 
 
 def _content(file: Path) -> str:
