@@ -40,7 +40,7 @@ def code_hash(*roots: Any) -> str:
     for root in roots:
         if isinstance(root, str):
             digest.update(_meaning(ast.parse(root)).encode())
-            names |= _imports(root)
+            names |= imports(root)
         else:
             names |= set(_modules(root))
     for file in sorted(closure(*names)):
@@ -91,10 +91,10 @@ def _needs(file: Path) -> set[Path]:
 @cache
 def _needs_of(file: Path, changed: int) -> set[Path]:
     source = file.read_text(encoding="utf-8")
-    return set().union(*map(_files, _imports(source)), _tables(source))
+    return set().union(*map(_files, imports(source)), _tables(source))
 
 
-def _imports(source: str) -> set[str]:
+def imports(source: str) -> set[str]:
     """Modules that a source may import, but for type checkers."""
     names = set()
     for node in nodes(ast.parse(source)):

@@ -108,24 +108,28 @@ class Stage:
         return {n.value for n in self._nodes if _is_text(n)}
 
     @cached_property
+    def opened(self) -> set[str]:
+        """Names of folders that its code opens, of its own and of other stages."""
+        return {first.value for first in self._places if _is_text(first)}
+
+    @cached_property
     def folders(self) -> set[str]:
-        """Names of folders that its code may open, of its own and of other stages."""
-        named, any_of = set(), False
-        for node in self._nodes:
-            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-                first = node.right
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in _PLACES
-                and node.args
-            ):
-                first = node.args[0]
-                any_of |= not isinstance(first, ast.Constant | ast.Starred)
-            else:
-                continue
-            named |= {first.value} if _is_text(first) else set()
-        return named | (self._texts if any_of else set())
+        """Names that may be folders it opens: where code opens a variable's, all it names."""
+        named = {n.right.value for n in self._nodes if _joins(n)}
+        unknown = any(not isinstance(first, ast.Constant | ast.Starred) for first in self._places)
+        return self.opened | named | (self._texts if unknown else set())
+
+    @cached_property
+    def _places(self) -> list[ast.AST]:
+        """What an Experiment's `checkpoints`, `data` and `below` are first given."""
+        return [
+            node.args[0]
+            for node in self._nodes
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _PLACES
+            and node.args
+        ]
 
     @property
     def reads_published(self) -> bool:
@@ -140,6 +144,11 @@ class Stage:
     def code_hash(self) -> str:
         """Hash of its code and of all that this imports from the library."""
         return closure.code_hash(self.source)
+
+
+def _joins(node: ast.AST) -> bool:
+    """`path / "name"`"""
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_text(node.right)
 
 
 def _is_text(node: ast.AST) -> bool:

@@ -1,7 +1,8 @@
 """Run one notebook of the story with Papermill; knows nothing of what it computes.
 
-A pipeline stage is `python -m ecg_lib.cli.notebook debiased/01_data`. The executed copy holds nothing that
-changes from run to run (times, counters, progress bars), so that equal runs give equal files.
+A pipeline stage is `python -m ecg_lib.cli.notebook debiased/01_data`. The executed copy holds
+nothing that changes from run to run (times, counters, progress bars), so that equal runs give equal
+files.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def test_it_is_the_paper_s_profile_but_for_sizes_and_places(paper):
 def test_every_notebook_ran_and_wrote_what_it_declares(paper):
     executed = sorted((paper.folder / "executed" / "paper").glob("*.ipynb"))
     assert [path.stem for path in executed] == NOTEBOOKS and len(NOTEBOOKS) >= 11
-    outs = paper.clone.outs("paper")  # DVC ends a stage that lacks one of them with an error
+    outs = paper.clone.outs()  # DVC ends a stage that lacks one of them with an error
     assert not [out for out in outs if not out.exists()]
     empty = {out.name for out in outs if out.is_dir() and not any(out.iterdir())}
     assert empty <= {"rates", "study", "starts"}  # of which the profile has none
