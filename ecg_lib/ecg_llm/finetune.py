@@ -97,8 +97,8 @@ def train_stage(
 
     Parameters
     ----------
-    rows : question rows; a column "weight" is for a loss that weighs them.
-    wrap : what gives the model another loss, such as `weighted_loss.WeightedAnswers`; None: its own
+    wrap : gives a module whose loss is trained in place of the model's own, such as
+        `WeightedAnswers` for rows with a column "weight"
 
     Raises
     ------

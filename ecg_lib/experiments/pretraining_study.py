@@ -22,8 +22,9 @@ from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.evaluation import few_labels, study_answers
 from ecg_lib.evaluation.linear_probe import LABELS, disjoint_rows, hand_features, probe_targets
 from ecg_lib.evaluation.study_answers import Answers, Split
+from ecg_lib.experiments.encoder_pretraining import start_from, train_further
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.experiments.pretraining_tables import Models
-from ecg_lib.experiments.workflow import start_from, train_further
 from ecg_lib.objectives.clip_snippets import Start
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.training.cache import fingerprint, train_or_load
@@ -42,12 +43,16 @@ def pretrain(
     config: Config, store: EcgStore, split: Split, start: str, normalisation: str, seed: int
 ) -> Start:
     """One encoder of the study, trained or loaded."""
-    given = start_from(config, start, normalisation, seed)
+    given = start_from(Experiment.of(config), start, normalisation, seed)
     if start == SIMULATED_ONLY:
         return given
     folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
     return Start(
-        *load_clip(train_further(config, store, split.train, folder, given, seed, normalisation))
+        *load_clip(
+            train_further(
+                Experiment.of(config), store, split.train, folder, given, seed, normalisation
+            )
+        )
     )
 
 
