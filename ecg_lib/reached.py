@@ -48,7 +48,7 @@ def reached(source: str, aside: frozenset[str] = frozenset()) -> list[ast.AST]:
             for inner in used(part):
                 if isinstance(inner, ast.Name):
                     new += names.meaning(file, inner.id)
-                elif isinstance(inner, ast.Attribute):
+                elif isinstance(inner, ast.Attribute) and not _of_config(inner):
                     called.add(inner.attr)
                     new += methods.pop(inner.attr, [])
                     if isinstance(inner.value, ast.Name):
@@ -86,6 +86,14 @@ class _Names:
         if name in self.defined and file is not None:
             return [(file, self.defined[name])]
         return [place for full in self.bound.get(name, ()) for place in _resolve(full)]
+
+
+def _of_config(node: ast.Attribute) -> bool:
+    """Whether it is a value of the configuration, as `run.config.data.questions`: no method."""
+    inner = node.value
+    while isinstance(inner, ast.Attribute) and inner.attr != "config":
+        inner = inner.value
+    return "config" in (getattr(inner, "attr", ""), getattr(inner, "id", ""))
 
 
 def _resolve(full: str) -> list[_Place]:

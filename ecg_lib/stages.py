@@ -12,7 +12,7 @@ import ast
 import json
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -27,7 +27,8 @@ MAIN, STUDIES = "debiased", "studies"  # folders of notebooks; each is a pipelin
 _SECTIONS = frozenset(field.name for field in fields(Config)) - {"threads", "stages"}
 _ALWAYS = frozenset({"profile", "label", "seed"})  # printed on every result
 _CHECKS = frozenset({"config.py", "config_check.py"})  # read all of a profile, to refuse mistakes
-_PLACES = ("checkpoints", "data", "below")  # an Experiment's methods that name a folder
+# an Experiment's methods that name a folder, and the room it lies in
+_ROOMS = MappingProxyType({"checkpoints": "checkpoints", "below": "checkpoints", "data": "data"})
 
 
 @dataclass(frozen=True)
@@ -109,25 +110,27 @@ class Stage:
 
     @cached_property
     def opened(self) -> set[str]:
-        """Names of folders that its code opens, of its own and of other stages."""
-        return {first.value for first in self._places if _is_text(first)}
+        """Folders that its code opens, "data/NAME" or "checkpoints/NAME", its own among them."""
+        return {f"{room}/{name.value}" for room, name in self._places if _is_text(name)}
 
     @cached_property
     def folders(self) -> set[str]:
-        """Names that may be folders it opens: where code opens a variable's, all it names."""
-        named = {n.right.value for n in self._nodes if _joins(n)}
-        unknown = any(not isinstance(first, ast.Constant | ast.Starred) for first in self._places)
-        return self.opened | named | (self._texts if unknown else set())
+        """Folders that it may open: where the code opens a variable's, any that it names."""
+        found = self.opened | {f"checkpoints/{n.right.value}" for n in self._nodes if _joins(n)}
+        for room, name in self._places:
+            if not isinstance(name, ast.Constant | ast.Starred):
+                found |= {f"{room}/{text}" for text in self._texts}
+        return found
 
     @cached_property
-    def _places(self) -> list[ast.AST]:
-        """What an Experiment's `checkpoints`, `data` and `below` are first given."""
+    def _places(self) -> list[tuple[str, ast.AST]]:
+        """What an Experiment's methods for places are first given, and the room these open."""
         return [
-            node.args[0]
+            (_ROOMS[node.func.attr], node.args[0])
             for node in self._nodes
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and node.func.attr in _PLACES
+            and node.func.attr in _ROOMS
             and node.args
         ]
 
@@ -166,14 +169,13 @@ def _reads_by_name(node: ast.AST) -> bool:
 
 @cache
 def all_stages() -> dict[str, Stage]:
-    """Every stage by name, each after those it may build on: steps, then studies, come last."""
+    """Every stage by name, each after those it may build on: studies come last."""
     found: list[Stage] = []
     steps = yaml.safe_load((paths.ROOT / STEPS).read_text(encoding="utf-8"))
     for folder in (MAIN, STUDIES):
         for file in sorted((paths.NOTEBOOKS / folder).glob("*.ipynb")):
             found += [_step(n, step) for n, step in steps.items() if step["before"] == file.stem]
             found.append(notebook_stage(f"{folder}/{file.stem}"))
-    found += [_step(name, step) for name, step in steps.items() if not step["before"]]
     return {stage.name: stage for stage in found}
 
 
@@ -198,7 +200,10 @@ def notebook_stage(notebook: str) -> Stage:
 
 def _step(name: str, step: dict[str, Any]) -> Stage:
     module, _, function = step["function"].partition(":")
-    source = f"from {module} import {function}\n{function}()"
+    source = (
+        "from ecg_lib.experiments.experiment import Experiment\n"
+        f"from {module} import {function}\n{function}(Experiment.open())"
+    )
     return Stage(
         name, MAIN, f"python -m {module} {step.get('argument', '')}".strip(), source, None, step
     )
@@ -207,19 +212,19 @@ def _step(name: str, step: dict[str, Any]) -> Stage:
 def maker(name: str) -> str | None:
     """The stage that makes a folder or a table."""
     for stage in all_stages().values():
-        if name in {*(Path(folder).name for folder in stage.makes), *stage.tables}:
+        if name in {*stage.makes, *stage.tables}:
             return stage.name
     return None
 
 
 def needs(stage: Stage) -> list[str]:
-    """Folders of earlier stages that a stage opens."""
+    """Folders of earlier stages that a stage opens; of a study, which a profile may lack, none."""
     earlier: list[str] = []
     for other in all_stages().values():
         if other.name == stage.name:
             break
-        earlier += other.makes
-    return [folder for folder in earlier if Path(folder).name in stage.folders]
+        earlier += other.makes if other.pipeline == MAIN else []
+    return [folder for folder in earlier if folder in stage.folders]
 
 
 def ancestors(stage: Stage) -> list[Stage]:
@@ -229,8 +234,8 @@ def ancestors(stage: Stage) -> list[Stage]:
         stage = new.pop()
         if stage.name not in found:
             found[stage.name] = stage
-            before = [*(Path(folder).name for folder in needs(stage)), *stage.reads]
-            new += [all_stages()[name] for name in map(maker, before) if name]
+            before = map(maker, [*needs(stage), *stage.reads])
+            new += [all_stages()[name] for name in before if name]
     return list(found.values())
 
 

@@ -9,6 +9,7 @@ that use it. `run` is what `make paper` calls.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Iterable
 
@@ -51,16 +52,16 @@ def rendered(pipeline: str) -> str:
             *(f"      - {_code(name)}: {{cache: false}}" for name in all_stages()),
         ]
     for stage in own:
-        lines += ["", *_lines(stage)]
+        lines += [*([""] if lines[-1] != "stages:" else []), *_lines(stage)]
     return _HEAD + "\n".join(lines) + "\n" + (_PLOTS if main else "")
 
 
 def _lines(stage: Stage) -> Iterable[str]:
     studies = stage.pipeline == STUDIES
-    profiles = f"${{stages.{stage.name}}}" if studies else f'["{_PROFILE}"]'
+    profiles = f'"${{stages.{stage.name}}}"' if studies else f'["{_PROFILE}"]'
     yield f"  {stage.name}:"
     yield f"    matrix: {{profile: {profiles}}}"
-    yield f"    desc: {stage.desc}"
+    yield f"    desc: {json.dumps(stage.desc, ensure_ascii=False)}"
     yield from ["    wdir: ../.."] if studies else []
     yield f"    cmd: {stage.command}"
     yield "    deps:"

@@ -20,7 +20,7 @@ Start = Callable[[str, int], subprocess.Popen]
 
 
 class StageFailed(EcgLibError):
-    """A stage ended with an error, which stands above."""
+    """A stage ended with an error, or the pipeline files cannot be read."""
 
 
 def run_all(jobs: int) -> None:
@@ -36,11 +36,15 @@ def run_all(jobs: int) -> None:
 
 def stage_graph() -> dict[str, set[str]]:
     """Each stage of the profile in params.yaml -> the stages it needs, as DVC sees them."""
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(paths.ROOT)) as repo:
-        graph = repo.index.graph
-        return {s.addressing: {n.addressing for n in graph.successors(s)} for s in graph}
+    try:
+        with Repo(str(paths.ROOT)) as repo:
+            graph = repo.index.graph
+            return {s.addressing: {n.addressing for n in graph.successors(s)} for s in graph}
+    except DvcException as error:
+        raise StageFailed(str(error).splitlines()[0]) from error
 
 
 def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:

@@ -1,7 +1,7 @@
 """The pretraining study: which start is better for an encoder that learns from real reports.
 
-Steps for notebook 10, as `workflow` has them. Every training and every model's answers are kept
-and found again by what they were made of; folds 9 and 10 of PTB-XL are tested on and nothing else.
+Every training and every model's answers are kept and found again by what they were made of; folds
+9 and 10 of PTB-XL are tested on and nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ecg_lib import paths
 from ecg_lib.closure import code_hash
 from ecg_lib.config import Config
 from ecg_lib.config_check import SIMULATED_ONLY
@@ -46,26 +45,19 @@ def pretrain(
     given = start_from(Experiment.of(config), start, normalisation, seed)
     if start == SIMULATED_ONLY:
         return given
-    folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
+    run = Experiment.of(config)
+    folder = run.checkpoints("starts", f"{start}-{normalisation}-{seed}")
     return Start(
-        *load_clip(
-            train_further(
-                Experiment.of(config), store, split.train, folder, given, seed, normalisation
-            )
-        )
+        *load_clip(train_further(run, store, split.train, folder, given, seed, normalisation))
     )
 
 
 def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Split]:
     """Answers of every encoder by start and normalisation, of boosting, and who was tested on.
 
-    The readers of `workflow.train_readers` must have been trained, unless all start from scratch.
+    The readers of `train_readers` must have been trained, unless all start from scratch.
     """
     study, split = config.pretraining_study, study_split(config, store)
-    # a declared output of notebook 10, whether or not the profile has a study
-    _folder(config, "starts").mkdir(parents=True, exist_ok=True)
-    if not study.seeds:
-        return {}, {}, split
     models: dict[tuple[str, str], list[Answers]] = {}
     for start in study.starts:
         for normalisation in study.normalisations:
@@ -125,13 +117,9 @@ def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **ma
     def save(folder: Path) -> None:
         np.savez(folder / _ANSWERS, **{"|".join(cell): found for cell, found in answer().items()})
 
-    folder = train_or_load(_folder(config, "starts") / name, key, save, say=None)
+    folder = train_or_load(Experiment.of(config).checkpoints("starts", name), key, save, say=None)
     with np.load(folder / _ANSWERS) as kept:
         return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
-
-
-def _folder(config: Config, step: str) -> Path:
-    return paths.checkpoints_dir(config.profile) / step
 
 
 def report_counts(store: EcgStore) -> dict[str, int]:

@@ -59,7 +59,7 @@ ONE_BY_ONE = """
 from ecg_lib.experiments import arms
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 run = LlmExperiment.open()
-arms.run_stage(run.below("alone"), "stage2", "none", run.questions("train"))
+arms.run_stage(run.below("alone"), "stage2", "none", run.question_rows("train"))
 """
 
 

@@ -17,14 +17,14 @@ from ecg_lib import closure
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.store import write_store
-from ecg_lib.experiments import arms, reading, rivals
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments import arms, encoder_pretraining, reading, table3_baselines
+from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.training import cache
 
 LIBRARY = Path(closure.__file__).parent
 ARMS = {"arm de-biased", "arm weighted", "arm none"}
 CONTRASTIVE = {"encoder", "encoder, further"}
-ROOMS = (arms, reading, rivals, w)  # those that train or load
+ROOMS = (arms, encoder_pretraining, reading, table3_baselines)  # those that train or load
 
 
 class Asked(Exception):
@@ -36,27 +36,25 @@ def artefacts(tmp_path_factory):
     """Artefact -> function that trains it, or loads it."""
     folder = tmp_path_factory.mktemp("artefacts")
     store = write_store(folder / "store", SimulatedCohort(patients=60, seed=1))
-    config = replace(compose("smoke"), profile="keys")
-    named = replace(config, llm=replace(config.llm, name_or_path="a/model"))
+    config = compose("smoke")
+    run = LlmExperiment(config, folder)
+    named = replace(run, config=replace(config, llm=replace(config.llm, name_or_path="a/model")))
     (folder / "encoded.json").write_text("{}")
-    tokens = SimpleNamespace(folder=folder)
+    for each in (run, named):
+        each.__dict__.update(store=store, tokens=SimpleNamespace(folder=folder))
     rows = pd.DataFrame({"question": ["Is it?"], "answer": [["yes"]], "ecg_id": [["1"]]})
-
-    def arm(name, rows):
-        return partial(arms.run_stage, named, "stage1", name, rows, tokens, None, "a/model")
-
+    weighted = rows.assign(weight=1.0)
+    further = ([0], folder, None, 0, "lead_minmax")
     return {
-        "arm de-biased": arm("de-biased", rows),
-        "arm weighted": arm("weighted", rows.assign(weight=1.0)),
-        "arm none": arm("none", rows),
-        "encoder": partial(w.pretrain_encoder, config, store),
-        "encoder, further": partial(
-            w.train_further, config, store, [0], folder, None, 0, "lead_minmax"
-        ),
-        "simulated reader": partial(w.train_readers, config),
-        "language model": partial(reading.language_model, config, store),
-        "fusion": partial(rivals.train_fusion, named, rows, tokens, "a/model"),
-        "tagger": partial(rivals.train_tagger, named, store, tokens),
+        "arm de-biased": partial(arms.run_stage, named, "stage1", "de-biased", rows),
+        "arm weighted": partial(arms.run_stage, named, "stage1", "weighted", weighted),
+        "arm none": partial(arms.run_stage, named, "stage2", "none", rows),
+        "encoder": partial(encoder_pretraining.pretrain_encoder, run, store),
+        "encoder, further": partial(encoder_pretraining.train_further, run, store, *further),
+        "simulated reader": partial(encoder_pretraining.train_readers, run),
+        "language model": partial(reading.language_model, run),
+        "fusion": partial(table3_baselines.train_fusion, named, rows),
+        "tagger": partial(table3_baselines.train_tagger, named),
     }
 
 
@@ -65,7 +63,7 @@ def copied(tmp_path, monkeypatch):
     """A copy of the library, of which keys are made."""
     shutil.copytree(LIBRARY, tmp_path / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(closure, "PACKAGE", tmp_path / LIBRARY.name)
-    monkeypatch.setattr(rivals.AutoTokenizer, "from_pretrained", lambda name: None)
+    monkeypatch.setattr(table3_baselines.AutoTokenizer, "from_pretrained", lambda name: None)
     closure._known_tables.cache_clear()
     yield tmp_path / LIBRARY.name
     closure._known_tables.cache_clear()
