@@ -1,5 +1,7 @@
 """The pipeline files are what the notebooks say, and what the notebooks say is complete."""
 
+import subprocess
+
 import pytest
 import yaml
 
@@ -22,6 +24,12 @@ def test_the_committed_pipeline_is_the_generated_one(name):
     committed = (paths.ROOT / pipeline.FILES[name]).read_text()
     assert committed == pipeline.rendered(name), "run `make pipeline`"
     assert "ecg_lib/" not in committed
+
+
+def test_no_lock_file_is_committed():
+    """None could fetch what it promises (docs/reproducibility.md); git cannot ignore it for DVC."""
+    listed = ["git", "-C", str(paths.ROOT), "ls-files", "*dvc.lock"]
+    assert subprocess.run(listed, capture_output=True, text=True).stdout == ""
 
 
 def test_every_notebook_is_a_stage():
