@@ -48,7 +48,7 @@ from ecg_lib.training.cache import fingerprint, train_or_load
 
 LESION_ARM = "none"  # one stage of training: the cheapest arm, and nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
-_SEES = ("encoder", "text_encoder", "contrastive", "signal")  # what an encoder is trained by
+_SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what an encoder is trained by
 _LESION = (*_SEES, "lora", "stage2", "study")
 _SETTINGS = (*_SEES, "lora", "questions", "stage1", "stage2", "evaluation")
 
@@ -258,7 +258,8 @@ def home_of(config: Config, run: Run) -> str:
     sees = [getattr(run.config, section) for section in _SEES]
     if sees == [getattr(config, section) for section in _SEES]:
         return ""
-    return "encoder-" + fingerprint(sees=[asdict(section) for section in sees])["sees"][:8]
+    values = run.config.as_dict()
+    return "encoder-" + fingerprint(sees=[values[name] for name in _SEES])["sees"][:8]
 
 
 def foundation(config: Config, run: Run, store: EcgStore) -> Foundation:

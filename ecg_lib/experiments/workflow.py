@@ -6,7 +6,7 @@ what they need as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,17 +23,16 @@ from ecg_lib import paths
 from ecg_lib.closure import code_hash
 from ecg_lib.config import Cohort, Config
 from ecg_lib.config_check import SCRATCH, SIMULATED
-from ecg_lib.data import prepare, report_text
-from ecg_lib.data.simulated.simulator_tables import fingerprint as simulator_version
+from ecg_lib.data import prepare
 from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
 from ecg_lib.encoders.token_cache import EcgTokens, encode_store, weights_hash
 from ecg_lib.errors import DataError
-from ecg_lib.knowledge.findings import transfer_findings
-from ecg_lib.objectives import clip_reports, simulated_stream
-from ecg_lib.objectives.clip_snippets import Start, train_pairs
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives import objective
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip as load_saved_clip
-from ecg_lib.objectives.parts.clip import EcgClip
+from ecg_lib.objectives.objective import Given
+from ecg_lib.objectives.parts.clip import EcgClip, PretrainedClip
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa import expected_counts, keep_known, read_ecg_ids, read_ecgqa
@@ -50,19 +49,19 @@ SECTIONS = MappingProxyType(
             *_DATA,
             "encoder",
             "text_encoder",
-            "contrastive",
+            "start",
+            "objective",
             "simulated",
-            "pairs",
             "evaluation",
         ),
-        "simulated": (*_DATA, "encoder", "text_encoder", "contrastive", "simulated", "evaluation"),
+        "simulated": (*_DATA, "encoder", "text_encoder", "simulated", "evaluation"),
         "starts": (
             *_DATA,
             "encoder",
             "text_encoder",
-            "contrastive",
+            "start",
+            "objective",
             "simulated",
-            "pairs",
             "pretraining_study",
             "evaluation",
         ),
@@ -72,7 +71,8 @@ SECTIONS = MappingProxyType(
             "questions",
             "encoder",
             "text_encoder",
-            "contrastive",
+            "start",
+            "objective",
             "llm",
             "lora",
             "stage1",
@@ -84,7 +84,8 @@ SECTIONS = MappingProxyType(
             "questions",
             "encoder",
             "text_encoder",
-            "contrastive",
+            "start",
+            "objective",
             "llm",
             "lora",
             "stage1",
@@ -97,7 +98,8 @@ SECTIONS = MappingProxyType(
             "questions",
             "encoder",
             "text_encoder",
-            "contrastive",
+            "start",
+            "objective",
             "llm",
             "lora",
             "stage1",
@@ -170,101 +172,58 @@ def open_store(config: Config, cohort: Cohort) -> EcgStore:
 
 
 def pretrain_encoder(config: Config, store: EcgStore) -> Path:
-    """Contrastive pretraining, or what the same inputs trained before; returns its folder."""
+    """The profile's encoder, taught or loaded as the same inputs taught it before; its folder."""
+    seed, normalisation = config.seed, config.signal.normalisation
+    if config.start == SIMULATED:  # of these encoders, that of the first seed
+        first = replace(
+            config.simulated, seeds=config.simulated.seeds[:1], normalisations=[normalisation]
+        )
+        train_readers(replace(config, simulated=first))
+    start = start_from(config, config.start, normalisation, config.simulated.seeds[0])
+    train, valid = (np.flatnonzero(store.records["split"] == s) for s in ("train", "valid"))
+    given = Given(seed, config.text_encoder, store, train, valid, start)
     folder = paths.checkpoints_dir(config.profile) / "encoder" / "clip"
-    if config.contrastive.start == SIMULATED:  # of these readers, that of the first seed
-        seed, normalisation = config.simulated.seeds[0], config.signal.normalisation
-        train_readers(
-            replace(
-                config,
-                simulated=replace(config.simulated, seeds=[seed], normalisations=[normalisation]),
-            )
-        )
-        given = start_from(config, SIMULATED, normalisation, seed)
-        rows = {
-            split: np.flatnonzero(store.records["split"] == split) for split in ("train", "valid")
-        }
-        return train_further(
-            config, store, rows["train"], folder, given, config.seed, normalisation, rows["valid"]
-        )
-    key = fingerprint(
-        params=[
-            config.seed,
-            asdict(config.encoder),
-            asdict(config.text_encoder),
-            asdict(config.contrastive),
-            config.signal.normalisation,
-        ],
-        data=store.hash,
-        code=code_hash(clip_reports.pretrain),
-    )
-    return train_or_load(folder, key, lambda folder: clip_reports.pretrain(store, config, folder))
+    return teach(config, config.objective, normalisation, given, folder)
 
 
-def start_from(config: Config, start: str, normalisation: str, seed: int) -> Start | None:
-    """What training goes on with: the CLIP of a reader of simulated ECGs, or None, nothing."""
+def start_from(config: Config, start: str, normalisation: str, seed: int) -> PretrainedClip | None:
+    """What training goes on with: the CLIP of an encoder of simulated ECGs, or None, nothing."""
     if start == SCRATCH:
         return None
-    return Start(
-        *load_saved_clip(
-            paths.checkpoints_dir(config.profile)
-            / "simulated"
-            / f"{normalisation}-{seed}"
-            / "reader"
-        )
-    )
+    return PretrainedClip(*load_saved_clip(_simulated_folder(config, normalisation, seed)))
 
 
-def train_further(
-    config: Config,
-    store: EcgStore,
-    rows: Sequence[int],
-    folder: Path,
-    given: Start | None,
-    seed: int,
-    normalisation: str,
-    valid: Sequence[int] = (),
+def teach(
+    config: Config, section: Mapping[str, Any], normalisation: str, given: Given, folder: Path
 ) -> Path:
-    """Contrast ECGs with runs of words of their reports, or load what has been trained so.
+    """Pretrain an encoder by an objective, or load what the same inputs pretrained before.
 
     Parameters
     ----------
-    rows : of the store, to train on
-    given : what training goes on with; None: an untrained CLIP
-    valid : rows whose loss is written beside, and nothing else
+    section : of the configuration; the objective's name and settings
     """
-    own = {**asdict(config.pairs)}
-    for name in ("epochs", "learning_rate"):  # what the other start reads does not count
-        own.pop(name if given else f"{name}_further")
-    sizes = (
-        []
-        if given
-        else [
-            asdict(config.encoder),
-            asdict(config.text_encoder),
-            {**asdict(config.contrastive), "start": None},
-        ]
-    )
+    sizes, settings = asdict(config.encoder), objective.settings(section)
+    build = partial(EcgEncoder, EcgEncoderConfig(**sizes, normalisation=normalisation))
+    kind = objective.find(section["name"]).Objective
+    untrained = None if given.start else [sizes, asdict(config.text_encoder)]
     key = fingerprint(
-        params=[seed, normalisation, own, sizes],
-        start=weights_hash(given.clip) if given else "",
-        data=[store.hash, list(map(int, rows)), list(map(int, valid)), report_text.phrases()],
-        code=code_hash(train_pairs),
+        params=[given.seed, normalisation, section["name"], asdict(settings), untrained],
+        text=[config.text_encoder.max_tokens, config.text_encoder.trainable],
+        start=weights_hash(given.start.clip) if given.start else "",
+        data=[given.store.hash if given.store else "", _numbers(given.train, given.valid)],
+        code=code_hash(objective.pretrain, kind, EcgEncoder),
     )
     return train_or_load(
-        folder,
-        key,
-        partial(
-            train_pairs,
-            store,
-            rows,
-            config,
-            seed=seed,
-            normalisation=normalisation,
-            start=given,
-            valid=valid,
-        ),
+        folder, key, partial(objective.pretrain, section["name"], build, settings, given)
     )
+
+
+def _numbers(*rows: Sequence[int]) -> list[list[int]]:
+    return [list(map(int, some)) for some in rows]
+
+
+def _simulated_folder(config: Config, normalisation: str, seed: int) -> Path:
+    return paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}"
 
 
 def load_clip(config: Config) -> tuple[EcgClip, Any]:
@@ -279,31 +238,15 @@ def encode_cohort(config: Config, cohort: Cohort, clip: EcgClip) -> EcgTokens:
     return encode_store(open_store(config, cohort), clip.ecg_encoder, folder)
 
 
-def train_readers(config: Config) -> dict[str, list[EcgReader]]:
-    """Encoders trained on fresh simulated ECGs alone, by normalisation, one a seed."""
-    settings, readers = config.simulated, {}
-    for normalisation in settings.normalisations:
-        for seed in settings.seeds:
-            key = fingerprint(
-                params=[
-                    seed,
-                    normalisation,
-                    asdict(config.encoder),
-                    asdict(config.text_encoder),
-                    {**asdict(config.contrastive), "start": None},
-                    {**asdict(settings), "seeds": None, "normalisations": None},
-                ],
-                data=[simulator_version(), transfer_findings().to_csv()],
-                code=code_hash(simulated_stream.train_reader),
-            )
-            folder = paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}"
-            train_or_load(
-                folder,
-                key,
-                partial(simulated_stream.train_reader, config, seed, normalisation=normalisation),
-            )
-            reader = EcgReader.from_pretrained(folder / "reader")
-            readers.setdefault(normalisation, []).append(reader)
+def train_readers(config: Config) -> dict[str, list[FindingsAndText]]:
+    """Encoders taught by fresh simulated ECGs alone, by normalisation, one per seed."""
+    readers: dict[str, list[FindingsAndText]] = {}
+    for normalisation in config.simulated.normalisations:
+        for seed in config.simulated.seeds:
+            folder = _simulated_folder(config, normalisation, seed)
+            given = Given(seed, config.text_encoder)
+            teach(config, config.simulated.objective, normalisation, given, folder)
+            readers.setdefault(normalisation, []).append(FindingsAndText.from_pretrained(folder))
     return readers
 
 
