@@ -89,7 +89,9 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
     return models, boosting, split
 
 
-def _encoder_answers(store: EcgStore, split: Split, trained: PretrainedClip, config: Config) -> Answers:
+def _encoder_answers(
+    store: EcgStore, split: Split, trained: PretrainedClip, config: Config
+) -> Answers:
     parts = (
         few_labels.clip_features(store, rows, trained.clip) for rows in (split.train, split.test)
     )

@@ -6,7 +6,7 @@ what they need as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -173,15 +173,14 @@ def open_store(config: Config, cohort: Cohort) -> EcgStore:
 
 def pretrain_encoder(config: Config, store: EcgStore) -> Path:
     """The profile's encoder, taught or loaded as the same inputs taught it before; its folder."""
-    seed, normalisation = config.seed, config.signal.normalisation
+    normalisation, start = config.signal.normalisation, None
     if config.start == SIMULATED:  # of these encoders, that of the first seed
-        first = replace(
-            config.simulated, seeds=config.simulated.seeds[:1], normalisations=[normalisation]
-        )
+        seeds = config.simulated.seeds[:1]
+        first = replace(config.simulated, seeds=seeds, normalisations=[normalisation])
         train_readers(replace(config, simulated=first))
-    start = start_from(config, config.start, normalisation, config.simulated.seeds[0])
+        start = start_from(config, SIMULATED, normalisation, *seeds)
     train, valid = (np.flatnonzero(store.records["split"] == s) for s in ("train", "valid"))
-    given = Given(seed, config.text_encoder, store, train, valid, start)
+    given = Given(config.seed, config.text_encoder, store, train, valid, start)
     folder = paths.checkpoints_dir(config.profile) / "encoder" / "clip"
     return teach(config, config.objective, normalisation, given, folder)
 
@@ -202,19 +201,23 @@ def teach(
     ----------
     section : of the configuration; the objective's name and settings
     """
-    sizes, settings = asdict(config.encoder), objective.settings(section)
-    build = partial(EcgEncoder, EcgEncoderConfig(**sizes, normalisation=normalisation))
-    kind = objective.find(section["name"]).Objective
-    untrained = None if given.start else [sizes, asdict(config.text_encoder)]
+    name, settings = section["name"], objective.settings(section)
+    build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
+    untrained = None if given.start else [asdict(config.encoder), asdict(config.text_encoder)]
     key = fingerprint(
-        params=[given.seed, normalisation, section["name"], asdict(settings), untrained],
+        params=[given.seed, normalisation, name, asdict(settings), untrained],
         text=[config.text_encoder.max_tokens, config.text_encoder.trainable],
         start=weights_hash(given.start.clip) if given.start else "",
         data=[given.store.hash if given.store else "", _numbers(given.train, given.valid)],
         code=code_hash(objective.pretrain, kind, EcgEncoder),
     )
-    return train_or_load(
-        folder, key, partial(objective.pretrain, section["name"], build, settings, given)
+    return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
+
+
+def encoder_builder(config: Config, normalisation: str) -> Callable[[], EcgEncoder]:
+    """What makes an untrained encoder of the profile's sizes."""
+    return partial(
+        EcgEncoder, EcgEncoderConfig(**asdict(config.encoder), normalisation=normalisation)
     )
 
 
