@@ -202,7 +202,7 @@ def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, mo
         (arms.finetune, "fit"),
         (variants, "fit"),
         (ablations, "answer_rows"),
-        (w.clip_reports, "fit"),
+        (w.objective, "fit"),
     ):
         monkeypatch.setattr(module, name, forbidden)
     again = ablations.run_study(small.config, small.store)
@@ -216,7 +216,7 @@ def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monk
     (folder / "copied").symlink_to(folder / "smoke")
     (small.root / "data" / "copied").symlink_to(small.root / "data" / "smoke")
     monkeypatch.setattr(arms.finetune, "fit", None)  # calling it would fail
-    monkeypatch.setattr(w.clip_reports, "fit", None)
+    monkeypatch.setattr(w.objective, "fit", None)
     again = ablations.run_study(replace(small.config, profile="copied"), small.store)
     for run, right in again.right.items():
         twin = outcomes.right[run]
