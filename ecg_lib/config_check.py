@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecg_lib.arm_table import ARMS
 from ecg_lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from ecg_lib.config import Config
 
-# stage 1 on pairs; on unpaired rows as they come; on these, weighed by severity; no stage 1
-ARMS = ("de-biased", "control", "weighted", "none")
 SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
 

@@ -70,7 +70,7 @@ class Signals:
         return encoder_input(self.store.mv([self._row[e] for e in ecg_ids]), self.encoder)
 
 
-def operate(
+def build(
     encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int, surgery: Surgery
 ) -> tuple[EcgLlm, EcgLlmProcessor]:
     """An ECG-LLM that knows nothing yet, changed as `surgery` says; `encoder` stays as it is."""

@@ -17,11 +17,12 @@ from ecg_lib.evaluation import few_labels as few
 from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
 from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
-from ecg_lib.experiments import pretraining_study
+from ecg_lib.experiments import encoder_pretraining, pretraining_study
 from ecg_lib.experiments import pretraining_tables as ps
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.objectives import loading
 from ecg_lib.objectives.clip_snippets import a_run, usable_rows
+from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.parts.gather import true_of
 from ecg_lib.report import style
 from ecg_lib.report.figures import pretraining_plots
@@ -53,7 +54,7 @@ def done(config, store, tmp_path_factory):
     """The checkout of a finished study, and what it found."""
     patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("checkpoints")
     patch.setattr(paths, "checkpoints_dir", lambda profile: folder)
-    w.train_readers(config)
+    encoder_pretraining.train_readers(Experiment.of(config))
     yield pretraining_study.compare_starts(config, store)
     patch.undo()
 
@@ -222,8 +223,8 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
         raise AssertionError("trained again")
 
     monkeypatch.setattr("ecg_lib.objectives.objective.fit", fail)
-    monkeypatch.setattr(pretraining_study, "hand_features", fail)
-    monkeypatch.setattr(pretraining_study.few_labels, "clip_features", fail)
+    monkeypatch.setattr(pretraining_study, "_encoder_answers", fail)
+    monkeypatch.setattr(pretraining_study, "_boosting_answers", fail)
     models, _, _ = pretraining_study.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
@@ -278,14 +279,14 @@ def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, st
     reader = loading.load_clip(paths.checkpoints_dir("") / "simulated" / "mv-0")[0]
     kept = dict(reader.named_parameters())
     still = starting(config, "simulated", 1e-12)
-    w.pretrain_encoder(still, store)
-    clip, tokenizer = w.load_clip(still)
+    encoder_pretraining.pretrain_encoder(Experiment.of(still), store)
+    clip, tokenizer = load_clip(Experiment.of(still).checkpoints("encoder", "clip"))
     words = tokenizer(["sinus rhythm"], return_tensors="pt")
     assert clip.embed_text(words["input_ids"], words["attention_mask"]).isfinite().all()
     for name, weight in clip.named_parameters():
         torch.testing.assert_close(weight, kept[name], rtol=0, atol=1e-6)
-    w.pretrain_encoder(starting(config, "simulated", 1e-3), store)
-    moved = w.load_clip(still)[0].named_parameters()
+    encoder_pretraining.pretrain_encoder(Experiment.of(starting(config, "simulated", 1e-3)), store)
+    moved = load_clip(Experiment.of(still).checkpoints("encoder", "clip"))[0].named_parameters()
     assert any(not torch.allclose(weight, kept[name], atol=1e-4) for name, weight in moved)
 
 

@@ -13,7 +13,7 @@ from ecg_lib.data import prepare
 from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
 from ecg_lib.evaluation import transfer as transfer
 from ecg_lib.evaluation.statistics import auc, auc_over_seeds, auc_with_ci
-from ecg_lib.experiments import workflow
+from ecg_lib.experiments.encoder_pretraining import encoder_builder
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
 from ecg_lib.objectives import objective
 from ecg_lib.objectives.findings_and_text import FindingsAndText
@@ -39,7 +39,7 @@ def teach(folder, *overrides):
     """Train as the smoke profile does, in mV."""
     config = compose("smoke", list(overrides))
     section, given = config.simulated.objective, objective.Given(0, config.text_encoder)
-    build = workflow.encoder_builder(config, "mv")
+    build = encoder_builder(config, "mv")
     objective.pretrain(section["name"], build, objective.settings(section), given, folder)
 
 
