@@ -18,7 +18,7 @@ from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.stem_vit import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.questions.vocabulary import answer_text
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 
 WEIGHT = "weight"  # a column of question rows: how much a row counts
 
@@ -98,20 +98,15 @@ def train_stage(
     """
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
+    batch = min(stage.batch_size, len(rows))
     history = fit(
         wrap(model) if wrap else model,
         prepare_rows(rows, processor),
         QuestionCollator(processor, tokens),
         folder,
-        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
-        epochs=stage.epochs,
-        batch_size=min(stage.batch_size, len(rows)),
-        learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        warmup=stage.warmup,
+        Schedule.of(stage, batch_size=batch, order="by length"),
+        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else (),
         seed=seed,
-        bf16=stage.bf16,
-        group_by_length=True,
     )
     # The saved model names its LLM relative to its final place, one level up from `folder`.
     model.save_pretrained(folder, processor)

@@ -45,7 +45,7 @@ LESION_ARM = (
     PLAIN.key
 )  # one stage of training: the cheapest arm, and nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
-_SEES = ("encoder", "text_encoder", "contrastive", "signal")  # what an encoder is trained by
+_SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what an encoder is trained by
 _LESION = (*_SEES, "lora", "stage2", "study")
 _SETTINGS = (*_SEES, "lora", "questions", "stage1", "stage2", "evaluation")
 
@@ -235,7 +235,8 @@ def home_of(run: LlmExperiment, training: Training) -> str:
     sees = [getattr(training.config, section) for section in _SEES]
     if sees == [getattr(run.config, section) for section in _SEES]:
         return ""
-    return "encoder-" + fingerprint(sees=[asdict(section) for section in sees])["sees"][:8]
+    values = training.config.as_dict()
+    return "encoder-" + fingerprint(sees=[values[name] for name in _SEES])["sees"][:8]
 
 
 def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:

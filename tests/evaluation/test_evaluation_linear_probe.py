@@ -15,7 +15,7 @@ from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation import linear_probe as lp
 from ecg_lib.evaluation.statistics import auc
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip, load_encoder
 from ecg_lib.objectives.parts.clip import EcgClip
 
@@ -38,7 +38,7 @@ def reader(tmp_path_factory):
     config = EcgEncoderConfig(width=32, depth=1, heads=2, mlp=32, patch=50, normalisation="mv")
     clip = EcgClip(EcgEncoder(config), TextEncoder(text), width=8)
     folder = tmp_path_factory.mktemp("reader")
-    EcgReader(clip, tokenizer, ["AF"]).save_pretrained(folder)
+    FindingsAndText(clip, tokenizer, ["AF"]).save_pretrained(folder)
     return folder
 
 

@@ -19,7 +19,7 @@ from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.experiments import ablations, arms, variants
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
-from ecg_lib.objectives import clip_reports
+from ecg_lib.objectives import objective
 from ecg_lib.questions.bias import kind_of
 
 REPO = Path(__file__).resolve().parents[2]
@@ -205,7 +205,7 @@ def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, mo
         (arms.finetune, "fit"),
         (variants, "fit"),
         (ablations, "_operated"),
-        (clip_reports, "fit"),
+        (objective, "fit"),
     ):
         monkeypatch.setattr(module, name, forbidden)
     again = ablations.run_study(small.run)
@@ -219,7 +219,7 @@ def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monk
     (folder / "copied").symlink_to(folder / "smoke")
     (small.root / "data" / "copied").symlink_to(small.root / "data" / "smoke")
     monkeypatch.setattr(arms.finetune, "fit", None)  # calling it would fail
-    monkeypatch.setattr(clip_reports, "fit", None)
+    monkeypatch.setattr(objective, "fit", None)
     again = ablations.run_study(LlmExperiment.of(replace(small.config, profile="copied")))
     for run, right in again.right.items():
         twin = outcomes.right[run]
