@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from ecg_lib.evaluation.statistics import auc_over_seeds
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -23,7 +24,6 @@ from ecg_lib.encoders.token_cache import encode
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.distributions import features_of
 from ecg_lib.evaluation.leakage import HELD_OUT
-from ecg_lib.evaluation.statistics import auc_over_seeds
 from ecg_lib.evaluation.transfer import targets_of
 from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.signal.delineate import RATE, landmarks

@@ -11,7 +11,7 @@ import torch
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.evaluation.distributions import CALIBRATION_FOLDS
-from ecg_lib.evaluation.statistics import Estimate, auc_over_seeds
+from ecg_lib.intervals import Estimate, auc_over_seeds
 from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.objectives.findings_and_text import EcgReader
 

@@ -17,7 +17,7 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens, encode
 from ecg_lib.evaluation.resamples import Resamples
-from ecg_lib.evaluation.statistics import auc_with_ci
+from ecg_lib.intervals import auc_over_seeds
 from ecg_lib.knowledge.zero_shot_labels import zero_shot_near, zero_shot_targets
 from ecg_lib.objectives.parts.clip import EcgClip
 
@@ -144,7 +144,7 @@ def auc_table(
         known = targets[label].notna().to_numpy()
         if not known.any():
             continue
-        cell = auc_with_ci(
+        cell = auc_over_seeds(
             targets[label][known].to_numpy(dtype=bool),
             scores[label].to_numpy()[known],
             resamples=resamples,

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from ecg_lib.evaluation.statistics import macro_auc
 from scipy.stats import rankdata
 
 from ecg_lib.config import Evaluation
 from ecg_lib.config_check import SCRATCH, SIMULATED, SIMULATED_ONLY
 from ecg_lib.evaluation.linear_probe import LABELS
-from ecg_lib.evaluation.statistics import macro_auc
 from ecg_lib.evaluation.study_answers import ZERO_SHOT, Answers, Split
 
 BOOSTING = "boosting on hand features"

@@ -14,7 +14,7 @@ from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation import linear_probe as lp
-from ecg_lib.evaluation.statistics import auc
+from ecg_lib.intervals import auc
 from ecg_lib.objectives.findings_and_text import EcgReader
 from ecg_lib.objectives.loading import load_clip, load_encoder
 from ecg_lib.objectives.parts.clip import EcgClip

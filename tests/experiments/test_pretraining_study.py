@@ -14,11 +14,11 @@ from ecg_lib.data.report_text import phrases, plain_text, states_labels
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.evaluation import few_labels as few
 from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
-from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
 from ecg_lib.experiments import pretraining_study
 from ecg_lib.experiments import pretraining_tables as ps
 from ecg_lib.experiments import workflow as w
+from ecg_lib.intervals import auc, auc_over_seeds, macro_auc
 from ecg_lib.objectives import loading
 from ecg_lib.objectives.clip_snippets import RunCollator, a_run, usable_rows
 from ecg_lib.objectives.simulated_stream import train_reader
