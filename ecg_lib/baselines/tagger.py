@@ -21,7 +21,7 @@ from ecg_lib.evaluation.probe import cached_features, linear
 from ecg_lib.knowledge.findings import is_certain
 
 MIN_POSITIVES = 10  # training ECGs with a finding; fewer: there is no tag for it
-# Of the probe, which knows all labels here, not few: with its own 0.01 the mean F1 of the 62 tags of
+# Of the probe, for which all labels are known here: at its own 0.01 the mean F1 of the 62 tags of
 # demo's simulated patients is 3 points lower.
 STRENGTH = 0.05
 

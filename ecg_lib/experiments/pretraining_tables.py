@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from ecg_lib.evaluation.statistics import macro_auc
 from scipy.stats import rankdata
 
 from ecg_lib.config import Evaluation
 from ecg_lib.config_check import SCRATCH, SIMULATED, SIMULATED_ONLY
 from ecg_lib.evaluation.study_answers import SUPERCLASSES, TASKS, ZERO_SHOT, Answers, Split
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
+from ecg_lib.intervals import macro_auc
 
 BOOSTING = "boosting on hand features"
 TOGETHER, EVERYTHING = "seeds together", "seeds and normalisations together"
