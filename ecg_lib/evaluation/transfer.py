@@ -14,7 +14,7 @@ from ecg_lib.evaluation.distributions import CALIBRATION_FOLDS
 from ecg_lib.evaluation.task import load_task
 from ecg_lib.intervals import Estimate, auc_over_seeds
 from ecg_lib.knowledge.findings import transfer_findings
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 
 TASK = load_task("findings.yaml")
 READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
@@ -36,7 +36,7 @@ def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def read_store(reader: EcgReader, store: EcgStore) -> dict[str, pd.DataFrame]:
+def read_store(reader: FindingsAndText, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Scores (ECGs, findings) of both readings, for every ECG of a store."""
     head, text = [], []
     for start in range(0, len(store), _BATCH):
@@ -89,7 +89,7 @@ def transfer_cells(
 
 
 def transfer_table(
-    readers: Mapping[str, Sequence[EcgReader]],
+    readers: Mapping[str, Sequence[FindingsAndText]],
     stores: Mapping[str, EcgStore],
     resamples: int,
     seed: int,

@@ -25,8 +25,8 @@ from ecg_lib.encoders.stem_vit import EcgEncoder
 from ecg_lib.encoders.token_cache import encoder_input, on_gpu
 from ecg_lib.evaluation.hand_features import boosted, hand_features
 from ecg_lib.evaluation.probe import Reading, encoder_features, linear
-from ecg_lib.objectives.parts.finding_head import FindingHead
-from ecg_lib.training.fit import fit
+from ecg_lib.objectives.parts.heads import FindingHead
+from ecg_lib.training.fit import Schedule, fit
 
 RANDOM, LABELS_ONLY = "random frozen encoder", "trained from scratch on labels"
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 1e-3, 1e-2  # chosen beforehand, never compared
@@ -96,10 +96,12 @@ def scratch_scores(
         [{"row": int(row)} for row in rows],
         collate,
         folder,
-        epochs=math.ceil(epochs * math.sqrt(len(targets) / len(rows))),
-        batch_size=BATCH,
-        learning_rate=LEARNING_RATE,
-        weight_decay=WEIGHT_DECAY,
+        Schedule(
+            epochs=math.ceil(epochs * math.sqrt(len(targets) / len(rows))),
+            batch_size=BATCH,
+            learning_rate=LEARNING_RATE,
+            weight_decay=WEIGHT_DECAY,
+        ),
         seed=seed,
     )
     return pd.DataFrame(_logits(model, test, test_rows), columns=targets.columns)

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecg_lib import paths
 from ecg_lib.closure import code_hash
-from ecg_lib.config import Config
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.stem_vit import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.probe import cached_features, encoder_features, label_cells, linear, part_of
 from ecg_lib.evaluation.task import Task, load_task
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM, scratch_scores, untrained
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.training.cache import fingerprint, train_or_load
 
 PRETRAINED = "pretrained encoder"
@@ -25,7 +24,7 @@ _SCORES = "scores.npy"
 
 
 def probe_cells(
-    config: Config, store: EcgStore, encoder: EcgEncoder, tokens: EcgTokens
+    run: Experiment, store: EcgStore, encoder: EcgEncoder, tokens: EcgTokens
 ) -> pd.DataFrame:
     """Cells of ``probe.csv``: AUC (percent) of each label and their mean, by encoder.
 
@@ -39,8 +38,9 @@ def probe_cells(
     store : the cohort that `tokens` were encoded from
     encoder : the pretrained one
     """
-    settings, task = config.evaluation, load_task(f"{config.evaluation.probe_task}.yaml")
-    train, test = (_some(rows, config) for rows in task.rows(store, store))
+    settings, seed = run.config.evaluation, run.config.seed
+    task = load_task(f"{settings.probe_task}.yaml")
+    train, test = (_some(rows, settings.probe_ecgs, seed) for rows in task.rows(store, store))
     known, asked = (part_of(store, rows, rows, task) for rows in (train, test))
     ids, everyone = store.records["ecg_id"], np.arange(len(train))
 
@@ -58,12 +58,12 @@ def probe_cells(
         RANDOM: np.stack([probed(partial(random, seed)) for seed in settings.probe_seeds]),
         LABELS_ONLY: np.stack(
             [
-                _from_scratch(config, task, store, encoder, train, test, known.targets, seed)
+                _from_scratch(run, task, store, encoder, train, test, known.targets, seed)
                 for seed in settings.probe_seeds
             ]
         ),
     }
-    drawn = settings.resamples, config.seed, settings.min_positives
+    drawn = settings.resamples, seed, settings.min_positives
     tables = {row: label_cells(asked, own, *drawn) for row, own in scores.items()}
     for row in (RANDOM, LABELS_ONLY):
         tables[f"{PRETRAINED} minus {row}"] = label_cells(
@@ -73,13 +73,12 @@ def probe_cells(
     return pd.DataFrame(cells).rename(columns={"label": "column"})
 
 
-def _some(rows: np.ndarray, config: Config) -> np.ndarray:
-    most = config.evaluation.probe_ecgs or len(rows)
-    return np.sort(np.random.default_rng(config.seed).permutation(rows)[:most])
+def _some(rows: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
 
 
 def _from_scratch(
-    config: Config,
+    run: Experiment,
     task: Task,
     store: EcgStore,
     encoder: EcgEncoder,
@@ -90,7 +89,7 @@ def _from_scratch(
 ) -> np.ndarray:
     """Scores of the test ECGs by an encoder trained on the labels alone, or found again."""
     key = fingerprint(
-        params=[seed, config.evaluation.probe_epochs, encoder.config.to_dict()],
+        params=[seed, run.config.evaluation.probe_epochs, encoder.config.to_dict()],
         data=[store.hash, task.hash, train.tolist(), test.tolist()],
         code=code_hash(scratch_scores),
     )
@@ -104,11 +103,11 @@ def _from_scratch(
             test,
             targets,
             np.arange(len(train)),
-            epochs=config.evaluation.probe_epochs,
+            epochs=run.config.evaluation.probe_epochs,
             seed=seed,
             folder=folder,
         )
         np.save(folder / _SCORES, found.to_numpy())
 
-    folder = paths.checkpoints_dir(config.profile) / "encoder" / f"from-scratch-{task.name}-{seed}"
+    folder = run.checkpoints("encoder", f"from-scratch-{task.name}-{seed}")
     return np.load(train_or_load(folder, key, fitted) / _SCORES)

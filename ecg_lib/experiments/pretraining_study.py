@@ -1,6 +1,6 @@
 """The pretraining study: which start is better for an encoder that learns from real reports.
 
-Steps for notebook 10, as `workflow` has them. Every training and every model's answers are kept
+Steps for notebook 10. Every training and every model's answers are kept
 and found again by what they were made of; folds 9 and 10 of PTB-XL are tested on and nothing else.
 """
 
@@ -34,10 +34,12 @@ from ecg_lib.evaluation.study_answers import (
     labelled_rows,
 )
 from ecg_lib.experiments import controls
+from ecg_lib.experiments.encoder_pretraining import start_from, teach
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.experiments.pretraining_tables import Models
-from ecg_lib.experiments.workflow import start_from, train_further
-from ecg_lib.objectives.clip_snippets import Start
 from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.objective import Given
+from ecg_lib.objectives.parts.clip import PretrainedClip
 from ecg_lib.training.cache import fingerprint, train_or_load
 
 _ANSWERS = "answers.npz"
@@ -52,15 +54,16 @@ def study_split(config: Config, store: EcgStore) -> Split:
 
 def pretrain(
     config: Config, store: EcgStore, split: Split, start: str, normalisation: str, seed: int
-) -> Start:
+) -> PretrainedClip:
     """One encoder of the study, trained or loaded."""
-    given = start_from(config, start, normalisation, seed)
+    clip = start_from(Experiment.of(config), start, normalisation, seed)
     if start == SIMULATED_ONLY:
-        return given
+        return clip
+    study = config.pretraining_study
+    section = {**study.objective, **(study.further if clip else {})}
+    given = Given(seed, config.text_encoder, store, split.train, start=clip)
     folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
-    return Start(
-        *load_clip(train_further(config, store, split.train, folder, given, seed, normalisation))
-    )
+    return PretrainedClip(*load_clip(teach(config, section, normalisation, given, folder)))
 
 
 def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Split]:
@@ -68,7 +71,7 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
 
     Behind the starts stand their controls (`controls`): a random frozen encoder for each seed, and
     one that is trained from scratch on labels alone, for the first seed.
-    The readers of `workflow.train_readers` must have been trained, unless all start from scratch.
+    The encoders of `train_readers` must have been trained, unless all start from scratch.
     """
     study, split = config.pretraining_study, study_split(config, store)
     # a declared output of notebook 10, whether or not the profile has a study
@@ -144,7 +147,7 @@ def _frozen_answers(
 
 
 def _encoder_answers(
-    store: EcgStore, split: Split, trained: Start, config: Config, folder: Path
+    store: EcgStore, split: Split, trained: PretrainedClip, config: Config, folder: Path
 ) -> Answers:
     texts = {"clip": trained.clip, "tokenizer": trained.tokenizer}
     return _frozen_answers(store, split, trained.clip.ecg_encoder, config, folder, **texts)
@@ -186,7 +189,8 @@ def _boosting_answers(store: EcgStore, split: Split, config: Config, folder: Pat
 
 def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **made_of) -> Answers:
     """Answers, computed or found again; "task|column" are their names in the file."""
-    study = replace(config.pretraining_study, seeds=[], normalisations=[], starts=[])
+    trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
+    study = replace(config.pretraining_study, **trained)  # by what, their weights tell
     key = fingerprint(
         **{"code": code_hash(study_answers.encoder_answers)} | made_of,
         params=asdict(study),

@@ -88,13 +88,8 @@ def clip_shape(config: Config, device: str = "meta") -> EcgClip:
             backbone = small_bert(
                 text.vocabulary, text.width, text.depth, text.heads, text.max_tokens
             )
-        return EcgClip(
-            encoder,
-            TextEncoder(backbone),
-            config.contrastive.width,
-            config.contrastive.temperature,
-            text.trainable,
-        )
+        width = config.objective["width"]
+        return EcgClip(encoder, TextEncoder(backbone), width, train_text=text.trainable)
 
 
 def llm_shape(settings: Llm, device: str = "meta") -> PreTrainedModel:

@@ -15,7 +15,7 @@ from ecg_lib.evaluation.probe import MEAN, STRENGTH, Part, drawn_rows, linear, p
 from ecg_lib.evaluation.task import load_task
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
 from ecg_lib.intervals import auc
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip, load_encoder
 from ecg_lib.objectives.parts.clip import EcgClip
 
@@ -40,7 +40,7 @@ def reader(tmp_path_factory):
     config = EcgEncoderConfig(width=32, depth=1, heads=2, mlp=32, patch=50, normalisation="mv")
     clip = EcgClip(EcgEncoder(config), TextEncoder(text), width=8)
     folder = tmp_path_factory.mktemp("reader")
-    EcgReader(clip, tokenizer, ["AF"]).save_pretrained(folder)
+    FindingsAndText(clip, tokenizer, ["AF"]).save_pretrained(folder)
     return folder
 
 
