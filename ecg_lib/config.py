@@ -205,6 +205,10 @@ class Evaluation:
     min_positives: int = 10  # fewer: n/a
     examples: int = 1500  # simulated patients among whom a plain example of each finding is sought
     normals: int = 120  # normal ECGs a group whose waves are measured
+    probe_task: str = "superclasses"  # a file of ecg_lib/evaluation/tasks
+    probe_ecgs: int | None = None  # at most, to train and to test the probe on; null = all
+    probe_epochs: int = 8  # of the encoder trained from scratch, beside which a probe is set
+    probe_seeds: list[int] = field(default_factory=lambda: [0])  # of this one and the random one
     zero_shot_prompt: str = "Does this ECG reveal any signs of {label}?"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.statistics import bootstrap_ids
+from ecg_lib.intervals import bootstrap_ids, counts_of
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ class Resamples:
                 f"resamples: patient {min(missing)} is not among the "
                 f"{len(self.patients)} drawn from; draw them anew"
             )
-        n = len(self.patients)
-        own = self.drawn + n * np.arange(len(self.drawn))[:, None]
-        counts = np.bincount(own.ravel(), minlength=n * len(self.drawn)).reshape(-1, n)
-        return counts[:, np.searchsorted(self.patients, asked)].astype(float)
+        counts = counts_of(self.drawn, len(self.patients))
+        return counts[:, np.searchsorted(self.patients, asked)]
 
     def save(self, path: Path) -> None:
         """Write both arrays as .npz, atomically."""

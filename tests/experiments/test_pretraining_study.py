@@ -13,13 +13,13 @@ from ecg_lib.config import compose
 from ecg_lib.data.prepare import prepare
 from ecg_lib.data.report_text import phrases, plain_text, states_labels
 from ecg_lib.errors import ConfigError, DataError
-from ecg_lib.evaluation import few_labels as few
-from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
-from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
+from ecg_lib.evaluation.probe import drawn_rows, linear
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
-from ecg_lib.experiments import encoder_pretraining, pretraining_study
+from ecg_lib.evaluation.task import load_task
+from ecg_lib.experiments import controls, encoder_pretraining, pretraining_study
 from ecg_lib.experiments import pretraining_tables as ps
 from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.intervals import auc, auc_over_seeds, macro_auc
 from ecg_lib.objectives import loading
 from ecg_lib.objectives.clip_snippets import a_run, usable_rows
 from ecg_lib.objectives.loading import load_clip
@@ -142,17 +142,17 @@ def test_a_probe_learns_from_its_rows_only_and_text_helps_where_labels_are_few()
     known = targets.iloc[:400].reset_index(drop=True)
     blind = known.copy()
     blind.iloc[12:] = False
-    one, two = (few.linear(train, test, t, few_rows) for t in (known, blind))
+    one, two = (linear(train, test, t, few_rows) for t in (known, blind))
     pd.testing.assert_frame_equal(one, two)
     text = tuple(
         pd.DataFrame(2 * truth[part] + rng.normal(size=(200 * k, 2)), columns=["A", "B"])
         for part, k in ((slice(400), 2), (slice(400, 600), 1))
     )
-    helped = few.linear(train, test, known, few_rows, text)
+    helped = linear(train, test, known, few_rows, text)
     for label in known:
         own = targets[label].iloc[400:]
         assert auc(own, helped[label]) > auc(own, one[label])
-    empty = few.linear(train, test, known.assign(A=False), few_rows, text)
+    empty = linear(train, test, known.assign(A=False), few_rows, text)
     assert np.allclose(np.corrcoef(empty["A"], text[1]["A"])[0, 1], 1)
 
 
@@ -171,7 +171,7 @@ def test_macro_auc_is_the_mean_of_labels_and_seeds_and_its_difference_antisymmet
     assert (more.ci_low, more.ci_high) == pytest.approx((-less.ci_high, -less.ci_low))
     assert macro_auc(y, a, a[::-1], resamples=50).ci_high == pytest.approx(0)
     assert np.isnan(macro_auc(y[:, 2:], a[:, :, 2:]).value)
-    with pytest.raises(DataError, match="macro AUC"):
+    with pytest.raises(DataError, match="AUC"):
         macro_auc(y, a[0])
 
 
@@ -179,20 +179,27 @@ def test_the_study_tests_on_other_patients_and_tells_all_it_was_asked(config, do
     models, boosting, split = done
     assert not set(split.patients[split.train]) & set(split.patients[split.test])
     assert len(split.train) == 60
-    assert set(models) == {(start, "mv") for start in config.pretraining_study.starts}
+    starts = [*config.pretraining_study.starts, controls.RANDOM, controls.LABELS_ONLY]
+    assert set(models) == {(start, "mv") for start in starts}
     cells = ps.study_cells(models, boosting, split, config.evaluation, 0).set_index(
         ["row", "column"]
     )["value"]
     wanted = {ZERO_SHOT, column(PROBE, 0.2), column(PROBE, 1.0)}
     for start in config.pretraining_study.starts:
         assert wanted <= set(cells[f"{start}, mv"].index)
+    for start in (controls.RANDOM, controls.LABELS_ONLY):
+        assert set(cells[f"{start}, mv"].index) == wanted - {ZERO_SHOT}
+        assert f"simulated minus {start}, mv" in cells
     more, less = cells["simulated, mv"], cells["scratch, mv"]
     assert cells["simulated minus scratch, mv"].to_numpy() == pytest.approx(
         (more - less)[cells["simulated minus scratch, mv"].index].to_numpy()
     )
     assert column(PROBE, 1.0) in cells[ps.BOOSTING] and ZERO_SHOT not in cells[ps.BOOSTING]
     rows = set(ps.finding_cells(models, boosting, split, config.evaluation, 0)["row"])
-    assert {f"superclass {name}" for name in SUPERCLASSES} | {"AF", "LVH"} <= rows
+    assert {f"superclass {name}" for name in load_task("superclasses.yaml").labels} | {
+        "AF",
+        "LVH",
+    } <= rows
 
 
 def test_models_together_rank_as_they_do_alone_where_they_agree_and_not_by_scale():
@@ -211,7 +218,7 @@ def test_answers_do_not_change_with_the_labels_of_test_ecgs(config, store, done)
         table.iloc[split.test] = ~table.iloc[split.test]
     other = Split(split.train, split.test, flipped, split.patients)
     trained = pretraining_study.pretrain(config, store, split, "scratch", "mv", 0)
-    again = pretraining_study._encoder_answers(store, other, trained, config)
+    again = pretraining_study._encoder_answers(store, other, trained, config, folder=paths.ROOT)
     for cell, answers in models["scratch", "mv"][0].items():
         np.testing.assert_allclose(again[cell], answers, atol=1e-4)
 
@@ -225,6 +232,7 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     monkeypatch.setattr("ecg_lib.objectives.objective.fit", fail)
     monkeypatch.setattr(pretraining_study, "_encoder_answers", fail)
     monkeypatch.setattr(pretraining_study, "_boosting_answers", fail)
+    monkeypatch.setattr(controls, "fit", fail)
     models, _, _ = pretraining_study.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)

@@ -12,8 +12,8 @@ from ecg_lib.config import compose
 from ecg_lib.data import prepare
 from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
 from ecg_lib.evaluation import transfer as transfer
-from ecg_lib.evaluation.statistics import auc, auc_over_seeds, auc_with_ci
 from ecg_lib.experiments.encoder_pretraining import encoder_builder
+from ecg_lib.intervals import auc, auc_over_seeds
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
 from ecg_lib.objectives import objective
 from ecg_lib.objectives.findings_and_text import FindingsAndText
@@ -154,7 +154,7 @@ def test_one_seed_is_the_plain_auc_and_several_are_averaged():
     y = np.arange(60) % 3 == 0
     scores = y + rng.normal(0, 1, (2, 60))
     patients = np.arange(60) // 2
-    plain = auc_with_ci(y, scores[0], 200, 1, 10, patients)
+    plain = auc_over_seeds(y, scores[0], 200, 1, 10, patients)
     assert auc_over_seeds(y, scores[:1], 200, 1, 10, patients) == plain
     both = auc_over_seeds(y, scores, 200, 1, 10, patients)
     assert np.isclose(both.value, np.mean([auc(y, s) for s in scores]))

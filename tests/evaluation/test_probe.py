@@ -7,17 +7,19 @@ import torch
 from transformers import BertConfig, BertModel
 
 from ecg_lib.__main__ import main
-from ecg_lib.data.prepare import find_cohort, prepare
-from ecg_lib.data.sources.ptbxl import PtbXl
-from ecg_lib.data.store import write_store
+from ecg_lib.data.prepare import prepare
 from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
-from ecg_lib.errors import DataError
-from ecg_lib.evaluation import linear_probe as lp
-from ecg_lib.evaluation.statistics import auc
+from ecg_lib.evaluation.hand_features import boosted
+from ecg_lib.evaluation.probe import MEAN, STRENGTH, Part, drawn_rows, linear, pooled, probe_table
+from ecg_lib.evaluation.task import load_task
+from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
+from ecg_lib.intervals import auc
 from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip, load_encoder
 from ecg_lib.objectives.parts.clip import EcgClip
+
+SUPERCLASSES = load_task("superclasses.yaml").labels
 
 
 @pytest.fixture(scope="module")
@@ -58,38 +60,12 @@ def run(capsys, *arguments):
     return code, said.out, said.err
 
 
-class Few(PtbXl):
-    """The first 200 ECGs of PTB-XL at hand."""
-
-    def index(self):
-        return super().index()[:200]
-
-
 def part(n, patients, seed, informative=True):
     """Features whose first column is the label, or is not."""
     rng = np.random.default_rng(seed)
     truth = rng.random(n) < 0.3
     features = rng.normal(size=(n, 5)) + np.outer(truth * informative, [3, 0, 0, 0, 0])
-    return lp.Part(features, pd.DataFrame({"A": truth}), np.arange(n) % patients)
-
-
-def test_superclasses_are_the_diagnostic_classes_of_ptb_xl(real_data):
-    table = pd.read_csv(find_cohort(real_data, "ptbxl") / "scp_statements.csv", index_col=0)
-    diagnostic = table["diagnostic_class"].dropna()
-    for name, codes in lp.superclass_codes().items():
-        beyond = {"LBBB", "RBBB"} & set(codes)  # of other data sets, completeness not stated
-        assert set(codes) - beyond == set(diagnostic.index[diagnostic == name])
-
-
-def test_any_likelihood_counts_and_an_ecg_may_have_several_superclasses():
-    records = pd.DataFrame({"labels": [{"IMI": 15, "LVH": 0}, {"NORM": 100}, {"SR": 0}]})
-    targets = lp.probe_targets(records)
-    assert list(targets.columns) == ["NORM", "MI", "STTC", "CD", "HYP"]
-    assert targets.to_numpy().tolist() == [
-        [False, True, False, False, True],
-        [True, False, False, False, False],
-        [False] * 5,
-    ]
+    return Part(features, pd.DataFrame({"A": truth}), np.arange(n) % patients)
 
 
 def test_a_share_draws_patients_and_grows_with_the_share():
@@ -97,7 +73,7 @@ def test_a_share_draws_patients_and_grows_with_the_share():
     targets = pd.DataFrame({"MI": np.arange(150) % 30 < 3})
 
     def drawn(share, seed):
-        return lp.drawn_rows(targets, patients, share, seed)
+        return drawn_rows(targets, patients, share, seed)
 
     small, large = (set(drawn(share, 0)) for share in (0.1, 0.5))
     assert small < large and len(small) == 15
@@ -106,16 +82,16 @@ def test_a_share_draws_patients_and_grows_with_the_share():
     assert len(drawn(0.001, 0)) == 6
 
 
-@pytest.mark.parametrize("make", [lp.logistic, lp.boosting])
-def test_the_probe_reads_what_is_there_and_nothing_else(make):
+@pytest.mark.parametrize("reading", [linear, boosted])
+def test_the_probe_reads_what_is_there_and_nothing_else(reading):
     test = part(300, 300, 1)
-    known = lp.probe_table(part(300, 300, 0), test, [1.0], [0], 50, make=make)
+    known = probe_table(part(300, 300, 0), test, [1.0], [0], 50, reading=reading)
     row = known.set_index("label").loc["A"]
     assert row["value"] > 90 and row["ci_low"] < row["value"] < row["ci_high"]
     assert row["n"] == test.targets["A"].sum() and row["train_ecgs"] == 300
     noise = (
-        lp.probe_table(
-            part(300, 300, 0, False), part(300, 300, 1, False), [1.0], [0], 50, make=make
+        probe_table(
+            part(300, 300, 0, False), part(300, 300, 1, False), [1.0], [0], 50, reading=reading
         )
         .set_index("label")
         .loc["A"]
@@ -125,10 +101,8 @@ def test_the_probe_reads_what_is_there_and_nothing_else(make):
 
 def test_scales_of_features_do_not_matter_to_the_probe():
     train, test = part(200, 200, 0), part(200, 200, 1)
-    scaled = [
-        lp.Part(p.features * [1, 1e3, 1e-3, 1, 1], p.targets, p.patients) for p in (train, test)
-    ]
-    one, two = (lp.probe_table(a, b, [0.2, 1.0], [0, 1], 20) for a, b in ((train, test), scaled))
+    scaled = [Part(p.features * [1, 1e3, 1e-3, 1, 1], p.targets, p.patients) for p in (train, test)]
+    one, two = (probe_table(a, b, [0.2, 1.0], [0, 1], 20) for a, b in ((train, test), scaled))
     pd.testing.assert_frame_equal(one, two, atol=0.05)
     assert one.groupby("share")["seeds"].first().tolist() == [2, 1]
 
@@ -136,30 +110,8 @@ def test_scales_of_features_do_not_matter_to_the_probe():
 def test_a_label_that_the_drawn_patients_do_not_have_is_at_chance():
     train = part(40, 40, 0)
     train.targets["A"] = False
-    table = lp.probe_table(train, part(100, 100, 1), [1.0], [0], 20).set_index("label")
+    table = probe_table(train, part(100, 100, 1), [1.0], [0], 20).set_index("label")
     assert table.at["A", "value"] == 50
-
-
-def test_one_store_is_parted_by_folds_or_splits_and_patients_stay_apart(stores):
-    large, small = stores
-    train, test = lp.disjoint_rows(large, large)
-    patients = large.records["patient_id"]
-    assert not set(patients.iloc[train]) & set(patients.iloc[test])
-    assert set(large.records["split"].iloc[test]) == {"test"}
-    with pytest.raises(DataError, match="give one store for both"):
-        lp.disjoint_rows(large, small)  # simulated patients of two cohorts bear the same names
-
-
-def test_ptb_xls_folds_part_its_store(real_data, tmp_path):
-    root = find_cohort(real_data, "ptbxl")
-    store = write_store(tmp_path / "s", Few(root, intervals=False))
-    train, test = lp.disjoint_rows(store, store)
-    folds = store.attributes.map(lambda known: known["strat_fold"])
-    assert set(folds.iloc[test]) <= {9, 10} and not set(folds.iloc[train]) & {9, 10}
-    assert len(train) and len(test)
-    ecgs = store.records.iloc[:40]
-    features = lp.hand_features(type(store)(store.folder, store.manifest, ecgs, store.signals[:40]))
-    assert features.shape[0] == 40 and np.isfinite(features).mean() > 0.9
 
 
 def test_the_linear_probe_prints_and_writes_its_table(capsys, reader, stores, tmp_path):
@@ -180,6 +132,8 @@ def test_the_linear_probe_prints_and_writes_its_table(capsys, reader, stores, tm
         "--seeds",
         0,
         1,
+        "--epochs",
+        1,
         "--resamples",
         20,
         "--out",
@@ -187,11 +141,27 @@ def test_the_linear_probe_prints_and_writes_its_table(capsys, reader, stores, tm
     )
     assert code == 0, err
     table = pd.read_csv(out)
-    assert set(table["label"]) == {lp.MEAN, *lp.SUPERCLASSES} and "0.3" in said
+    assert set(table["label"]) == {MEAN, *SUPERCLASSES} and "0.3" in said
     assert table.groupby("share")["train_ecgs"].first().is_monotonic_increasing
-    norm = table[(table["label"] == "NORM") & (table["share"] == 1)].iloc[0]
-    assert norm["value"] > 55, "random weights, yet they see rate and amplitude"
-    assert norm["ci_low"] <= norm["value"] <= norm["ci_high"]
+    assert set(table["reading"]) == {"linear probe", RANDOM, LABELS_ONLY}
+    whole = table[(table["label"] == "NORM") & (table["share"] == 1)].set_index("reading")
+    assert whole.at["linear probe", "value"] > 55, "random weights, yet they see rate and amplitude"
+    assert (whole["ci_low"] <= whole["value"]).all() and (whole["value"] <= whole["ci_high"]).all()
+
+
+def test_the_pooling_is_cls_mean_and_maximum():
+    tokens = np.arange(12.0).reshape(1, 3, 4)
+    found = pooled(tokens, np.full((1, 4), -1.0))
+    assert found.tolist() == [[-1.0] * 4 + [4.0, 5.0, 6.0, 7.0] + [8.0, 9.0, 10.0, 11.0]]
+
+
+def test_a_stronger_probe_trusts_few_labels_more():
+    train, test = part(60, 60, 0), part(100, 100, 1)
+    weak, strong = (
+        linear(train.features, test.features, train.targets, np.arange(20), strength=strength)
+        for strength in (STRENGTH, 100 * STRENGTH)
+    )
+    assert strong["A"].std() > 2 * weak["A"].std()
 
 
 def test_zero_shot_of_a_saved_clip_is_its_cosine_to_the_labels(capsys, reader, stores, tmp_path):
@@ -232,6 +202,8 @@ def test_bad_input_is_one_line_and_exit_code_two(capsys, reader, stores, tmp_pat
         (("zero-shot", "--model", reader, "--cohort", store, "--prompt", "AF"), "{label}"),
         (("linear-probe", "--model", tmp_path, *both), "no saved encoder"),
         (("linear-probe", "--model", reader, *both, "--share", 2), "--share"),
+        (("linear-probe", "--model", reader, *both, "--task", "unheard"), "unheard.yaml"),
+        (("linear-probe", "--model", reader, *both, "--task", "table4"), "whole cohorts"),
         (
             ("linear-probe", "--model", reader, "--train", store, "--test", stores[1].folder),
             "patients",

@@ -7,13 +7,15 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.statistics import (
+from ecg_lib.intervals import (
     auc,
-    auc_with_ci,
+    auc_over_seeds,
     bootstrap_ids,
     bootstrap_means,
+    difference_over_seeds,
     mcnemar,
-    paired_difference,
+    mean_over_seeds,
+    weighted_auc,
     wilson,
 )
 
@@ -47,19 +49,17 @@ def test_rank_auc_equals_scikit_learns_with_and_without_ties(digits):
 
 @pytest.mark.parametrize("digits", [8, 0])
 def test_the_bootstraps_draws_equal_scikit_learns_auc_of_the_same_records(digits):
-    from ecg_lib.evaluation.statistics import _weighted_auc
-
     y, score = sample(60)
     order = np.argsort(score.round(digits), kind="stable")
     y, score = y[order], score.round(digits)[order]
     ids = bootstrap_ids(60, 20, seed=3)
     weights = np.stack([np.bincount(i, minlength=60) for i in ids]).astype(float)
     expected = [roc_auc_score(y[i], score[i]) for i in ids]
-    assert _weighted_auc(weights, y, score) == pytest.approx(expected, abs=1e-12)
+    assert weighted_auc(weights, y, score) == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_auc_interval_holds_the_value_and_narrows_with_more_data():
-    small, large = auc_with_ci(*sample(200)), auc_with_ci(*sample(3200))
+    small, large = auc_over_seeds(*sample(200)), auc_over_seeds(*sample(3200))
     for estimate in (small, large):
         assert estimate.ci_low < estimate.value < estimate.ci_high
     assert (large.ci_high - large.ci_low) < 0.5 * (small.ci_high - small.ci_low)
@@ -69,22 +69,22 @@ def test_the_auc_interval_covers_the_truth_about_as_often_as_it_says():
     from scipy.stats import norm
 
     truth = norm.cdf(1 / np.sqrt(2))
-    estimates = [auc_with_ci(*sample(150, seed=s), resamples=300, seed=s) for s in range(100)]
+    estimates = [auc_over_seeds(*sample(150, seed=s), resamples=300, seed=s) for s in range(100)]
     covered = sum(e.ci_low <= truth <= e.ci_high for e in estimates)
     assert 86 <= covered <= 100
 
 
 def test_too_few_positives_or_negatives_give_no_value_but_their_number():
     y, score = np.arange(100) < 4, np.arange(100.0)
-    few = auc_with_ci(y, score)
+    few = auc_over_seeds(y, score)
     assert np.isnan(few.value) and few.n_pos == 4 and few.percent()["n"] == 4
-    assert np.isnan(auc_with_ci(~y, score).value)
+    assert np.isnan(auc_over_seeds(~y, score).value)
 
 
 def test_drawing_whole_patients_widens_the_interval_when_their_records_agree():
     y, score = sample(100)
     y, score, patient = np.repeat(y, 10), np.repeat(score, 10), np.repeat(np.arange(100), 10)
-    records, patients = auc_with_ci(y, score), auc_with_ci(y, score, groups=patient)
+    records, patients = auc_over_seeds(y, score), auc_over_seeds(y, score, groups=patient)
     assert records.value == patients.value
     assert (patients.ci_high - patients.ci_low) > 2 * (records.ci_high - records.ci_low)
 
@@ -92,30 +92,20 @@ def test_drawing_whole_patients_widens_the_interval_when_their_records_agree():
 def test_nine_labels_of_two_thousand_records_take_a_few_seconds():
     started = time.perf_counter()
     for label in range(9):
-        auc_with_ci(*sample(2000, 0.1, seed=label))
+        auc_over_seeds(*sample(2000, 0.1, seed=label))
     assert time.perf_counter() - started < 8
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     data = sample()
-    assert auc_with_ci(*data, seed=5) == auc_with_ci(*data, seed=5)
-    assert auc_with_ci(*data, seed=5) != auc_with_ci(*data, seed=6)
+    assert auc_over_seeds(*data, seed=5) == auc_over_seeds(*data, seed=5)
+    assert auc_over_seeds(*data, seed=5) != auc_over_seeds(*data, seed=6)
     assert (bootstrap_ids(9, 4, 1) == bootstrap_ids(9, 4, 1)).all()
 
 
 def test_scores_that_are_not_numbers_are_refused():
     with pytest.raises(DataError, match="finite"):
-        auc_with_ci([True, False], [np.nan, 1.0])
-
-
-def test_a_paired_difference_is_tighter_than_two_independent_accuracies():
-    a = np.random.default_rng(2).random(500) < 0.7
-    b = a.copy()
-    b[np.flatnonzero(a)[:50]] = False
-    difference = paired_difference(a, b)
-    assert difference.value == pytest.approx(0.1)
-    assert 0.05 < difference.ci_low < 0.1 < difference.ci_high < 0.15
-    assert paired_difference(a, a).ci_high == 0
+        auc_over_seeds([True, False], [np.nan, 1.0])
 
 
 def test_grouped_means_draw_whole_groups():
@@ -131,3 +121,70 @@ def test_mcnemar_counts_only_the_questions_on_which_answerers_differ():
     assert result.p == pytest.approx(2 * 79 / 4096)  # binomial(12, 1/2), at most 2
     with pytest.raises(DataError, match="same rows"):
         mcnemar(a, b[:5])
+
+
+# -- over seeds
+
+A, B = (RNG.random((3, 200)) < 0.6 for _ in range(2))
+
+
+def width(estimate):
+    return estimate.ci_high - estimate.ci_low
+
+
+def test_an_arm_does_not_differ_from_itself():
+    same = difference_over_seeds(A, A)
+    assert (same.value, same.ci_low, same.ci_high, same.n) == (0, 0, 0, 200)
+
+
+def test_swapped_arms_differ_by_the_negative():
+    one, other = difference_over_seeds(A, B), difference_over_seeds(B, A)
+    assert one.value == pytest.approx(-other.value)
+    assert one.ci_low == pytest.approx(-other.ci_high)
+    assert one.ci_high == pytest.approx(-other.ci_low)
+
+
+def test_arms_of_equal_skill_have_an_interval_that_holds_zero_in_19_of_20():
+    held = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        a, b = (rng.random((3, 150)) < 0.6 for _ in range(2))
+        difference = difference_over_seeds(a, b, 200, seed)
+        held += difference.ci_low <= 0 <= difference.ci_high
+    assert held >= 53
+
+
+def test_with_one_seed_the_interval_is_that_of_questions():
+    one = difference_over_seeds(A[:1], B[:1], 4000)
+    alone = bootstrap_means(A[0].astype(float) - B[0], 4000)
+    assert one.value == pytest.approx(A[0].mean() - B[0].mean())
+    assert width(one) == pytest.approx(np.ptp(np.percentile(alone, [2.5, 97.5])), rel=0.1)
+
+
+def test_trainings_that_vary_and_questions_of_one_patient_widen_the_interval():
+    steady = np.tile(A[0], (3, 1)).astype(float)
+    varied = steady.copy()
+    varied[0, :80], varied[1, :80] = 1, 0
+    assert width(mean_over_seeds(varied)) > 1.5 * width(mean_over_seeds(steady))
+    patient = np.arange(200) // 10
+    alike = np.repeat(A[:, ::10], 10, axis=1)
+    assert width(mean_over_seeds(alike, groups=patient)) > 1.5 * width(mean_over_seeds(alike))
+
+
+def test_no_question_is_no_number_and_what_is_not_paired_is_refused():
+    assert np.isnan(mean_over_seeds(A[:, :0]).value)
+    for wrong in ([], [A[0], A[1][:5]]):
+        with pytest.raises(DataError, match="over seeds"):
+            mean_over_seeds(wrong)
+    for other in (B[:2], B[:, :9]):
+        with pytest.raises(DataError, match="paired"):
+            difference_over_seeds(A, other)
+
+
+def test_a_paired_difference_is_tighter_than_two_independent_accuracies():
+    a = np.random.default_rng(2).random(500) < 0.7
+    b = a.copy()
+    b[np.flatnonzero(a)[:50]] = False
+    difference = difference_over_seeds([a], [b])
+    assert difference.value == pytest.approx(0.1)
+    assert 0.05 < difference.ci_low < 0.1 < difference.ci_high < 0.15
