@@ -7,7 +7,7 @@ REPO = Path(__file__).resolve().parent.parent
 # These know every room: they are followed function by function.
 NAMES = (
     "experiments/workflow.py",
-    "experiments/reading.py",
+    "experiments/language_model.py",
     "experiments/arms.py",
     "experiments/rivals.py",
     "experiments/ablations.py",

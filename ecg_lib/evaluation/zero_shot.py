@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -18,22 +17,8 @@ from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens, encode
 from ecg_lib.evaluation.resamples import Resamples
 from ecg_lib.evaluation.statistics import auc_with_ci
-from ecg_lib.knowledge.zero_shot_labels import zero_shot_near, zero_shot_targets
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_near, zero_shot_targets
 from ecg_lib.objectives.parts.clip import EcgClip
-
-LABEL_TEXT = MappingProxyType(
-    {  # the nine labels of Table 4 in words
-        "AF": "atrial fibrillation",
-        "LBBB": "left bundle branch block",
-        "RBBB": "right bundle branch block",
-        "LVH": "left ventricular hypertrophy",
-        "RVH": "right ventricular hypertrophy",
-        "SA": "sinus arrhythmia",
-        "SB": "sinus bradycardia",
-        "SR": "sinus rhythm",
-        "ST": "sinus tachycardia",
-    }
-)
 
 
 def label_text(targets: pd.DataFrame) -> dict[str, str]:

@@ -32,7 +32,7 @@ from ecg_lib.experiments.arms import (
     stage_folder,
     version_of,
 )
-from ecg_lib.experiments.reading import held_to_gate, language_model
+from ecg_lib.experiments.language_model import held_to_gate, llm_of_profile
 from ecg_lib.experiments.rivals import llm_of
 from ecg_lib.experiments.workflow import (
     built_questions,
@@ -273,7 +273,7 @@ def foundation(config: Config, run: Run, store: EcgStore) -> Foundation:
     if not run.whole:
         return Foundation(clip, tokens, llm_of(config))
     whole = replace(_at(config, config, home), seed=run.seed)  # practice and gate as in notebook 04
-    llm = language_model(whole, store)
+    llm = llm_of_profile(whole, store)
     return Foundation(clip, tokens, llm, held_to_gate(whole, store, llm))
 
 

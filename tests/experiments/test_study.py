@@ -182,7 +182,7 @@ def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(
     practised = replace(small.config.llm, name_or_path=None, reading_gate=0.5)
     config = replace(small.config, llm=practised)
     monkeypatch.setattr(
-        ablations, "language_model", lambda *_: small.root / "llm"
+        ablations, "llm_of_profile", lambda *_: small.root / "llm"
     )  # has read nothing
     monkeypatch.setattr(ablations, "train_and_ask", forbidden)
     with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):

@@ -56,13 +56,13 @@ def test_git_sees_no_output_of_the_pipeline_but_its_lock_file(smoke_clone):
 
 ONE_BY_ONE = """
 from dataclasses import replace
-from ecg_lib import arms, reading, workflow as w
+from ecg_lib.experiments import arms, language_model, workflow as w
 from ecg_lib.config import load_config
 config = load_config()
 store = w.open_store(config, config.data.questions)
 clip, _ = w.load_clip(config)
 tokens = w.encode_cohort(config, config.data.questions, clip)
-train, llm = w.read_questions(config, "train"), reading.language_model(config, store)
+train, llm = w.read_questions(config, "train"), language_model.llm_of_profile(config, store)
 arms.run_stage(replace(config, profile="alone"), "stage2", "none", train, tokens, clip, llm)
 """
 
@@ -135,8 +135,8 @@ def test_the_pipeline_is_well_formed_in_every_profile(profile, tmp_path):
 def test_there_is_one_stage_for_each_notebook_and_two_for_the_language_model():
     notebooks = {path.stem for path in (REPO / "notebooks").glob("*.ipynb")}
     assert set(STAGES) == notebooks | {"look_ups", "language_model"}
-    assert STAGES["look_ups"]["cmd"] == "python -m ecg_lib.experiments.reading look_ups"
-    assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.experiments.reading"
+    assert STAGES["look_ups"]["cmd"] == "python -m ecg_lib.cli.pretrain_llm look_ups"
+    assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.cli.pretrain_llm"
     for name in notebooks:
         stage = STAGES[name]
         assert stage["cmd"] == f"python -m ecg_lib.cli.notebook {name}"
@@ -186,7 +186,7 @@ def test_a_stage_knows_all_the_parameters_its_notebook_reads(name):
 def code(name):
     """Source of a stage: a notebook's code cells, without lines that are IPython's."""
     if name in ("look_ups", "language_model"):
-        return "from ecg_lib import reading\nreading.main([])"
+        return (REPO / "ecg_lib" / "cli" / "pretrain_llm.py").read_text()
     notebook = json.loads((REPO / "notebooks" / f"{name}.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     lines = "\n".join(cells).splitlines()

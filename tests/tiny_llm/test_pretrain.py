@@ -9,8 +9,8 @@ from ecg_lib.config import compose
 from ecg_lib.ecg_llm.processor import QUESTION
 from ecg_lib.knowledge.advice import spans, talks
 from ecg_lib.tiny_llm import curriculum
-from ecg_lib.tiny_llm.curriculum import in_their_order, of_like_length
-from ecg_lib.tiny_llm.lookup_tasks import FEW, SEVERAL, look_ups
+from ecg_lib.tiny_llm.curriculum import grouped_by_length, grouped_in_order
+from ecg_lib.tiny_llm.lookup_tasks import FEW, SEVERAL, lookup_tasks
 
 LOOKED_UP = ["look_ups_1", "look_ups_2", "look_ups_3"]
 
@@ -55,20 +55,20 @@ def rows_of(lengths):
 
 def test_batches_of_like_length_hold_every_row_once_and_little_padding():
     lengths = np.random.default_rng(0).integers(5, 300, size=203)
-    ordered = [row["input_ids"] for row in of_like_length(rows_of(lengths), 8, seed=0)]
+    ordered = [row["input_ids"] for row in grouped_by_length(rows_of(lengths), 8, seed=0)]
     assert sorted(ids[0] for ids in ordered) == list(range(203))
     batches = [ordered[k : k + 8] for k in range(0, 203, 8)]
     padding = sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in batches[:-1])
     assert padding < 0.1 * lengths.sum()
     means = [np.mean([len(ids) for ids in b]) for b in batches]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.6  # not from short to long
-    assert ordered == [r["input_ids"] for r in of_like_length(rows_of(lengths), 8, seed=0)]
+    assert ordered == [r["input_ids"] for r in grouped_by_length(rows_of(lengths), 8, seed=0)]
 
 
 def test_batches_of_a_course_have_little_padding_and_keep_its_order():
     lengths = np.random.default_rng(0).integers(5, 300, size=203)
     rows = rows_of(lengths)
-    ordered = [row["input_ids"] for row in in_their_order(rows, 8, seed=0, among=5)]
+    ordered = [row["input_ids"] for row in grouped_in_order(rows, 8, seed=0, among=5)]
     assert sorted(ids[0] for ids in ordered) == list(range(203))
     assert all(abs(place - ids[0]) < 5 * 8 for place, ids in enumerate(ordered))
     batches = [ordered[k : k + 8] for k in range(0, 200, 8)]
@@ -93,7 +93,7 @@ def test_practice_goes_on_until_it_is_learned(monkeypatch, tmp_path, learned, sh
         curriculum,
         "look_ups",
         lambda n, seed, **how: (
-            drawn.append((n, seed, how.get("start"))) or look_ups(n, seed, **how)
+            drawn.append((n, seed, how.get("start"))) or lookup_tasks(n, seed, **how)
         ),
     )
     monkeypatch.setattr(
@@ -141,7 +141,7 @@ def test_each_harder_kind_of_look_up_begins_at_the_full_rate(monkeypatch, tmp_pa
     assert [len(texts) for texts in given[:3]] == np.diff(
         [int(share * 400) for share in (0, FEW, SEVERAL, 1)]
     ).tolist()
-    assert [text for texts in given[:3] for text in texts] == look_ups(400, config.seed)
+    assert [text for texts in given[:3] for text in texts] == lookup_tasks(400, config.seed)
     for name in LOOKED_UP:
         rate = curve.loc[curve["course"] == name, "learning_rate"]
         assert rate.iloc[-1] < 0.2 * config.llm.look_up_rate < rate.max()
@@ -157,6 +157,8 @@ def test_fresh_look_ups_of_all_kinds_come_with_the_reading(monkeypatch, tmp_path
     )
     config = small("llm.look_ups=48")
     taught(tmp_path, config)
-    first, more = look_ups(48, config.seed), given[-1]
-    assert more == look_ups(3, config.seed + 100) and not [text for text in more if text in first]
+    first, more = lookup_tasks(48, config.seed), given[-1]
+    assert more == lookup_tasks(3, config.seed + 100) and not [
+        text for text in more if text in first
+    ]
     assert len({len(text.reports) for text in more}) == 2

@@ -1,0 +1,179 @@
+"""The language model of a profile: the one it names, or a tiny one that learns to read reports.
+
+These are steps for notebook 04: train or load the model, and hold the tiny one to its reading gate.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from ecg_lib import paths
+from ecg_lib.closure import code_hash
+from ecg_lib.config import Config
+from ecg_lib.data.store import EcgStore
+from ecg_lib.ecg_llm.answering import read_rows
+from ecg_lib.ecg_llm.frozen_llm import load_llm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import on_gpu
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation import exact_match
+from ecg_lib.experiments.workflow import sample_rows
+from ecg_lib.questions.written_reports import written_reports
+from ecg_lib.tiny_llm.look_up_course import learn_look_ups
+from ecg_lib.tiny_llm.practice import ReportQuestions
+from ecg_lib.tiny_llm.pretrain import pretrain
+from ecg_lib.training.cache import fingerprint, train_or_load
+
+CHECKED = 2000  # questions that tell how well an LLM reads
+
+
+def llm_of_profile(config: Config, store: EcgStore) -> Path | str:
+    """The LLM: the one that the profile names, or a tiny one pretrained to read reports."""
+    folder = paths.checkpoints_dir(config.profile) / "language_model"
+    if config.llm.name_or_path:
+        return _named(config.llm.name_or_path, folder)
+    reports, questions = _reports(config, store), report_questions(config, store)
+    return train_or_load(
+        folder / "tiny",
+        _key(config, store, pretrain, reports, questions, read_rows, exact_match.score),
+        lambda partial_: pretrain(
+            reports,
+            questions,
+            config.llm,
+            partial_,
+            config.seed,
+            partial(_read_share, config, store),
+            look_ups_of_profile(config, store),
+        ),
+    )
+
+
+def look_ups_of_profile(config: Config, store: EcgStore) -> Path | str:
+    """The tiny LLM after its first course, which can be learned beside the encoder."""
+    folder = paths.checkpoints_dir(config.profile) / "look_ups"
+    if config.llm.name_or_path:
+        return _named(config.llm.name_or_path, folder)
+    reports, questions = _reports(config, store), report_questions(config, store)
+    return train_or_load(
+        folder / "tiny",
+        _key(config, store, learn_look_ups, reports, questions),
+        lambda partial_: learn_look_ups(reports, questions, config.llm, partial_, config.seed),
+    )
+
+
+def report_questions(config: Config, store: EcgStore) -> ReportQuestions:
+    """Questions about the written reports of a cohort, as a profile asks them."""
+    return ReportQuestions(
+        store.records,
+        tuple(config.questions.templates),
+        4 * config.questions.per_answer,
+        config.evaluation.zero_shot_prompt,
+        config.llm.anew,
+        config.seed,
+    )
+
+
+def _reports(config: Config, store: EcgStore):
+    return written_reports(store, config.questions.templates)
+
+
+def _key(config: Config, store: EcgStore, *trained_by) -> dict[str, str]:
+    """All that a course of the tiny LLM comes from; its texts are part of its code."""
+    asked = [config.questions.templates, config.questions.per_answer]
+    return fingerprint(
+        params=[config.seed, asdict(config.llm), asked, config.evaluation.zero_shot_prompt],
+        data=store.hash,
+        code=code_hash(*trained_by),
+    )
+
+
+def _named(llm: str, folder: Path) -> str:
+    """An LLM that was pretrained elsewhere; a note of its name takes the tiny one's place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "named.json").write_text(json.dumps({"name_or_path": llm}) + "\n")
+    return llm
+
+
+def pretraining_curve(llm: Path | str) -> pd.DataFrame:
+    """`step` and a loss for each kind of course; no rows for an LLM pretrained elsewhere."""
+    path = Path(llm) / "curve.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=["step"])
+    curve = pd.read_csv(path)
+    kind = curve["course"].str.extract(r"([a-z_]*[a-z])", expand=False).str.replace("_", "-")
+    ends = curve.groupby("course", sort=False)["step"].max().cumsum().shift(fill_value=0)
+    curve["step"] += curve["course"].map(ends)
+    return (
+        curve.assign(kind="loss of " + kind)
+        .pivot(index="step", columns="kind", values="loss")
+        .rename_axis(columns=None)
+        .reset_index()
+    )
+
+
+# -- how well it reads -----------------------------------------------------------------------
+
+
+def read_answers(
+    config: Config, store: EcgStore, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> pd.DataFrame:
+    """Development questions about written reports of held-out patients, scored by exact match."""
+    rows = sample_rows(report_questions(config, store).of_split("dev"), CHECKED, config.seed)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    said = read_rows(model, processor, rows, _reports(config, store), config.seed)
+    return exact_match.score(said, rows)
+
+
+def _read_share(
+    config: Config, store: EcgStore, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> float:
+    """The share of them that an LLM reads right."""
+    read = read_answers(config, store, model, tokenizer)
+    share = float(read[exact_match.HEADLINE].mean())
+    print(f"reads {share:.1%} of {len(read):,} development questions", file=sys.stderr)
+    return share
+
+
+def gate(accuracy: float, config: Config) -> str:
+    """A sentence on a tiny LLM's reading accuracy (percent) in held-out wordings.
+
+    An LLM that the profile names answers in its own words before stage 1; it passes ungated.
+
+    Raises
+    ------
+    DataError
+        It is below ``llm.reading_gate``: no way of training it would differ from another.
+    """
+    wanted = 100 * config.llm.reading_gate
+    if config.llm.name_or_path:
+        return f"{accuracy:.1f}% read; no gate for an LLM that was pretrained elsewhere"
+    if accuracy < wanted:
+        raise DataError(
+            f"llm: {accuracy:.1f}% of held-out wordings read, llm.reading_gate asks for "
+            f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
+            "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate"
+        )
+    return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
+
+
+def held_to_gate(config: Config, store: EcgStore, llm: Path | str) -> str:
+    """Ask a saved tiny LLM the development questions; `gate`'s sentence on what it reads.
+
+    Raises
+    ------
+    DataError
+        It is below ``llm.reading_gate``.
+    """
+    if config.llm.name_or_path:
+        return "no gate for an LLM that was pretrained elsewhere"
+    model, tokenizer = load_llm(llm, config.llm.dtype)
+    with on_gpu(model):
+        return gate(100 * _read_share(config, store, model, tokenizer), config)
