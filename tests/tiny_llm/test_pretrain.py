@@ -1,5 +1,7 @@
 """The courses of the tiny LLM: their order, when they go on, what is saved."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,12 +9,12 @@ from transformers import AutoTokenizer
 
 from ecg_lib.config import compose
 from ecg_lib.ecg_llm.processor import QUESTION
-from ecg_lib.knowledge.advice import spans, talks
-from ecg_lib.tiny_llm import curriculum
-from ecg_lib.tiny_llm.curriculum import grouped_by_length, grouped_in_order
+from ecg_lib.tiny_llm import curriculum, look_up_course, pretrain
+from ecg_lib.tiny_llm.dialogue_turns import age_turns, dialogue_turns
 from ecg_lib.tiny_llm.lookup_tasks import FEW, SEVERAL, lookup_tasks
 
 LOOKED_UP = ["look_ups_1", "look_ups_2", "look_ups_3"]
+SEED = 42
 
 
 def reading_rows():
@@ -25,56 +27,23 @@ def reading_rows():
     )
 
 
-def small(*settings):
-    return compose(
-        "smoke",
-        [
-            "llm.rows=4",
-            "llm.made_up=4",
-            "llm.talks=4",
-            "llm.passages=4",
-            "llm.batch_size=8",
-            *settings,
-        ],
+def small(**settings):
+    sizes = {"rows": 4, "made_up": 4, "talks": 4, "passages": 4, "batch_size": 8, "general": 0}
+    return replace(compose("smoke").llm, **sizes, **settings)
+
+
+def taught(folder, settings, questions=lambda number: reading_rows(), reads=None):
+    """Both courses at once, as a newcomer calls them."""
+    return pretrain.pretrain(
+        lambda ecg, rng: f"report {ecg}", questions, settings, folder, SEED, reads
     )
 
 
-def taught(folder, config, draw=lambda k: reading_rows(), reads=None):
-    """Both courses, the second from what the first has saved."""
-    drawn_from = draw, lambda ecg, rng: f"report {ecg}", ["Plain words."], ["sinus rhythm"]
-    for name in ("look_ups", "reading"):
-        (folder / name).mkdir()
-    curriculum.learn_look_ups(*drawn_from, config, folder / "look_ups")
-    curriculum.learn_reading(folder / "look_ups", *drawn_from, config, folder / "reading", reads)
-    return folder / "reading"
-
-
-def rows_of(lengths):
-    return [{"input_ids": [number] * n} for number, n in enumerate(lengths)]
-
-
-def test_batches_of_like_length_hold_every_row_once_and_little_padding():
-    lengths = np.random.default_rng(0).integers(5, 300, size=203)
-    ordered = [row["input_ids"] for row in grouped_by_length(rows_of(lengths), 8, seed=0)]
-    assert sorted(ids[0] for ids in ordered) == list(range(203))
-    batches = [ordered[k : k + 8] for k in range(0, 203, 8)]
-    padding = sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in batches[:-1])
-    assert padding < 0.1 * lengths.sum()
-    means = [np.mean([len(ids) for ids in b]) for b in batches]
-    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.6  # not from short to long
-    assert ordered == [r["input_ids"] for r in grouped_by_length(rows_of(lengths), 8, seed=0)]
-
-
-def test_batches_of_a_course_have_little_padding_and_keep_its_order():
-    lengths = np.random.default_rng(0).integers(5, 300, size=203)
-    rows = rows_of(lengths)
-    ordered = [row["input_ids"] for row in grouped_in_order(rows, 8, seed=0, among=5)]
-    assert sorted(ids[0] for ids in ordered) == list(range(203))
-    assert all(abs(place - ids[0]) < 5 * 8 for place, ids in enumerate(ordered))
-    batches = [ordered[k : k + 8] for k in range(0, 200, 8)]
-    padding = sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in batches)
-    assert padding < 0.25 * lengths.sum()  # as they come: 0.67
-    assert [ids[0] for ids in ordered] != sorted(ids[0] for ids in ordered)
+def spy(monkeypatch, name, note, *rooms):
+    """Note what a function of some rooms is called with, and call it."""
+    own = getattr(rooms[0], name)
+    for room in rooms:
+        monkeypatch.setattr(room, name, lambda *a, **how: note(*a, **how) or own(*a, **how))
 
 
 @pytest.mark.parametrize(
@@ -87,78 +56,60 @@ def test_batches_of_a_course_have_little_padding_and_keep_its_order():
 )
 def test_practice_goes_on_until_it_is_learned(monkeypatch, tmp_path, learned, share, said):
     drawn, passes, practised = [], [], []
-    config = small("llm.look_ups=24", "llm.reading_gate=0.9")
-    monkeypatch.setattr(curriculum, "_LEARNED", learned)
-    monkeypatch.setattr(
-        curriculum,
-        "look_ups",
-        lambda n, seed, **how: (
-            drawn.append((n, seed, how.get("start"))) or lookup_tasks(n, seed, **how)
-        ),
+    monkeypatch.setattr(look_up_course, "_LEARNED", learned)
+    spy(
+        monkeypatch,
+        "lookup_tasks",
+        lambda n, seed, start=None: drawn.append((n, seed, start)),
+        look_up_course,
+        pretrain,
     )
-    monkeypatch.setattr(
-        curriculum,
-        "dialogues",
-        lambda talk, *how, own=curriculum.dialogues, **more: (
-            practised.extend(talk) or own(talk, *how, **more)
-        ),
-    )
+    spy(monkeypatch, "dialogue_rows", lambda turns, *_: practised.extend(turns), curriculum)
     folder = taught(
         tmp_path,
-        config,
+        small(look_ups=24, reading_gate=0.9),
         lambda k: passes.append(k) or reading_rows(),
         lambda model, tokenizer: share,
     )
     assert pd.read_csv(folder / "curve.csv")["course"].drop_duplicates().tolist() == said
-    more = [(12, config.seed + k, FEW) for k in (3, 4, 5)] if learned == 0 else []
-    assert drawn == [(24, config.seed, None), *more, (1, config.seed + 100, None)]  # fresh ones
+    more = [(12, SEED + k, FEW) for k in (3, 4, 5)] if learned == 0 else []
+    assert drawn == [(24, SEED, None), *more, (1, SEED + 100, None)]  # fresh ones
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {
         f.name for f in folder.iterdir()
     }
-    assert not [f for f in folder.iterdir() if f.is_dir()]
+    assert [f.name for f in folder.iterdir() if f.is_dir()] == ["look_ups"]  # the first course
     frame = QUESTION.format(question="").replace(":", "").split()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert all(len(tokenizer(word)["input_ids"]) == 1 for word in frame)  # of the paper's prompt
     more = said.count("reading_2") + said.count("reading_3")
     assert passes == [0, 0, 100, 200][: 2 + more]  # other questions in each course
-    assert practised == talks(4, config.seed) + spans(16, config.seed) + [
+    assert practised == dialogue_turns(4, SEED) + age_turns(16, SEED) + [
         turn
         for k in range(1, 1 + more)
-        for turn in talks(2, config.seed + 100_000 * k) + spans(8, config.seed + 100_000 * k)
+        for turn in dialogue_turns(2, SEED + 100_000 * k) + age_turns(8, SEED + 100_000 * k)
     ]
 
 
 def test_each_harder_kind_of_look_up_begins_at_the_full_rate(monkeypatch, tmp_path):
-    monkeypatch.setattr(curriculum, "_LEARNED", 100.0)
+    monkeypatch.setattr(look_up_course, "_LEARNED", 100.0)
     given = []
-    monkeypatch.setattr(
-        curriculum,
-        "practice",
-        lambda texts, *how, own=curriculum.practice: given.append(list(texts)) or own(texts, *how),
-    )
-    config = small("llm.look_ups=400")
-    curve = pd.read_csv(taught(tmp_path, config) / "curve.csv")
+    spy(monkeypatch, "exercise_rows", lambda tasks, _: given.append(list(tasks)), look_up_course)
+    settings = small(look_ups=400)
+    curve = pd.read_csv(taught(tmp_path, settings) / "curve.csv")
     assert [len(texts) for texts in given[:3]] == np.diff(
         [int(share * 400) for share in (0, FEW, SEVERAL, 1)]
     ).tolist()
-    assert [text for texts in given[:3] for text in texts] == lookup_tasks(400, config.seed)
+    assert [text for texts in given[:3] for text in texts] == lookup_tasks(400, SEED)
     for name in LOOKED_UP:
         rate = curve.loc[curve["course"] == name, "learning_rate"]
-        assert rate.iloc[-1] < 0.2 * config.llm.look_up_rate < rate.max()
+        assert rate.iloc[-1] < 0.2 * settings.look_up_rate < rate.max()
 
 
 def test_fresh_look_ups_of_all_kinds_come_with_the_reading(monkeypatch, tmp_path):
     given = []
-    monkeypatch.setattr(curriculum, "_LEARNED", 100.0)
-    monkeypatch.setattr(
-        curriculum,
-        "practice",
-        lambda texts, *how, own=curriculum.practice: given.append(list(texts)) or own(texts, *how),
-    )
-    config = small("llm.look_ups=48")
-    taught(tmp_path, config)
-    first, more = lookup_tasks(48, config.seed), given[-1]
-    assert more == lookup_tasks(3, config.seed + 100) and not [
-        text for text in more if text in first
-    ]
+    monkeypatch.setattr(look_up_course, "_LEARNED", 100.0)
+    spy(monkeypatch, "exercise_rows", lambda tasks, _: given.append(list(tasks)), pretrain)
+    taught(tmp_path, small(look_ups=48))
+    first, more = lookup_tasks(48, SEED), given[-1]
+    assert more == lookup_tasks(3, SEED + 100) and not [text for text in more if text in first]
     assert len({len(text.reports) for text in more}) == 2
