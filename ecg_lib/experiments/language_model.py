@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from ecg_lib.encoders.token_cache import on_gpu
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation import exact_match
 from ecg_lib.experiments.workflow import sample_rows
-from ecg_lib.questions.written_reports import written_reports
+from ecg_lib.questions.written_reports import Report, written_reports
 from ecg_lib.tiny_llm.look_up_course import learn_look_ups
 from ecg_lib.tiny_llm.practice import ReportQuestions
 from ecg_lib.tiny_llm.pretrain import pretrain
@@ -37,35 +38,37 @@ CHECKED = 2000  # questions that tell how well an LLM reads
 
 def llm_of_profile(config: Config, store: EcgStore) -> Path | str:
     """The LLM: the one that the profile names, or a tiny one pretrained to read reports."""
-    folder = paths.checkpoints_dir(config.profile) / "language_model"
-    if config.llm.name_or_path:
-        return _named(config.llm.name_or_path, folder)
-    reports, questions = _reports(config, store), report_questions(config, store)
-    return train_or_load(
-        folder / "tiny",
-        _key(config, store, pretrain, reports, questions, read_rows, exact_match.score),
-        lambda partial_: pretrain(
-            reports,
-            questions,
-            config.llm,
-            partial_,
-            config.seed,
-            partial(_read_share, config, store),
-            look_ups_of_profile(config, store),
-        ),
-    )
+
+    def train(*how) -> None:
+        pretrain(*how, partial(_read_share, config, store), look_ups_of_profile(config, store))
+
+    judged_by = read_rows, exact_match.score  # they decide whether more reading follows
+    return _made(config, store, "language_model", train, pretrain, *judged_by)
 
 
 def look_ups_of_profile(config: Config, store: EcgStore) -> Path | str:
     """The tiny LLM after its first course, which can be learned beside the encoder."""
-    folder = paths.checkpoints_dir(config.profile) / "look_ups"
-    if config.llm.name_or_path:
-        return _named(config.llm.name_or_path, folder)
+    return _made(config, store, "look_ups", learn_look_ups, learn_look_ups)
+
+
+def _made(config: Config, store: EcgStore, name: str, train: Callable, *code) -> Path | str:
+    """Train or load a part of the tiny LLM; the texts that it learns from are part of its code."""
+    folder = paths.checkpoints_dir(config.profile) / name
+    if llm := config.llm.name_or_path:  # pretrained elsewhere: a note of its name lies here
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "named.json").write_text(json.dumps({"name_or_path": llm}) + "\n")
+        return llm
     reports, questions = _reports(config, store), report_questions(config, store)
+    asked = [config.questions.templates, questions.per_answer, questions.prompt]
+    key = fingerprint(
+        params=[config.seed, asdict(config.llm), asked],
+        data=store.hash,
+        code=code_hash(*code, reports, questions),
+    )
     return train_or_load(
         folder / "tiny",
-        _key(config, store, learn_look_ups, reports, questions),
-        lambda partial_: learn_look_ups(reports, questions, config.llm, partial_, config.seed),
+        key,
+        lambda partial_: train(reports, questions, config.llm, partial_, config.seed),
     )
 
 
@@ -81,25 +84,8 @@ def report_questions(config: Config, store: EcgStore) -> ReportQuestions:
     )
 
 
-def _reports(config: Config, store: EcgStore):
+def _reports(config: Config, store: EcgStore) -> Report:
     return written_reports(store, config.questions.templates)
-
-
-def _key(config: Config, store: EcgStore, *trained_by) -> dict[str, str]:
-    """All that a course of the tiny LLM comes from; its texts are part of its code."""
-    asked = [config.questions.templates, config.questions.per_answer]
-    return fingerprint(
-        params=[config.seed, asdict(config.llm), asked, config.evaluation.zero_shot_prompt],
-        data=store.hash,
-        code=code_hash(*trained_by),
-    )
-
-
-def _named(llm: str, folder: Path) -> str:
-    """An LLM that was pretrained elsewhere; a note of its name takes the tiny one's place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "named.json").write_text(json.dumps({"name_or_path": llm}) + "\n")
-    return llm
 
 
 def pretraining_curve(llm: Path | str) -> pd.DataFrame:

@@ -32,9 +32,9 @@ ANY_NOISE = "noise of any kind"  # as in templates.yaml
 # Steps of the course, by the share at which they end: names in short reports without doubts, all
 # questions about one report, two reports with one finding per relation, two reports with a few.
 SHORT, ALONE, FEW, SEVERAL = 0.08, 0.2, 0.3, 0.65
-_FIRST, _LONGEST = 3, 8  # findings of a report that stands alone, at first and later
+_FIRST, _LONGEST = 3, 8  # findings in a single report at most, at first and later
 _LISTS = 0.35  # share of questions that ask for a list
-_NOISY, _WHOLE = 0.25, 0.25  # of single reports after the short ones: noise by lead; normal or not
+_NOISY, _WHOLE = 0.25, 0.25  # shares of later single reports: noise by lead; normal or not
 
 
 def lookup_tasks(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Exercise]:
@@ -66,7 +66,7 @@ def lookup_tasks(n: int, seed: int, questions: int = 8, start: float = 0.0) -> l
 
 
 def _of_one(rng: np.random.Generator, names: Sequence[str], questions: int) -> Exercise:
-    """One report, asked about names, noise by lead, or whether all is normal."""
+    """One report, and questions about names, noise by lead, or whether all is normal."""
     kind = rng.random()
     if kind < _NOISY:
         return _noisy(rng, names, questions)
@@ -83,7 +83,7 @@ def _alone(
     lists: float = _LISTS,
     doubts: float = DOUBT,
 ) -> Exercise:
-    """A report, and of findings that are in it or not whether they are; a share asks for lists."""
+    """A report, and questions whether it holds a finding; a share of them asks for lists."""
     n = 1 + rng.integers(longest)
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
     held, others = some[:n], some[n:]
@@ -102,7 +102,7 @@ def _alone(
 
 
 def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Exercise:
-    """A report with noise in some leads; of a noise, or of any, whether it is in a lead."""
+    """A report with noise in some leads, and questions whether a lead has a kind, or any."""
     kinds, leads = list(answers_in("noise")), list(answers_in("lead"))
     noise = [kinds[i] for i in rng.permutation(len(kinds))[: 1 + rng.integers(2)]]
     there = {name: sorted(rng.permutation(len(leads))[: 1 + rng.integers(8)]) for name in noise}
@@ -121,7 +121,7 @@ def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Ex
 
 
 def _whole(rng: np.random.Generator, questions: int) -> Exercise:
-    """A report that calls the ECG normal or names what is not; whether the ECG is normal."""
+    """A report that calls the ECG normal or names what is wrong, and questions which it is."""
     labels = [
         name for name in load_findings()["name"] if name not in (name_of("NORM"), name_of("SR"))
     ]
@@ -155,7 +155,7 @@ def _topics_of(name: str) -> tuple[str, ...]:
 def _topic(
     rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
 ) -> tuple[str, str]:
-    """A topic, mostly one of which there is something, and what there is of it."""
+    """Ask for the findings of a topic, which is mostly not empty; question and answer."""
     of_one = _topics_of(pick(rng, held)) if rng.random() < 0.8 else ()
     topic = pick(rng, of_one or list(topics()))  # what is no answer has no topic
     certain = topics()[topic].certain
@@ -165,9 +165,9 @@ def _topic(
 def _looked_up_in_two(
     rng: np.random.Generator, names: Sequence[str], questions: int, most: int, words: int | None
 ) -> Exercise:
-    """Two reports, and of a finding where it is, whether it is in one, what became of it.
+    """Two reports, and questions about where a finding is and what became of it.
 
-    That is asked in the first `words` that there are for it, or in all.
+    What became of it is asked in the first `words` synonyms of a relation; None: in all of them.
     """
     reports, where = two_reports(rng, names, most)
     place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))

@@ -101,5 +101,5 @@ def paraphrase(question: Question, rng: np.random.Generator) -> str | None:
 
 
 def begin_sentence(text: str) -> str:
-    """A sentence that begins with "the" gets its capital; a finding is written as reports do."""
+    """Capitalise a leading "the"; a leading finding stays as reports write it."""
     return "T" + text[1:] if text.startswith("the ") else text

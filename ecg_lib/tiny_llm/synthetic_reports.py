@@ -37,9 +37,9 @@ WHERE = {
     (True, True): "both",
     (False, False): NONE,
 }
-MOST, LONG = 3, 5  # findings of one relation: in one report alone, in both, in none but asked about
+MOST, LONG = 3, 5  # findings per relation: only in one report, in both, in none but asked about
 DOUBT = 0.3  # share of findings that a report calls possible
-_OWN = 0.4  # share of questions in a train wording of templates.yaml
+_OWN = 0.4  # share of questions in a train wording of templates.yaml; the others are paraphrased
 
 
 class Topic(NamedTuple):
@@ -105,7 +105,7 @@ def synthetic_pairs(n: int, seed: int, questions: int = 12) -> list[Exercise]:
 
 @cache
 def topics() -> dict[str, Topic]:
-    """Topics of lists, by the templates that query them of a whole ECG."""
+    """Topics of lists: those that templates query about a whole ECG."""
     known, found = set(names_in_reports()), {}
     for template in load_templates().values():
         topic, names = template.fill.get("topic"), known & set(classes_for(template.id))
@@ -124,7 +124,7 @@ def list_answer(names: Sequence[str], topic: str) -> str:
 def list_changed(
     rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]
 ) -> tuple[str, str]:
-    """A relation that a list may be asked of, and the findings of which it is true."""
+    """A relation that a list may be asked about, and the findings that it holds for, as answer."""
     relation = pick(rng, [name for name in CHANGES if name != "absent"])
     return relation, list_answer(
         [name for name, pattern in where.items() if pattern == CHANGES[relation]], "finding"
@@ -134,7 +134,7 @@ def list_changed(
 def two_reports(
     rng: np.random.Generator, names: Sequence[str], most: int
 ) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
-    """Two reports, and of each finding in which of them it is."""
+    """Two reports, and for each finding whether it is in the first and in the second."""
     drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * most]]
     cut = np.cumsum(1 + rng.integers(most, size=4))
     groups = np.split(drawn_names[: cut[-1]], cut[:-1])
@@ -152,7 +152,7 @@ def two_reports(
 
 
 def report_of(names: Sequence[str], doubt: Mapping[str, bool]) -> str:
-    """A report that states the names, those in doubt as possible."""
+    """A report that states the names, and those in doubt as possible."""
     return ". ".join(("possible " if doubt[name] else "") + name for name in names)
 
 
@@ -162,7 +162,7 @@ def change_question(
     held: tuple[bool, bool],
     senses: Mapping[str, Sequence[str]],
 ) -> tuple[str, str]:
-    """What became of a finding in a word or two, and whether that is so."""
+    """Ask in a word or two whether a finding is new, gone, kept or absent; question and answer."""
     truth, relation = _claimed(rng, held)
     return f"{finding} {pick(rng, senses[relation])}?", YES if relation == truth else NO
 
@@ -170,14 +170,14 @@ def change_question(
 def pick_finding(
     rng: np.random.Generator, where: dict[str, tuple[bool, bool]]
 ) -> tuple[str, tuple[bool, bool]]:
-    """A finding of a relation; each relation is as likely."""
+    """A finding, and which reports hold it; each relation is equally likely."""
     pattern = pick(rng, list(CHANGES.values()))
     finding = pick(rng, [name for name, held in where.items() if held == pattern])
     return finding, pattern
 
 
 def _claimed(rng: np.random.Generator, held: tuple[bool, bool]) -> tuple[str, str]:
-    """The relation that holds, and the one to ask about: the same every second time."""
+    """The relation that holds and the one to ask about; they agree every second time."""
     truth = next(name for name, pattern in CHANGES.items() if pattern == held)
     others = [name for name in CHANGES if name != truth]
     return truth, truth if rng.random() < 0.5 else pick(rng, others)

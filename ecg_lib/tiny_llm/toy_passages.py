@@ -23,7 +23,7 @@ TRUE_OF = {  # relation: whether the thing is in the first, in the second
     "kept": (True, True),
     "absent": (False, False),
 }
-_LONGEST = 6  # things a list
+_LONGEST = 6  # things per list
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def load_toy_sentences() -> dict:
 def toy_passages(n: int, seed: int, questions: int = 6) -> list[Passage]:
     """Draw `n` passages with `questions` questions each, as many yes as no on average.
 
-    A thing asked about is of one of the four relations, each as likely; so is the relation that
-    is asked for, but that it is the true one every second time.
+    The relation that is asked about is the true one every second time, and otherwise any of the
+    other three.
     """
     rng, table = np.random.default_rng(seed), load_toy_sentences()
     return [_passage(rng, table, questions) for _ in range(n)]

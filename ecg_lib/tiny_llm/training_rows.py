@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,12 +31,7 @@ class CachedTokenizer(EcgLlmProcessor):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         super().__init__(tokenizer, slots)
-        self._known: dict[str, list[int]] = {}
-
-    def _ids(self, text: str) -> list[int]:
-        if text not in self._known:
-            self._known[text] = super()._ids(text)
-        return self._known[text]
+        self._ids = cache(super()._ids)
 
 
 def report_rows(
@@ -59,7 +55,7 @@ def report_rows(
     for question, answer, ecgs in zip(
         shuffled["question"], shuffled["answer"], shuffled["ecg_id"], strict=True
     ):
-        if disturb and len(ecgs) == 1:  # what is compared with what hangs on every word
+        if disturb and len(ecgs) == 1:  # in a comparison every word counts
             question = disturb(question, rng)
         by_ecgs.setdefault(tuple(ecgs), []).append((question, answer))
     examples = []
@@ -75,7 +71,7 @@ def report_rows(
 
 
 def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
-    """Answers in the order of the statements that they repeat; names within names do not count."""
+    """Answers in the order in which the reports state them; only whole statements count."""
     if len(answers) < 2:
         return list(answers)
     text = ". ".join(reports)
@@ -90,7 +86,7 @@ def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
 def disturber(
     general: Sequence[str], phrases: Sequence[str], share: float
 ) -> Callable[[str, np.random.Generator], str]:
-    """A function that disturbs a share of questions, so that no exact wording is relied on.
+    """Return a function that disturbs a share of questions, so that exact wordings do not count.
 
     Words are dropped, replaced by or preceded by words of the general text; terms stay. LLaMA has
     met every way of asking; this stands in for some of that.
