@@ -12,7 +12,7 @@ from torch import nn
 from transformers import set_seed
 
 from ecg_lib.config import Lora, Stage
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.stem_vit import EcgEncoder

@@ -29,7 +29,7 @@ import yaml
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
-from ecg_lib.knowledge.zero_shot_labels import zero_shot_labels, zero_shot_targets
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
 
 FOLDER = Path(__file__).resolve().parent / "tasks"
 STORE, WHOLE = "store", "whole"
@@ -180,7 +180,10 @@ def _tables() -> dict[str, dict[Any, dict[str, Any]]]:
     return {
         "": {},
         _FINDINGS: findings[["codes", "prompts"]].to_dict("index"),
-        _NINE: {label: {"codes": codes} for label, codes in zero_shot_labels().items()},
+        _NINE: {
+            label: {"codes": codes, "prompts": [LABEL_TEXT[label]]}
+            for label, codes in zero_shot_labels().items()
+        },
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -17,14 +16,9 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.resamples import Resamples
-from ecg_lib.evaluation.task import load_task
 from ecg_lib.intervals import auc_over_seeds
-from ecg_lib.knowledge.zero_shot_labels import zero_shot_near, zero_shot_targets
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_near, zero_shot_targets
 from ecg_lib.objectives.parts.clip import EcgClip
-
-LABEL_TEXT = MappingProxyType(  # the nine labels of Table 4 in words
-    {label: texts[0] for label, texts in load_task("table4.yaml").prompts.items()}
-)
 
 
 def label_text(targets: pd.DataFrame) -> dict[str, str]:

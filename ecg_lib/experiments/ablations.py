@@ -34,16 +34,14 @@ from ecg_lib.experiments.arms import (
     stage_folder,
 )
 from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
+from ecg_lib.experiments.language_model import held_to_gate, llm_of_profile
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
-from ecg_lib.experiments.reading import held_to_gate, language_model
 from ecg_lib.questions.build import paired_test
 from ecg_lib.questions.schema import sample_rows
 from ecg_lib.training.cache import fingerprint, train_or_load, version_of
 
-LESION_ARM = (
-    PLAIN.key
-)  # one stage of training: the cheapest arm, and nothing but the lesion differs
+LESION_ARM = PLAIN.key  # one stage of training, and nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
 _SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what an encoder is trained by
 _LESION = (*_SEES, "lora", "stage2", "study")
@@ -253,7 +251,7 @@ def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
         return own
     # practice and gate as in notebook 04
     own = replace(own, llm_home=None, config=replace(run.config, seed=training.seed))
-    language_model(own)
+    llm_of_profile(own)
     return own
 
 

@@ -16,7 +16,7 @@ from transformers import set_seed
 from ecg_lib.config import Lora, Stage, Surgery
 from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm import finetune
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector

@@ -14,14 +14,14 @@ from ecg_lib.ecg_llm.answering import (
     score_yes_to_each,
 )
 from ecg_lib.ecg_llm.finetune import QuestionCollator, new_model, prepare_rows, train_stage
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
 from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.zero_shot import LABEL_TEXT
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 from ecg_lib.training.fit import Schedule, fit
 

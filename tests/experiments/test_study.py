@@ -187,7 +187,7 @@ def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(
     monkeypatch.setattr(
         LlmExperiment, "llm", property(lambda run: small.root / "llm")
     )  # has read nothing
-    monkeypatch.setattr(ablations, "language_model", lambda run: None)
+    monkeypatch.setattr(ablations, "llm_of_profile", lambda run: None)
     monkeypatch.setattr(ablations, "train_and_ask", forbidden)
     with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):
         ablations.run_study(replace(small.run, config=config))

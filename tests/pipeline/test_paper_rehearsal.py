@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ecg_lib.config import compose_values
 from ecg_lib.ecg_llm.answering import CLOSED, first_token_scores, read_rows
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlmConfig
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.knowledge.zero_shot_labels import DATASETS
@@ -88,7 +88,7 @@ def paper(tmp_path_factory):
         "python", "-m", "ecg_lib.cli.notebook", *NOTEBOOKS
     )  # as the stages of dvc.yaml, in order
     clone.run(
-        "python", "-m", "ecg_lib.experiments.reading", "look_ups"
+        "python", "-m", "ecg_lib.cli.pretrain_llm", "look_ups"
     )  # and the stage that has no notebook
     return SimpleNamespace(
         clone=clone,

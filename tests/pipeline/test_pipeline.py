@@ -131,8 +131,8 @@ def test_the_pipeline_is_well_formed_in_every_profile(profile, tmp_path):
 def test_there_is_one_stage_for_each_notebook_and_two_for_the_language_model():
     notebooks = {path.stem for path in (REPO / "notebooks").glob("*.ipynb")}
     assert set(STAGES) == notebooks | {"look_ups", "language_model"}
-    assert STAGES["look_ups"]["cmd"] == "python -m ecg_lib.experiments.reading look_ups"
-    assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.experiments.reading"
+    assert STAGES["look_ups"]["cmd"] == "python -m ecg_lib.cli.pretrain_llm look_ups"
+    assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.cli.pretrain_llm"
     for name in notebooks:
         stage = STAGES[name]
         assert stage["cmd"] == f"python -m ecg_lib.cli.notebook {name}"
@@ -182,7 +182,7 @@ def test_a_stage_knows_all_the_parameters_its_notebook_reads(name):
 def code(name):
     """Source of a stage: a notebook's code cells, without lines that are IPython's."""
     if name in ("look_ups", "language_model"):
-        return "from ecg_lib import reading\nreading.main([])"
+        return (REPO / "ecg_lib" / "cli" / "pretrain_llm.py").read_text()
     notebook = json.loads((REPO / "notebooks" / f"{name}.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     lines = "\n".join(cells).splitlines()

@@ -8,9 +8,9 @@ import torch
 from ecg_lib.ecg_llm.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.tiny_llm import training_rows
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
-from ecg_lib.tiny_llm.packed_rows import AskedAlone, collate
+from ecg_lib.tiny_llm.packed_rows import PackedLoss, collate
 from ecg_lib.tiny_llm.toy_passages import Passage
-from ecg_lib.tiny_llm.training_rows import comprehension, disturber, turns
+from ecg_lib.tiny_llm.training_rows import disturber, passage_rows, report_rows
 from ecg_lib.training.fit import Schedule, fit
 from ecg_lib.training.muon import MuonAdamW
 
@@ -38,7 +38,7 @@ def reading_rows():
 
 
 def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(processor):
-    examples = turns(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0, pack=2)
+    examples = report_rows(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0, pack=2)
     texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
     assert len(examples) == 3  # three questions about x by twos, one about y and x
     assert sum(text.count("report x") for text in texts) == 3
@@ -59,7 +59,7 @@ def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(p
 def test_several_answers_stand_in_the_order_of_the_report(processor):
     rows = reading_rows().iloc[2:3]
     for report in ("sinus rhythm. atrial fibrillation", "atrial fibrillation. sinus rhythm"):
-        (row,) = turns(rows, lambda e, rng, report=report: report, processor, seed=0)
+        (row,) = report_rows(rows, lambda e, rng, report=report: report, processor, seed=0)
         said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
         text = processor.tokenizer.decode(said, skip_special_tokens=True)
         assert text.strip() == report.replace(".", ";")
@@ -67,7 +67,7 @@ def test_several_answers_stand_in_the_order_of_the_report(processor):
 
 def test_everyday_passages_carry_loss_on_their_answers_only(processor):
     passage = Passage("Two lists.", [("Is rain new?", "yes"), ("What is gone?", "fog; hail")])
-    (row,) = comprehension([passage], processor)
+    (row,) = passage_rows([passage], processor)
     said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
     assert processor.tokenizer.decode(said).split("</s>")[:2] == [" yes", " fog; hail"]
     text = processor.tokenizer.decode(row["input_ids"])
@@ -77,13 +77,13 @@ def test_everyday_passages_carry_loss_on_their_answers_only(processor):
 def test_several_answers_stand_in_the_order_of_the_report_whole_names_only(processor):
     rows = pd.DataFrame({"question": ["Which?"], "ecg_id": [["x"]], "answer": [["rain", "fog"]]})
     text = {"x": "hail rain. possible fog in lead II. rain"}
-    (row,) = turns(rows, lambda e, rng: text[e], processor, seed=0)
+    (row,) = report_rows(rows, lambda e, rng: text[e], processor, seed=0)
     said = [i for i, t in zip(row["input_ids"], row["labels"], strict=True) if t != IGNORE]
     assert processor.tokenizer.decode(said).startswith(" fog; rain")
 
 
 def test_only_questions_about_one_ecg_are_disturbed(processor):
-    examples = turns(
+    examples = report_rows(
         reading_rows(),
         lambda e, rng: f"report {e}",
         processor,
@@ -103,12 +103,12 @@ def test_a_question_among_others_is_learned_as_if_asked_alone(processor):
         {"question": [q for q, _ in asked], "answer": [a for _, a in asked], "ecg_id": [["x"]] * 3}
     )
     report = {"x": "atrial fibrillation"}
-    together = turns(rows, lambda e, rng: report[e], processor, seed=0, pack=3)
+    together = report_rows(rows, lambda e, rng: report[e], processor, seed=0, pack=3)
     single = [processor.example(q, a[0], ["atrial fibrillation"]) for q, a in asked]
     assert len(together) == 1
     n = [len(processor.answer_ids(a[0])) for _, a in asked]
     with torch.no_grad():
-        fast = AskedAlone(model)(**collate(together, processor))["loss"]
+        fast = PackedLoss(model)(**collate(together, processor))["loss"]
         plain = [model(**processor.batch([s])).loss for s in single]
     expected = sum(k * p for k, p in zip(n, plain, strict=True)) / sum(n)
     assert torch.isclose(fast, expected, atol=1e-5)
@@ -246,10 +246,10 @@ def test_rows_in_order_are_met_in_order(tmp_path):
 
 def test_a_dialogue_is_learned_as_it_is_asked_without_an_ecg(processor):
     talk = [("Is there rain?", "yes"), ("Two lists.", "none"), ("Is there fog?", "no")]
-    rows = training_rows.dialogues(talk, processor, pack=2)
+    rows = training_rows.dialogue_rows(talk, processor, pack=2)
     assert len(rows) == 2
     start = processor.tokenizer.bos_token_id
-    alone = training_rows.sentences([" ".join(talk[2])], processor)[0]
+    alone = training_rows.sentence_rows([" ".join(talk[2])], processor)[0]
     assert rows[1]["input_ids"] == alone["input_ids"] and alone["input_ids"][0] == start
     answers = [i for i in rows[0]["labels"] if i != IGNORE]
     assert processor.tokenizer.decode(answers, skip_special_tokens=True).split() == ["yes", "none"]

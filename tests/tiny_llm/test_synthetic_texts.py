@@ -11,11 +11,17 @@ from ecg_lib.knowledge.findings import load_findings
 from ecg_lib.questions.facets import CHANGES
 from ecg_lib.questions.templates import load_templates, placeholders
 from ecg_lib.questions.vocabulary import NO, NONE, YES, answers_in, classes_for
-from ecg_lib.tiny_llm.lookup_tasks import ALONE, ANY_NOISE, FEW, SEVERAL, SHORT, look_ups
-from ecg_lib.tiny_llm.paraphrases import asked_anew, drawn, every, load_practice
-from ecg_lib.tiny_llm.synthetic_reports import PLACES, WHERE, made_up_pairs, stated, topics
+from ecg_lib.tiny_llm.lookup_tasks import ALONE, ANY_NOISE, FEW, SEVERAL, SHORT, lookup_tasks
+from ecg_lib.tiny_llm.paraphrases import all_variants, load_paraphrases, one_variant, paraphrase
+from ecg_lib.tiny_llm.synthetic_reports import (
+    PLACES,
+    WHERE,
+    names_in_reports,
+    synthetic_pairs,
+    topics,
+)
 
-WAYS = load_practice()
+WAYS = load_paraphrases()
 TEMPLATES = load_templates()
 
 
@@ -38,15 +44,15 @@ def edits(a, b):
 
 
 def test_alternatives_are_drawn_one_of_each():
-    assert every("Is [it|that] so[| here]?") == [
+    assert all_variants("Is [it|that] so[| here]?") == [
         "Is it so?",
         "Is it so here?",
         "Is that so?",
         "Is that so here?",
     ]
     rng = np.random.default_rng(0)
-    assert {drawn("Is [it|that] so[| here]?", rng) for _ in range(100)} == set(
-        every("Is [it|that] so[| here]?")
+    assert {one_variant("Is [it|that] so[| here]?", rng) for _ in range(100)} == set(
+        all_variants("Is [it|that] so[| here]?")
     )
 
 
@@ -65,7 +71,7 @@ def test_no_practice_sentence_is_within_two_words_of_a_held_out_wording():
         text
         for part in (*WAYS.ask.values(), WAYS.where, WAYS.one)
         for s in part
-        for text in every(s)
+        for text in all_variants(s)
     ]
     assert len(asked) > 500
     near = [
@@ -80,7 +86,13 @@ def test_no_practice_sentence_is_within_two_words_of_a_held_out_wording():
 def test_every_word_of_a_held_out_comparison_has_been_met():
     """New as a sentence, not as a bag of unknown words; the rest is in `everyday.yaml`."""
     met = {w for t in TEMPLATES.values() for text in t.wordings.train for w in words(text)}
-    met |= {w for part in WAYS.ask.values() for s in part for text in every(s) for w in words(text)}
+    met |= {
+        w
+        for part in WAYS.ask.values()
+        for s in part
+        for text in all_variants(s)
+        for w in words(text)
+    }
     turns = {
         w
         for t in TEMPLATES.values()
@@ -107,7 +119,7 @@ def test_every_word_of_a_held_out_comparison_has_been_met():
 def test_a_question_asked_anew_keeps_what_it_asks_about(number):
     rng = np.random.default_rng(0)
     question = TEMPLATES[number].questions()[-1]
-    texts = {asked_anew(question, rng) for _ in range(60)}
+    texts = {paraphrase(question, rng) for _ in range(60)}
     assert len(texts) > 5
     for text in texts:
         assert not placeholders(text) and "[" not in text
@@ -120,7 +132,7 @@ def test_a_question_asked_anew_keeps_what_it_asks_about(number):
 def test_a_wording_without_words_of_practice_stays():
     question = TEMPLATES[42].questions()[0]
     assert question.template.wording not in WAYS.ask
-    assert asked_anew(question, np.random.default_rng(0)) is None
+    assert paraphrase(question, np.random.default_rng(0)) is None
 
 
 def holds(report, finding):
@@ -134,20 +146,22 @@ def relation_of(question):
         if t.two_ecgs and t.wording in CHANGES:
             trained.setdefault(t.wording, set()).update(t.wordings.train)
     for relation in CHANGES:
-        sentences = {text for s in WAYS.ask[relation] for text in every(s)} | trained[relation]
+        sentences = {text for s in WAYS.ask[relation] for text in all_variants(s)} | trained[
+            relation
+        ]
         for sentence in sentences:
             for old, new in PLACES:
                 pattern = re.escape(sentence.replace("{old}", old).replace("{new}", new))
                 pattern = pattern.replace(r"\{finding\}", "(.+?)")
                 match = re.fullmatch(pattern, question, flags=re.IGNORECASE)
-                if match and match.group(1) in stated():
+                if match and match.group(1) in names_in_reports():
                     return relation, match.group(1)
     return None
 
 
 def test_answers_are_true_of_the_made_up_reports():
     compared = 0
-    for pair in made_up_pairs(30, seed=0):
+    for pair in synthetic_pairs(30, seed=0):
         for question, answer in pair.turns:
             if answer in (YES, NO) and (found := relation_of(question)):
                 relation, finding = found
@@ -239,7 +253,8 @@ def test_lists_are_asked_of_what_templates_ask_of_a_whole_ecg():
         "finding": ("diagnostic", "form", "rhythm"),
     }
     assert {topic: of.names for topic, of in topics().items()} == {
-        topic: frozenset(answers_in(*named)) & set(stated()) for topic, named in groups.items()
+        topic: frozenset(answers_in(*named)) & set(names_in_reports())
+        for topic, named in groups.items()
     }
     assert [topic for topic, of in topics().items() if of.certain] == ["certain diagnosis"]
     assert {topic for topic, of in topics().items() if of.empty != NONE} == {"infarction stage"}
@@ -258,7 +273,7 @@ def test_lists_are_asked_of_what_templates_ask_of_a_whole_ecg():
             }
 
 
-@pytest.mark.parametrize("draw, n", [(look_ups, 2000), (made_up_pairs, 300)])
+@pytest.mark.parametrize("draw, n", [(lookup_tasks, 2000), (synthetic_pairs, 300)])
 def test_every_finding_is_practised(draw, n):
     texts = draw(n, seed=0)
     said = {
@@ -274,7 +289,7 @@ def test_every_finding_is_practised(draw, n):
 
 def test_answers_to_short_questions_are_true_and_balanced():
     said, lists = [], 0
-    for text in look_ups(400, seed=0):
+    for text in lookup_tasks(400, seed=0):
         for question, answer in text.turns:
             if NOISE_AND_LEAD.fullmatch(question) or question in WHOLE:
                 continue  # the tests below
@@ -282,7 +297,7 @@ def test_answers_to_short_questions_are_true_and_balanced():
                 assert answer == listed(text.reports, *topic)
                 lists += 1
                 continue
-            name = max((n for n in stated() if question.startswith(n)), key=len)
+            name = max((n for n in names_in_reports() if question.startswith(n)), key=len)
             asked = question.removesuffix("?").removeprefix(name).strip()
             there = told(text.reports, name)
             if len(text.reports) == 1:
@@ -306,7 +321,7 @@ def test_answers_to_short_questions_are_true_and_balanced():
 
 def test_a_look_up_of_noise_by_lead_is_true_and_balanced():
     said = []
-    for text in look_ups(800, seed=0):
+    for text in lookup_tasks(800, seed=0):
         for question, answer in text.turns:
             if asked := NOISE_AND_LEAD.fullmatch(question):
                 there = noisy_leads(*text.reports)
@@ -323,7 +338,7 @@ def test_a_look_up_of_noise_by_lead_is_true_and_balanced():
 def test_whether_all_is_normal_is_asked_of_reports_that_tell_and_answered_evenly():
     labels = set(load_findings()["name"]) - {"sinus rhythm", "normal ecg"}
     said = []
-    for text in look_ups(600, seed=0):
+    for text in lookup_tasks(600, seed=0):
         asked = [(WHOLE[q], a) for q, a in text.turns if q in WHOLE]
         if not asked:
             continue
@@ -332,7 +347,7 @@ def test_whether_all_is_normal_is_asked_of_reports_that_tell_and_answered_evenly
         assert (truth == "abnormal") == bool(report & labels)  # as truth.py has it of an ECG
         assert all((answer == YES) == (kind == truth) for kind, answer in asked)
         said += [(truth, *turn) for turn in asked]
-    assert {q for t in look_ups(2000, seed=1) for q, _ in t.turns} >= set(WHOLE)
+    assert {q for t in lookup_tasks(2000, seed=1) for q, _ in t.turns} >= set(WHOLE)
     assert len(said) > 100 and 0.4 < sum(a == YES for *_, a in said) / len(said) < 0.6
     assert 0.3 < sum(truth == "normal" for truth, *_ in said) / len(said) < 0.7
 
@@ -343,7 +358,7 @@ def test_a_word_for_all_is_normal_stands_for_one_of_both():
 
 
 def test_a_made_up_report_states_noise_as_the_report_of_an_ecg_does():
-    texts = [t for t in look_ups(200, seed=0, start=SHORT) if noisy_leads(t.reports[0])]
+    texts = [t for t in lookup_tasks(200, seed=0, start=SHORT) if noisy_leads(t.reports[0])]
     assert 10 < len(texts) < 80
     for text in texts:
         leads = {
@@ -365,12 +380,12 @@ def changes(texts):
         words
         for words in RELATIONS
         for end in ends
-        if any(end == f"{name} {words}" for name in (*stated(), "finding"))
+        if any(end == f"{name} {words}" for name in (*names_in_reports(), "finding"))
     }
 
 
 def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
-    texts = look_ups(800, seed=3)
+    texts = lookup_tasks(800, seed=3)
     short, alone, few, several = (round(share * 800) for share in (SHORT, ALONE, FEW, SEVERAL))
     assert {len(t.reports) for t in texts[:alone]} == {1}
     assert most_findings(texts[:short]) == 3 < most_findings(texts[short:alone]) == 8
@@ -388,17 +403,17 @@ def test_look_ups_go_from_short_reports_to_long_ones_and_to_two():
 
 
 def test_a_course_that_starts_later_has_the_later_part():
-    assert most_findings(t for t in look_ups(40, 0, start=FEW) if len(t.reports) == 2) > 2
-    assert 5 < sum(len(t.reports) == 2 for t in look_ups(40, 0, start=ALONE)) < 40
-    assert all(len(t.turns) == 5 for t in look_ups(10, 0, questions=5))
+    assert most_findings(t for t in lookup_tasks(40, 0, start=FEW) if len(t.reports) == 2) > 2
+    assert 5 < sum(len(t.reports) == 2 for t in lookup_tasks(40, 0, start=ALONE)) < 40
+    assert all(len(t.turns) == 5 for t in lookup_tasks(10, 0, questions=5))
 
 
 def test_each_comparison_is_true_every_second_time():
-    said = [(relation_of(q), a) for pair in made_up_pairs(60, seed=1) for q, a in pair.turns]
+    said = [(relation_of(q), a) for pair in synthetic_pairs(60, seed=1) for q, a in pair.turns]
     for relation in CHANGES:
         yes = [answer == YES for found, answer in said if found and found[0] == relation]
         assert len(yes) > 20 and 0.3 < np.mean(yes) < 0.7
 
 
 def test_a_seed_makes_up_the_same_pairs_and_another_one_others():
-    assert made_up_pairs(3, 0) == made_up_pairs(3, 0) != made_up_pairs(3, 1)
+    assert synthetic_pairs(3, 0) == synthetic_pairs(3, 0) != synthetic_pairs(3, 1)

@@ -7,15 +7,15 @@ import pytest
 
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import NO, NONE, YES
-from ecg_lib.tiny_llm.toy_passages import TRUE_OF, everyday_passages, load_everyday
+from ecg_lib.tiny_llm.toy_passages import TRUE_OF, load_toy_sentences, toy_passages
 
-TABLE = load_everyday()
+TABLE = load_toy_sentences()
 COMPARING = [t for t in load_templates().values() if t.id in (*range(43, 49), *range(57, 63))]
 
 
 @pytest.fixture(scope="module")
 def passages():
-    return everyday_passages(400, seed=0)
+    return toy_passages(400, seed=0)
 
 
 def lists_of(passage):
@@ -77,7 +77,7 @@ def test_a_comparison_is_answered_yes_half_the_time_whatever_it_asks(passages):
 
 
 def test_a_seed_draws_the_same_passages_and_another_seed_others(passages):
-    assert everyday_passages(5, seed=0) == passages[:5] != everyday_passages(5, seed=1)
+    assert toy_passages(5, seed=0) == passages[:5] != toy_passages(5, seed=1)
 
 
 def plain(text):
