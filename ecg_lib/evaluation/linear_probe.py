@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import encode
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.distributions import features_of

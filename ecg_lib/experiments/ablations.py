@@ -255,10 +255,8 @@ def home_of(config: Config, run: Run) -> str:
     """Where the encoder of a run lies; "" for the profile's own, which is never trained again."""
     if run.whole:
         return run.folder
-    sees = [getattr(run.config, section) for section in _SEES]
-    if sees == [getattr(config, section) for section in _SEES]:
-        return ""
-    return "encoder-" + fingerprint(sees=[asdict(section) for section in sees])["sees"][:8]
+    sees, own = ([c.as_dict()[section] for section in _SEES] for c in (run.config, config))
+    return "" if sees == own else "encoder-" + fingerprint(sees=sees)["sees"][:8]
 
 
 def foundation(config: Config, run: Run, store: EcgStore) -> Foundation:
@@ -323,7 +321,7 @@ def train_and_ask(
         ecgs = built_on.tokens
         if operated:
             encoder, changes = built_on.clip.ecg_encoder, own.study.surgery
-            model, processor = variants.operate(
+            model, processor = variants.build(
                 encoder, built_on.llm, own.lora, own.llm.dtype, own.seed, changes
             )
             ecgs = variants.Signals(store, encoder) if changes.train_encoder else ecgs

@@ -73,6 +73,11 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
                     store,
                     split,
                     partial(_encoder_answers, store, split, trained, config),
+                    code=code_hash(
+                        study_answers.encoder_answers,
+                        few_labels.clip_features,
+                        type(trained.clip.ecg_encoder),
+                    ),
                     model=weights_hash(trained.clip),
                     prompts=[few_labels.prompts(labels) for labels in LABELS],
                 )
@@ -111,7 +116,7 @@ def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **ma
     """Answers, computed or found again; "labels|column" are their names in the file."""
     study = replace(config.pretraining_study, seeds=[], normalisations=[], starts=[])
     key = fingerprint(
-        **{"code": code_hash(study_answers.encoder_answers, few_labels.clip_features)} | made_of,
+        **made_of,
         params=asdict(study),
         data=store.hash,
         rows=[split.train.tolist(), split.test.tolist()],

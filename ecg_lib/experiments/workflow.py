@@ -19,7 +19,7 @@ import torch
 from IPython import get_ipython
 from transformers import AutoTokenizer
 
-from ecg_lib import paths
+from ecg_lib import encoders, paths
 from ecg_lib.closure import code_hash
 from ecg_lib.config import Cohort, Config
 from ecg_lib.config_check import SCRATCH, SIMULATED
@@ -190,13 +190,13 @@ def pretrain_encoder(config: Config, store: EcgStore) -> Path:
     key = fingerprint(
         params=[
             config.seed,
-            asdict(config.encoder),
+            config.encoder,
             asdict(config.text_encoder),
             asdict(config.contrastive),
             config.signal.normalisation,
         ],
         data=store.hash,
-        code=code_hash(clip_reports.pretrain),
+        code=code_hash(clip_reports.pretrain, encoders.find(config.encoder["name"])),
     )
     return train_or_load(folder, key, lambda folder: clip_reports.pretrain(store, config, folder))
 
@@ -240,16 +240,17 @@ def train_further(
         []
         if given
         else [
-            asdict(config.encoder),
+            config.encoder,
             asdict(config.text_encoder),
             {**asdict(config.contrastive), "start": None},
         ]
     )
+    encoder = type(given.clip.ecg_encoder) if given else encoders.find(config.encoder["name"])
     key = fingerprint(
         params=[seed, normalisation, own, sizes],
         start=weights_hash(given.clip) if given else "",
         data=[store.hash, list(map(int, rows)), list(map(int, valid)), report_text.phrases()],
-        code=code_hash(train_pairs),
+        code=code_hash(train_pairs, encoder),
     )
     return train_or_load(
         folder,
@@ -288,13 +289,15 @@ def train_readers(config: Config) -> dict[str, list[EcgReader]]:
                 params=[
                     seed,
                     normalisation,
-                    asdict(config.encoder),
+                    config.encoder,
                     asdict(config.text_encoder),
                     {**asdict(config.contrastive), "start": None},
                     {**asdict(settings), "seeds": None, "normalisations": None},
                 ],
                 data=[simulator_version(), transfer_findings().to_csv()],
-                code=code_hash(simulated_stream.train_reader),
+                code=code_hash(
+                    simulated_stream.train_reader, encoders.find(config.encoder["name"])
+                ),
             )
             folder = paths.checkpoints_dir(config.profile) / "simulated" / f"{normalisation}-{seed}"
             train_or_load(

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from transformers import AutoTokenizer, set_seed
 
+from ecg_lib import encoders
 from ecg_lib.config import Config
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
 from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.objectives.parts.clip import EcgClip
@@ -33,18 +34,9 @@ def build_clip(
     config: Config, reports: list[str], normalisation: str | None = None
 ) -> tuple[EcgClip, object]:
     """An untrained EcgClip and its tokenizer, as the configuration says."""
-    sizes, text = config.encoder, config.text_encoder
-    encoder = EcgEncoder(
-        EcgEncoderConfig(
-            patch=sizes.patch,
-            width=sizes.width,
-            depth=sizes.depth,
-            heads=sizes.heads,
-            mlp=sizes.mlp,
-            dropout=sizes.dropout,
-            stem=sizes.stem,
-            normalisation=normalisation or config.signal.normalisation,
-        )
+    text = config.text_encoder
+    encoder = encoders.build(
+        config.encoder["name"], config.encoder, config.ecg_input(normalisation)
     )
     if text.name_or_path:
         tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)

@@ -18,7 +18,7 @@ from transformers import set_seed
 from ecg_lib.config import Config, Pairs
 from ecg_lib.data.report_text import plain_text
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.objectives.clip_reports import build_clip
 from ecg_lib.objectives.parts.augment import Augmentation, augment

@@ -11,7 +11,7 @@ from peft import LoraConfig
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector, concat_four
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
 from ecg_lib.objectives.parts.clip import EcgClip, clip_loss
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
@@ -25,9 +25,9 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder() -> EcgEncoder:
+def encoder() -> StemVit:
     torch.manual_seed(0)
-    return EcgEncoder(EcgEncoderConfig(width=16, depth=2, heads=2, mlp=32, patch=50)).eval()
+    return StemVit(StemVitConfig(width=16, depth=2, heads=2, mlp=32, patch=50)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_batch_of_ecgs_is_encoded_as_each_alone(encoder):
 
 def test_the_encoder_survives_saving(encoder, tmp_path):
     encoder.save_pretrained(tmp_path)
-    again = EcgEncoder.from_pretrained(tmp_path).eval()
+    again = StemVit.from_pretrained(tmp_path).eval()
     ecg = torch.randn(2, 12, 1000)
     assert torch.equal(again(ecg).cls, encoder(ecg).cls)
     assert (tmp_path / "model.safetensors").is_file()

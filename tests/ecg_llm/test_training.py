@@ -18,7 +18,7 @@ from ecg_lib.ecg_llm.language_model import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
@@ -99,7 +99,7 @@ def rows():
 
 def encoder():
     torch.manual_seed(1)
-    return EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    return StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
 
 
 STAGE = Stage(epochs=25, learning_rate=2e-2, batch_size=20)

@@ -232,9 +232,9 @@ def encoder(small):
 
 
 def operated(small, encoder, **changes):
-    return variants.operate(
-        encoder, small.root / "llm", Lora(r=2), "float32", 0, Surgery(**changes)
-    )[0]
+    return variants.build(encoder, small.root / "llm", Lora(r=2), "float32", 0, Surgery(**changes))[
+        0
+    ]
 
 
 def test_what_learns_is_what_the_lesion_says(small, encoder):
@@ -275,7 +275,7 @@ def test_a_trained_encoder_is_a_copy_that_changes(small, encoder, tmp_path):
     rows = w.built_questions(ablations.base_of(small.config), small.store)["train"].head(16)
     settings = replace(small.config.stage2, epochs=1, batch_size=8)
     before = weights_hash(encoder.requires_grad_(False))
-    model, processor = variants.operate(
+    model, processor = variants.build(
         encoder,
         small.root / "llm",
         Lora(r=2),

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel
 
 from ecg_lib.config import Pairs
 from ecg_lib.data.prepare import prepare
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
 from ecg_lib.objectives import clip_reports, clip_snippets
 from ecg_lib.objectives.parts.clip import EcgClip
@@ -54,9 +54,7 @@ def small_clip():
         ),
         False,
     )
-    encoder = EcgEncoder(
-        EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0)
-    )
+    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0))
     clip = EcgClip(encoder, TextEncoder(text), width=8).train()
     for module in clip.modules():
         if isinstance(module, nn.BatchNorm1d):
