@@ -162,7 +162,7 @@ def check_fit(store: EcgStore, encoder: EcgEncoder) -> None:
     if rate != wanted.rate:
         raise DataError(
             f"the encoder reads ECGs at {wanted.rate} Hz, the store {store.folder} holds them at "
-            f"{rate} Hz; prepare a store at {wanted.rate} Hz (signal.rate={wanted.rate})"
+            f"{rate} Hz; prepare one with `python -m ecg_lib prepare ... --rate {wanted.rate}`"
         )
     missing = [lead for lead in wanted.leads if lead not in store.manifest["leads"]]
     if missing:

@@ -78,7 +78,15 @@ def test_equation_5_joins_four_neighbours_in_order():
     assert concat_four(z).tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
     with pytest.raises(ValueError, match="multiple|fours"):
         concat_four(torch.zeros(1, 10, 2))
-    assert Projector(16, 32)(torch.zeros(2, 20, 16)).shape == (2, 5, 32)
+    projected = Projector(16, 32)(torch.zeros(2, 20, 16))
+    assert projected.shape == (2, Projector.slots(20), 32) and Projector.slots(20) == 5
+
+
+def test_a_misspelt_key_of_a_batch_is_not_passed_over(model, processor, encoder):
+    batch, tokens = a_batch(processor, encoder)
+    labels = batch.pop("labels")
+    with pytest.raises(TypeError, match="lables"):
+        model(**batch, ecg_tokens=tokens, lables=labels)
 
 
 def test_clip_loss_is_symmetric_and_ignores_equal_reports():

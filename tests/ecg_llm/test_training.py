@@ -1,5 +1,7 @@
 """Training: train-or-load, resuming, what a run may change, and learning that is seen to happen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,6 +151,23 @@ def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, row
     train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", seed=0)
     said = answer_rows(model, processor, rows, tokens)["prediction"]
     assert (said == [a[0] for a in rows["answer"]]).mean() > 0.9
+
+
+def test_the_trainer_hands_over_the_batch_and_nothing_else(
+    llm, tokens, rows, tmp_path, monkeypatch
+):
+    model, processor = new_model(encoder(), llm, Lora(), "float32", seed=0)
+    given, plain = [], EcgLlm.forward
+
+    def forward(self, **batch):  # to which the Trainer would add `num_items_in_batch`, unless told
+        given.append(set(batch))
+        return plain(self, **batch)
+
+    monkeypatch.setattr(EcgLlm, "forward", forward)
+    stage = replace(STAGE, epochs=1)
+    train_stage(model, processor, rows, tokens, stage, tmp_path / "run", seed=0, valid=rows.head(4))
+    wanted = {"input_ids", "attention_mask", "labels", "ecg_tokens"}
+    assert len(given) == 3 and all(keys == wanted for keys in given)
 
 
 def test_frozen_parts_keep_every_byte(trained):
