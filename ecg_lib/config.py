@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.errors import ConfigError
+from ecg_lib.typed import typed
 
 if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgInput
@@ -79,60 +79,26 @@ class TextEncoder:
 
 
 @dataclass(frozen=True)
-class Contrastive:
-    start: str = "scratch"  # scratch | simulated: an encoder of `simulated`, trained as `pairs`
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    width: int = 256  # of the shared embedding
-    temperature: float = 0.07  # initial; learnable
-    whole: float = 1.0  # share of texts that are a whole report; the others are one statement
-    bf16: bool = False
-
-
-@dataclass(frozen=True)
 class Simulated:
-    """An encoder trained on fresh simulated ECGs alone: how it reads real ones, and a start."""
+    """Encoders trained on fresh simulated ECGs alone: how they read real ones, and a start."""
 
-    ecgs: int = 200_000  # drawn for each seed, none twice
     seeds: list[int] = field(default_factory=lambda: [0])
     normalisations: list[str] = field(default_factory=lambda: ["mv", "lead_minmax"])
-    batch_size: int = 64
-    optimizer: str = "adamw"  # or "muon"
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.1
-    average: float = 0.0  # share of the last steps whose weights are averaged, at a constant rate
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Contrast of real ECGs with runs of words of their reports, from scratch or further."""
-
-    epochs: int = 12  # from scratch
-    learning_rate: float = 1.5e-3
-    epochs_further: int = 8  # of an encoder that has been trained before
-    learning_rate_further: float = 1e-3
-    batch_size: int = 64
-    weight_decay: float = 1e-2
-    warmup: float = 0.1
-    whole: float = 0.0  # share of texts that are a whole report
-    words: int = 12  # of the others, at most
-    gain: float = 0.5  # random gain, as a share of what simulated ECGs get
+    objective: dict[str, Any] = field(default_factory=dict)  # what teaches them, as `objective`
 
 
 @dataclass(frozen=True)
 class PretrainingStudy:
     """Which encoders are pretrained on ECG-report pairs, and on how many labels they are probed."""
 
-    seeds: list[int] = field(default_factory=list)  # empty: no study; further starts need those of
-    normalisations: list[str] = field(default_factory=lambda: ["mv"])  # `simulated`, likewise
+    seeds: list[int] = field(default_factory=list)  # none: no study
+    normalisations: list[str] = field(default_factory=lambda: ["mv"])
     starts: list[str] = field(default_factory=lambda: ["scratch", "simulated"])
     fractions: list[float] = field(default_factory=lambda: [0.01, 0.1, 1.0])  # of the labels
     draws: int = 5  # of the labelled patients, at a fraction below 1
     ecgs: int | None = None  # at most, to train on and to test on; null = all
+    objective: dict[str, Any] = field(default_factory=dict)  # what teaches them, as `objective`
+    further: dict[str, Any] = field(default_factory=dict)  # what changes in it after another start
 
 
 @dataclass(frozen=True)
@@ -246,9 +212,9 @@ class Config:
     # `name` is a file of ecg_lib/encoders; the others are that encoder's own settings
     encoder: dict[str, Any] = field(default_factory=lambda: {"name": "stem_vit"})
     text_encoder: TextEncoder = field(default_factory=TextEncoder)
-    contrastive: Contrastive = field(default_factory=Contrastive)
+    start: str = "scratch"  # or simulated: the encoder goes on from one of `simulated`
+    objective: dict[str, Any] = field(default_factory=dict)  # its `name`, and its own settings
     simulated: Simulated = field(default_factory=Simulated)
-    pairs: Pairs = field(default_factory=Pairs)
     pretraining_study: PretrainingStudy = field(default_factory=PretrainingStudy)
     llm: Llm = field(default_factory=Llm)
     lora: Lora = field(default_factory=Lora)
@@ -286,22 +252,9 @@ def load_config(params: str | Path = paths.PARAMS) -> Config:
 
 def from_mapping(values: Any, where: str = "params") -> Config:
     """Validate nested mappings into a Config; `where` names their origin in errors."""
-    try:
-        schema = OmegaConf.structured(Config)
-        _thaw(schema)  # frozen dataclasses become read-only nodes; the result is frozen again
-        config = OmegaConf.to_object(OmegaConf.merge(schema, values))
-    except OmegaConfBaseException as error:
-        field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
-        raise ConfigError(f"{where}: {field}{str(error).splitlines()[0]}") from error
+    config = typed(Config, values, f"{where}: ")
     check(config, where)
     return config
-
-
-def _thaw(node: Any) -> None:
-    if OmegaConf.is_config(node):
-        OmegaConf.set_readonly(node, False)
-        for key in range(len(node)) if OmegaConf.is_list(node) else node:
-            _thaw(node._get_node(key))
 
 
 def vary(config: Config, overrides: Iterable[str], where: str) -> Config:

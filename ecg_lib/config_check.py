@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecg_lib.arm_table import ARMS
 from ecg_lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from ecg_lib.config import Config
 
-# stage 1 on pairs; on unpaired rows as they come; on these, weighed by severity; no stage 1
-ARMS = ("de-biased", "control", "weighted", "none")
 SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
 
@@ -34,13 +33,8 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
-    if config.simulated.optimizer not in ("adamw", "muon"):
-        raise ConfigError(
-            f"{where}: simulated.optimizer is {config.simulated.optimizer!r}; choose adamw or muon"
-        )
-    if not 0 <= config.simulated.average <= 1:
-        raise ConfigError(f"{where}: simulated.average must lie between 0 and 1")
     _check_rates(config, where)
+    _check_objectives(config, where)
     _check_start(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
@@ -83,19 +77,36 @@ def _check_rates(config: Config, where: str) -> None:
             raise ConfigError(f"{where}: study.{name} must lie above 0")
 
 
-def _check_start(config: Config, where: str) -> None:
-    start, trained = config.contrastive.start, config.simulated
-    if start not in (SCRATCH, SIMULATED):
-        raise ConfigError(
-            f"{where}: contrastive.start is {start!r}; choose {SCRATCH} or {SIMULATED}"
-        )
-    if start == SIMULATED and (
-        config.signal.normalisation not in trained.normalisations or not trained.seeds
+def _check_objectives(config: Config, where: str) -> None:
+    from ecg_lib.objectives.objective import settings  # torch: seconds, spared where nobody asks
+
+    study = config.pretraining_study
+    for section, values in (
+        ("objective", config.objective),
+        ("simulated.objective", config.simulated.objective),
+        ("pretraining_study.objective", study.objective),
+        ("pretraining_study.further", {**study.objective, **study.further}),
     ):
+        settings(values, f"{where}: {section}")
+
+
+def _check_start(config: Config, where: str) -> None:
+    trained = config.simulated
+    if config.start not in (SCRATCH, SIMULATED):
+        raise ConfigError(f"{where}: start is {config.start!r}; choose {SCRATCH} or {SIMULATED}")
+    if config.start == SCRATCH:
+        return
+    if config.signal.normalisation not in trained.normalisations or not trained.seeds:
         raise ConfigError(
-            f"{where}: contrastive.start is {SIMULATED}, but simulated trains no "
-            f"encoder with {config.signal.normalisation}; add it to "
-            "simulated.normalisations, and a seed to simulated.seeds"
+            f"{where}: start is {SIMULATED}, but simulated trains no encoder with "
+            f"{config.signal.normalisation}; add it to simulated.normalisations, and a seed to "
+            "simulated.seeds"
+        )
+    own, given = config.objective.get("width"), trained.objective.get("width")
+    if own is not None and own != given:
+        raise ConfigError(
+            f"{where}: objective.width is {own}, but it starts from simulated.objective.width "
+            f"{given}; give both the same"
         )
 
 

@@ -5,13 +5,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 # These know every room: they are followed function by function.
-NAMES = (
-    "experiments/workflow.py",
-    "experiments/reading.py",
-    "experiments/arms.py",
-    "experiments/rivals.py",
-    "experiments/ablations.py",
-)
+NAMES = tuple(f"experiments/{f.name}" for f in (REPO / "ecg_lib" / "experiments").glob("*.py"))
 WORKFLOWS = {REPO / "ecg_lib" / name for name in NAMES}
 
 

@@ -11,9 +11,10 @@ from ecg_lib import paths
 from ecg_lib.config import Study, compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.store import write_store
-from ecg_lib.encoders.token_cache import encode_store
 from ecg_lib.experiments import ablations, arms
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
+from ecg_lib.experiments.llm_experiment import LlmExperiment
+from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 
 REPO = Path(__file__).resolve().parent.parent
@@ -46,12 +47,10 @@ def small(tmp_path_factory):
         config = replace(compose("smoke"), study=Study(**STUDY))
         config = replace(config, llm=replace(config.llm, name_or_path=str(root / "llm")))
         cohort = SimulatedCohort(patients=120, seed=config.seed)
-        store = write_store(w.store_folder(config, config.data.questions), cohort)
-        w.pretrain_encoder(config, store)
-        clip, _ = w.load_clip(config)
-        features = paths.checkpoints_dir("smoke") / "features" / config.data.questions.folder
-        tokens = encode_store(store, clip.ecg_encoder, features)
-        rows = w.built_questions(ablations.base_of(config), store)["train"].head(32)
+        run = LlmExperiment.of(config)
+        store = write_store(run.store_folder(config.data.questions), cohort)
+        pretrain_encoder(run, store)
+        rows = built_questions(ablations.base_of(config), store)["train"].head(32)
         for stage in ("stage1", "stage2"):
-            arms.run_stage(config, stage, "de-biased", rows, tokens, clip, root / "llm")
-        yield SimpleNamespace(config=config, store=store, root=root)
+            arms.run_stage(run, stage, "de-biased", rows)
+        yield SimpleNamespace(run=run, config=config, store=store, root=root)

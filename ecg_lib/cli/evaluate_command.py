@@ -12,7 +12,7 @@ EPILOG = """examples:
   python -m ecg_lib evaluate zero-shot --model checkpoints/ptbxl/encoder/clip --cohort stores/ludb
   python -m ecg_lib evaluate linear-probe --model checkpoints/ptbxl/encoder/clip
       --train stores/ptbxl --test stores/ptbxl --share 0.01 0.1 1 --seeds 0 1 2 --baseline
-  python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0/reader
+  python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
       --cohort stores/ptbxl --out simulated_to_real.csv"""
 _MODEL = "folder of a saved CLIP (notebook 02) or reader (notebook 10)"
 
@@ -117,17 +117,17 @@ def run_transfer(options: argparse.Namespace) -> None:
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
     from ecg_lib.evaluation.transfer import transfer_table
-    from ecg_lib.objectives.findings_and_text import EcgReader
+    from ecg_lib.objectives.findings_and_text import FindingsAndText
 
     for folder in options.reader:
         if not (Path(folder) / "findings.json").is_file():
             raise DataError(
                 f"--reader {folder}: no findings.json there; give the folder that "
-                "notebook 10 saved, e.g. checkpoints/demo/simulated/mv-0/reader"
+                "notebook 10 saved, e.g. checkpoints/demo/simulated/mv-0"
             )
     _check(options)
     store = EcgStore.open(options.cohort)
-    readers = [EcgReader.from_pretrained(folder) for folder in options.reader]
+    readers = [FindingsAndText.from_pretrained(folder) for folder in options.reader]
     scaled = {reader.clip.ecg_encoder.config.ecg_input.normalisation for reader in readers}
     if len(scaled) > 1:
         raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from peft import LoraConfig
+from torch import nn
 from transformers import set_seed
 
 from ecg_lib.ecg_llm.language_model import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
-from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
 from ecg_lib.questions.vocabulary import answer_text
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 
 if TYPE_CHECKING:
     from ecg_lib.config import Lora, Stage
@@ -95,27 +96,26 @@ def train_stage(
     folder: Path,
     seed: int,
     valid: pd.DataFrame | None = None,
+    wrap: Callable[[EcgLlm], nn.Module] | None = None,
 ) -> None:
     """Train on question rows and save the model and `curve.csv` below `folder`.
 
-    Rows with a column "weight" count accordingly in the loss.
+    Parameters
+    ----------
+    wrap : gives a module whose loss is trained in place of the model's own, such as
+        `WeightedAnswers` for rows with a column "weight"
     """
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
+    batch = min(stage.batch_size, len(rows))
     history = fit(
-        WeightedAnswers(model) if WEIGHT in rows else model,
+        wrap(model) if wrap else model,
         prepare_rows(rows, processor),
         QuestionCollator(processor, tokens),
         folder,
-        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
-        epochs=stage.epochs,
-        batch_size=min(stage.batch_size, len(rows)),
-        learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        warmup=stage.warmup,
+        Schedule.of(stage, batch_size=batch, order="by length"),
+        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else (),
         seed=seed,
-        bf16=stage.bf16,
-        group_by_length=True,
     )
     # The saved model names its LLM relative to its final place, one level up from `folder`.
     model.save_pretrained(folder, processor)

@@ -13,7 +13,7 @@ from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.evaluation.distributions import CALIBRATION_FOLDS
 from ecg_lib.evaluation.statistics import Estimate, auc_over_seeds
 from ecg_lib.knowledge.findings import transfer_findings
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 
 READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
 MEAN = "mean of 14"
@@ -46,7 +46,7 @@ def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def read_store(reader: EcgReader, store: EcgStore) -> dict[str, pd.DataFrame]:
+def read_store(reader: FindingsAndText, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Scores (ECGs, findings) of both readings, for every ECG of a store."""
     findings = transfer_findings()
     prompts = dict(zip(findings["finding"], findings["prompts"], strict=True))
@@ -101,7 +101,7 @@ def transfer_cells(
 
 
 def transfer_table(
-    readers: Mapping[str, Sequence[EcgReader]],
+    readers: Mapping[str, Sequence[FindingsAndText]],
     stores: Mapping[str, EcgStore],
     resamples: int,
     seed: int,

@@ -16,11 +16,13 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from ecg_lib.arm_table import ARMS, PLAIN
 from ecg_lib.closure import code_hash
 from ecg_lib.config import Config, Surgery, vary
-from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.answering import answer_rows
-from ecg_lib.encoders.token_cache import EcgTokens, encode_store
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import ConfigError
 from ecg_lib.evaluation import exact_match, random_ecg
 from ecg_lib.experiments import learning_rates, variants
@@ -30,31 +32,26 @@ from ecg_lib.experiments.arms import (
     run_stage,
     stage1_rows,
     stage_folder,
-    version_of,
 )
+from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
+from ecg_lib.experiments.llm_experiment import LlmExperiment
+from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.experiments.reading import held_to_gate, language_model
-from ecg_lib.experiments.rivals import llm_of
-from ecg_lib.experiments.workflow import (
-    built_questions,
-    load_clip,
-    open_store,
-    pretrain_encoder,
-    sample_rows,
-)
-from ecg_lib.objectives.parts.clip import EcgClip
-from ecg_lib.paths import checkpoints_dir
 from ecg_lib.questions.build import paired_test
-from ecg_lib.training.cache import fingerprint, train_or_load
+from ecg_lib.questions.schema import sample_rows
+from ecg_lib.training.cache import fingerprint, train_or_load, version_of
 
-LESION_ARM = "none"  # one stage of training: the cheapest arm, and nothing but the lesion differs
+LESION_ARM = (
+    PLAIN.key
+)  # one stage of training: the cheapest arm, and nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
-_SEES = ("encoder", "text_encoder", "contrastive", "signal")  # what an encoder is trained by
+_SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what an encoder is trained by
 _LESION = (*_SEES, "lora", "stage2", "study")
 _SETTINGS = (*_SEES, "lora", "questions", "stage1", "stage2", "evaluation")
 
 
 @dataclass(frozen=True)
-class Run:
+class Training:
     """One training and what it differs in; `folder` is below `checkpoints/<profile>/study`."""
 
     folder: str
@@ -70,24 +67,14 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Foundation:
-    """What a training builds on: encoder, its tokens of every ECG, LLM and how well that reads."""
-
-    clip: EcgClip
-    tokens: EcgTokens
-    llm: Path | str
-    reads: str = ""
-
-
-@dataclass(frozen=True)
 class Outcomes:
     """Which answers of each training were right, and the rows that all were asked.
 
-    `right[run][test]` is a boolean Series with the index of `tests[test]`.
+    `right[training][test]` is a boolean Series with the index of `tests[test]`.
     """
 
     tests: Mapping[str, pd.DataFrame]
-    right: Mapping[Run, Mapping[str, pd.Series]]
+    right: Mapping[Training, Mapping[str, pd.Series]]
     patients: pd.Series  # by ecg_id
     reads: Mapping[int, str] = field(default_factory=dict)  # seed: of the language model it has
 
@@ -102,7 +89,7 @@ def base_of(config: Config) -> Config:
     return base
 
 
-def trainings(config: Config) -> list[Run]:
+def trainings(config: Config) -> list[Training]:
     """Every training of a profile's study, each once; none where it names no arm and no lesion."""
     study, base = config.study, base_of(config)
     own = base.questions.confounding
@@ -110,7 +97,7 @@ def trainings(config: Config) -> list[Run]:
     doses = sorted({*study.strengths, own}) if study.arms else []
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
     for seed, arm in product(study.whole_seeds, study.arms):
-        found.append(Run(f"whole-seed-{seed}", replace(base, seed=seed), arm, own, whole=True))
+        found.append(Training(f"whole-seed-{seed}", replace(base, seed=seed), arm, own, whole=True))
     for title, overrides in study.lesions.items():
         where = f"study.lesions.{title}"
         varied = vary(base, overrides, where)
@@ -119,11 +106,11 @@ def trainings(config: Config) -> list[Run]:
         for seed in seeds:
             found += [
                 _dose(base, own, seed, LESION_ARM),
-                Run(
+                Training(
                     f"{name}/seed-{seed}", replace(varied, seed=seed), LESION_ARM, own, lesion=title
                 ),
             ]
-    return list({(run.folder, run.arm): run for run in found}.values())
+    return list({(one.folder, one.arm): one for one in found}.values())
 
 
 def _only(allowed: Collection[str], before: Config, after: Config, where: str) -> None:
@@ -139,9 +126,9 @@ def _only(allowed: Collection[str], before: Config, after: Config, where: str) -
         )
 
 
-def _dose(base: Config, strength: float, seed: int, arm: str) -> Run:
+def _dose(base: Config, strength: float, seed: int, arm: str) -> Training:
     questions = replace(base.questions, confounding=strength)
-    return Run(
+    return Training(
         f"strength-{strength:.3f}/seed-{seed}",
         replace(base, seed=seed, questions=questions),
         arm,
@@ -149,12 +136,13 @@ def _dose(base: Config, strength: float, seed: int, arm: str) -> Run:
     )
 
 
-def training_rows(config: Config, run: Run, store: EcgStore) -> pd.DataFrame:
-    """Training rows of a run: drawn by the profile's own seed, so that seeds share their rows."""
-    return built_questions(replace(run.config, seed=config.seed), store)["train"]
+def training_rows(run: LlmExperiment, training: Training) -> pd.DataFrame:
+    """Training rows: drawn by the profile's own seed, so that seeds share their rows."""
+    drawn = replace(training.config, seed=run.config.seed)
+    return built_questions(drawn, run.store)["train"]
 
 
-def fixed_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[str, pd.DataFrame]:
+def fixed_rows(run: LlmExperiment, asked: Collection[int]) -> dict[str, pd.DataFrame]:
     """The rows that every training of the study is asked.
 
     Parameters
@@ -166,19 +154,19 @@ def fixed_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[
     dict: for each question as many yes as no ECGs; the questions of the profile's test split as
     severity asks them; these with the ECGs of donors, random and as ill.
     """
-    base, study = base_of(config), config.study
+    config, base = run.config, base_of(run.config)
     neutral = paired_test(
-        store.records,
-        study.per_answer,
+        run.store.records,
+        config.study.per_answer,
         config.seed,
         base.questions.templates or None,
         asked=set(asked),
     )
-    as_asked = built_questions(base, store)["test"]
+    as_asked = built_questions(base, run.store)["test"]
     verify = as_asked["question_type"].str.endswith("verify")
     as_asked = as_asked[verify & as_asked["question_id"].isin(set(asked))]
-    as_asked = sample_rows(as_asked, study.test_rows, config.seed)
-    records = store.records[["ecg_id", "patient_id", "split", "normal"]]
+    as_asked = sample_rows(as_asked, config.study.test_rows, config.seed)
+    records = run.store.records[["ecg_id", "patient_id", "split", "normal"]]
     return {
         INTERVENTIONAL: neutral,
         ASKED: as_asked,
@@ -187,7 +175,7 @@ def fixed_rows(config: Config, store: EcgStore, asked: Collection[int]) -> dict[
     }
 
 
-def run_study(config: Config, store: EcgStore) -> Outcomes:
+def run_study(run: LlmExperiment) -> Outcomes:
     """Train and ask everything that the profile's study names, or load it.
 
     Raises
@@ -195,147 +183,119 @@ def run_study(config: Config, store: EcgStore) -> Outcomes:
     DataError
         The language model of a whole seed is below ``llm.reading_gate``.
     """
-    patients = store.records.set_index("ecg_id")["patient_id"]
     # a declared output of notebook 08, whether or not the profile has a study
-    _below(config, "").mkdir(parents=True, exist_ok=True)
-    todo = trainings(config)
+    run.checkpoints("study").mkdir(parents=True, exist_ok=True)
+    todo = trainings(run.config)
     if not todo:
-        return Outcomes({}, {}, patients)
+        return Outcomes({}, {}, run.patients)
     rows: dict[str, pd.DataFrame] = {}
-    for run in todo:
-        if (key := repr(run.config.questions)) not in rows:
-            rows[key] = training_rows(config, run, store)
+    for training in todo:
+        if (key := repr(training.config.questions)) not in rows:
+            rows[key] = training_rows(run, training)
     asked = set.intersection(*(set(part["question_id"]) for part in rows.values()))
-    tests, right = fixed_rows(config, store, asked), {}
-    whole = {home_of(config, run): run for run in todo if run.whole}
-    # first of all: a language model that cannot read stops the study
-    ready = {home: foundation(config, run, store) for home, run in whole.items()}
-    reads = {run.seed: ready[home].reads for home, run in whole.items()}
-    for run in tqdm(todo, desc="study"):
-        home = home_of(config, run)
+    tests, right = fixed_rows(run, asked), {}
+    ready: dict[str, LlmExperiment] = {}
+    reads: dict[int, str] = {}
+    for training in todo:  # first of all: a language model that cannot read stops the study
+        if training.whole and (home := home_of(run, training)) not in ready:
+            ready[home] = foundation(run, training)
+            reads[training.seed] = held_to_gate(ready[home], ready[home].llm)
+    for training in tqdm(todo, desc="study"):
+        home = home_of(run, training)
         if home not in ready:
-            ready[home] = foundation(config, run, store)
-        right[run] = train_and_ask(
-            config, run, rows[repr(run.config.questions)], ready[home], tests, store
-        )
-    return Outcomes(tests, right, patients, reads)
+            ready[home] = foundation(run, training)
+        shown = rows[repr(training.config.questions)]
+        right[training] = train_and_ask(run, training, shown, ready[home], tests)
+    return Outcomes(tests, right, run.patients, reads)
 
 
-def search_rates(config: Config, store: EcgStore) -> learning_rates.Scored:
-    """The search of `rates` for the study's own arms, which have fewer rows and steps.
+def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
+    """The rate search for the study's own arms, which have fewer rows and steps.
 
     At the profile's own confounding; the other strengths have its rates.
     """
-    study, base = config.study, base_of(config)
+    study, base = run.config.study, base_of(run.config)
     if not (study.arms and study.short_rates):
         return {}
-    runs = [
+    each = [
         _dose(base, base.questions.confounding, seed, LESION_ARM)
-        for seed in (config.seed, *study.seeds)
+        for seed in (run.config.seed, *study.seeds)
     ]
-    rows, built_on = built_questions(base, store), foundation(config, runs[0], store)
-    places = [
-        replace(_at(config, run.config, run.folder), study=replace(study, rates=study.short_rates))
-        for run in runs
-    ]
-    normal = store.records.set_index("ecg_id")["normal"]
+    rows, built_on = built_questions(base, run.store), foundation(run, each[0])
+    places = [_at(run, training, built_on) for training in each]
     return learning_rates.search_rates(
-        places,
-        study.arms,
-        rows["train"],
-        rows["dev"],
-        normal,
-        built_on.tokens,
-        built_on.clip,
-        built_on.llm,
+        places, study.short_rates, rows["train"], rows["dev"], study.arms
     )
 
 
-def home_of(config: Config, run: Run) -> str:
-    """Where the encoder of a run lies; "" for the profile's own, which is never trained again."""
-    if run.whole:
-        return run.folder
-    sees, own = ([c.as_dict()[section] for section in _SEES] for c in (run.config, config))
-    return "" if sees == own else "encoder-" + fingerprint(sees=sees)["sees"][:8]
+def home_of(run: LlmExperiment, training: Training) -> str:
+    """Where the encoder of a training lies; "" for the profile's own, never trained again."""
+    if training.whole:
+        return training.folder
+    sees = [getattr(training.config, section) for section in _SEES]
+    if sees == [getattr(run.config, section) for section in _SEES]:
+        return ""
+    values = training.config.as_dict()
+    return "encoder-" + fingerprint(sees=[values[name] for name in _SEES])["sees"][:8]
 
 
-def foundation(config: Config, run: Run, store: EcgStore) -> Foundation:
-    """Encoder, tokens and LLM of a run: the profile's own, or trained for it."""
-    home, own, features = home_of(config, run), config, checkpoints_dir(config.profile) / "features"
-    if home:  # fine-tuning seeds share the encoder: its seed is the profile's, or a whole one
-        own = _at(config, replace(run.config, seed=run.seed if run.whole else config.seed), home)
-        pretrain_encoder(own, open_store(config, config.data.pretraining))
-        features = _below(config, home) / "features"
-    clip, _ = load_clip(own)
-    tokens = encode_store(store, clip.ecg_encoder, features / config.data.questions.folder)
-    if not run.whole:
-        return Foundation(clip, tokens, llm_of(config))
-    whole = replace(_at(config, config, home), seed=run.seed)  # practice and gate as in notebook 04
-    llm = language_model(whole, store)
-    return Foundation(clip, tokens, llm, held_to_gate(whole, store, llm))
+def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
+    """Encoder, tokens and LLM that a training builds on: the profile's own, or trained for it."""
+    home = home_of(run, training)
+    if not home:
+        return run
+    # fine-tuning seeds share the encoder: its seed is the profile's, or a whole one
+    seed = training.seed if training.whole else run.config.seed
+    own = run.below("study", home, config=replace(training.config, seed=seed))
+    own = replace(own, encoder_home=None)
+    pretrain_encoder(own, own.open_store(own.config.data.pretraining))
+    if not training.whole:
+        return own
+    # practice and gate as in notebook 04
+    own = replace(own, llm_home=None, config=replace(run.config, seed=training.seed))
+    language_model(own)
+    return own
 
 
-def _below(config: Config, folder: str) -> Path:
-    return checkpoints_dir(config.profile) / "study" / folder
-
-
-def _at(config: Config, varied: Config, folder: str) -> Config:
-    """A varied configuration whose checkpoints lie below the profile's study."""
-    return replace(varied, profile=f"{config.profile}/study/{folder}")
+def _at(run: LlmExperiment, training: Training, built_on: LlmExperiment) -> LlmExperiment:
+    """The run of one training: its configuration and folder, and what it builds on."""
+    own = built_on.below(config=training.config)
+    return replace(own, home=run.checkpoints("study", training.folder))
 
 
 def train_and_ask(
-    config: Config,
-    run: Run,
+    run: LlmExperiment,
+    training: Training,
     rows: pd.DataFrame,
-    built_on: Foundation,
+    built_on: LlmExperiment,
     tests: Mapping[str, pd.DataFrame],
-    store: EcgStore,
 ) -> dict[str, pd.Series]:
-    """Train a run and ask it the test rows, or load what it answered; test -> right or not."""
-    own, key = _at(config, run.config, run.folder), {}
-    operated = run.config.study.surgery != Surgery()
+    """Train and ask the test rows, or load what was answered; test -> right or not."""
+    own = _at(run, training, built_on)
+    operated = own.config.study.surgery != Surgery()
     if operated:
-        stage = of_arm(own.stage2, run.arm)
-        key = fingerprint(
-            params=[own.seed, asdict(stage), asdict(own.lora), asdict(own.study.surgery)],
-            rows=_digest(rows),
-            llm=version_of(built_on.llm),
-            tokens=(built_on.tokens.folder / "encoded.json").read_text(),
-            trained_by=code_hash(variants.train),
-        )
+        made_of = _operated_key(own, training.arm, rows)
     else:
-        normal = store.records.set_index("ecg_id")["normal"]
-        for stage in ("stage1", "stage2")[run.arm == "none" :]:
-            shown = rows if stage == "stage2" else stage1_rows(rows, normal, run.seed)[run.arm]
-            run_stage(
-                own, stage, run.arm, shown, built_on.tokens, built_on.clip, built_on.llm, say=None
-            )
-        key = fingerprint(model=version_of(stage_folder(own, "stage2", run.arm)))
-    key |= fingerprint(
+        for stage in ("stage1", "stage2")[not ARMS[training.arm].stage1 :]:
+            shown = rows
+            if stage == "stage1":
+                shown = stage1_rows(rows, run.normal, training.seed)[training.arm]
+            run_stage(own, stage, training.arm, shown, say=None)
+        made_of = fingerprint(model=version_of(stage_folder(own, "stage2", training.arm)))
+    key = made_of | fingerprint(
         tests=[_digest(part) for part in tests.values()],
         code=code_hash(answer_rows, exact_match.score),
     )
 
     def ask(folder: Path) -> None:
-        ecgs = built_on.tokens
         if operated:
-            encoder, changes = built_on.clip.ecg_encoder, own.study.surgery
-            model, processor = variants.build(
-                encoder, built_on.llm, own.lora, own.llm.dtype, own.seed, changes
-            )
-            ecgs = variants.Signals(store, encoder) if changes.train_encoder else ecgs
-            variants.train(model, processor, rows, ecgs, stage, folder, own.seed)
+            model, processor, ecgs = _operated(own, training.arm, rows, folder)
         else:
-            model, processor = load_arm(own, run.arm)
+            (model, processor), ecgs = load_arm(own, training.arm), own.tokens
+        settings = own.config.evaluation
         said = {
             test: answer_rows(
-                model,
-                processor,
-                part,
-                ecgs,
-                own.evaluation.batch_size,
-                own.evaluation.max_new_tokens,
+                model, processor, part, ecgs, settings.batch_size, settings.max_new_tokens
             )["prediction"]
             for test, part in tests.items()
         }
@@ -347,9 +307,36 @@ def train_and_ask(
         ]
         pd.concat(frames).to_parquet(folder / "answers.parquet")
 
-    folder = train_or_load(_below(config, run.folder) / "answers" / run.arm, key, ask, say=None)
-    saved = pd.read_parquet(folder / "answers.parquet")
+    folder = own.checkpoints("answers", training.arm)
+    saved = pd.read_parquet(train_or_load(folder, key, ask, say=None) / "answers.parquet")
     return {test: saved.loc[saved["test"] == test, exact_match.HEADLINE] for test in tests}
+
+
+def _operated_key(own: LlmExperiment, arm: str, rows: pd.DataFrame) -> dict[str, str]:
+    config = own.config
+    stage = of_arm(config.stage2, arm)
+    return fingerprint(
+        params=[config.seed, asdict(stage), asdict(config.lora), asdict(config.study.surgery)],
+        rows=_digest(rows),
+        llm=version_of(own.llm),
+        tokens=(own.tokens.folder / "encoded.json").read_text(),
+        trained_by=code_hash(variants.train),
+    )
+
+
+def _operated(
+    own: LlmExperiment, arm: str, rows: pd.DataFrame, folder: Path
+) -> tuple[EcgLlm, EcgLlmProcessor, EcgTokens | variants.Signals]:
+    """An ECG-LLM changed as the training's surgery says, trained on the rows."""
+    config, encoder = own.config, own.clip.ecg_encoder
+    changes = config.study.surgery
+    model, processor = variants.build(
+        encoder, own.llm, config.lora, config.llm.dtype, config.seed, changes
+    )
+    ecgs = variants.Signals(own.store, encoder) if changes.train_encoder else own.tokens
+    stage = of_arm(config.stage2, arm)
+    variants.train(model, processor, rows, ecgs, stage, folder, config.seed)
+    return model, processor, ecgs
 
 
 def _digest(rows: pd.DataFrame) -> list[int]:

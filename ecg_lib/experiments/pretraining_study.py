@@ -1,6 +1,6 @@
 """The pretraining study: which start is better for an encoder that learns from real reports.
 
-Steps for notebook 10, as `workflow` has them. Every training and every model's answers are kept
+Steps for notebook 10. Every training and every model's answers are kept
 and found again by what they were made of; folds 9 and 10 of PTB-XL are tested on and nothing else.
 """
 
@@ -22,10 +22,12 @@ from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.evaluation import few_labels, study_answers
 from ecg_lib.evaluation.linear_probe import LABELS, disjoint_rows, hand_features, probe_targets
 from ecg_lib.evaluation.study_answers import Answers, Split
+from ecg_lib.experiments.encoder_pretraining import start_from, teach
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.experiments.pretraining_tables import Models
-from ecg_lib.experiments.workflow import start_from, train_further
-from ecg_lib.objectives.clip_snippets import Start
 from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.objective import Given
+from ecg_lib.objectives.parts.clip import PretrainedClip
 from ecg_lib.training.cache import fingerprint, train_or_load
 
 _ANSWERS = "answers.npz"
@@ -40,21 +42,22 @@ def study_split(config: Config, store: EcgStore) -> Split:
 
 def pretrain(
     config: Config, store: EcgStore, split: Split, start: str, normalisation: str, seed: int
-) -> Start:
+) -> PretrainedClip:
     """One encoder of the study, trained or loaded."""
-    given = start_from(config, start, normalisation, seed)
+    clip = start_from(Experiment.of(config), start, normalisation, seed)
     if start == SIMULATED_ONLY:
-        return given
+        return clip
+    study = config.pretraining_study
+    section = {**study.objective, **(study.further if clip else {})}
+    given = Given(seed, config.text_encoder, store, split.train, start=clip)
     folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
-    return Start(
-        *load_clip(train_further(config, store, split.train, folder, given, seed, normalisation))
-    )
+    return PretrainedClip(*load_clip(teach(config, section, normalisation, given, folder)))
 
 
 def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Split]:
     """Answers of every encoder by start and normalisation, of boosting, and who was tested on.
 
-    The readers of `workflow.train_readers` must have been trained, unless all start from scratch.
+    The encoders of `train_readers` must have been trained, unless all start from scratch.
     """
     study, split = config.pretraining_study, study_split(config, store)
     # a declared output of notebook 10, whether or not the profile has a study
@@ -93,7 +96,9 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
     return models, boosting, split
 
 
-def _encoder_answers(store: EcgStore, split: Split, trained: Start, config: Config) -> Answers:
+def _encoder_answers(
+    store: EcgStore, split: Split, trained: PretrainedClip, config: Config
+) -> Answers:
     parts = (
         few_labels.clip_features(store, rows, trained.clip) for rows in (split.train, split.test)
     )
@@ -114,7 +119,8 @@ def _boosting_answers(store: EcgStore, split: Split, config: Config) -> Answers:
 
 def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **made_of) -> Answers:
     """Answers, computed or found again; "labels|column" are their names in the file."""
-    study = replace(config.pretraining_study, seeds=[], normalisations=[], starts=[])
+    trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
+    study = replace(config.pretraining_study, **trained)  # by what, their weights tell
     key = fingerprint(
         **made_of,
         params=asdict(study),

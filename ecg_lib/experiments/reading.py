@@ -19,23 +19,25 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ecg_lib import paths
 from ecg_lib.closure import code_hash
-from ecg_lib.config import Config, load_config
+from ecg_lib.config import Config
 from ecg_lib.data.simulated.reports import statements
 from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.answering import read_rows
+from ecg_lib.ecg_llm.language_model import load_llm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import on_gpu
 from ecg_lib.errors import DataError, EcgLibError
 from ecg_lib.evaluation import exact_match
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
-from ecg_lib.experiments.workflow import open_store, question_sizes, sample_rows, start
+from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.experiments.question_sets import question_sizes
 from ecg_lib.knowledge.advice import load_advice
 from ecg_lib.knowledge.findings import load_findings
 from ecg_lib.knowledge.glossary import load_glossary
 from ecg_lib.knowledge.zero_shot_labels import zero_shot_targets
 from ecg_lib.questions.build import build_questions
+from ecg_lib.questions.schema import sample_rows
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import all_answers
 from ecg_lib.tiny_llm import curriculum
@@ -105,17 +107,16 @@ def label_rows(config: Config, store: EcgStore, split: str, n: int, seed: int) -
     return pd.DataFrame(rows)
 
 
-def look_ups_learned(config: Config, store: EcgStore) -> Path | str:
+def look_ups_learned(run: Experiment) -> Path | str:
     """The tiny LLM after its short look-ups, which it learns before sentences."""
-    folder = paths.checkpoints_dir(config.profile) / "look_ups"
-    if config.llm.name_or_path:
-        return _named(config.llm.name_or_path, folder)
-    return _look_ups(config, _practice(config, store))
+    if run.config.llm.name_or_path:
+        return _named(run.config.llm.name_or_path, run.checkpoints("look_ups"))
+    return _look_ups(run, _practice(run.config, run.store))
 
 
-def language_model(config: Config, store: EcgStore) -> Path | str:
+def language_model(run: Experiment) -> Path | str:
     """The LLM: the one the profile names, or a tiny one pretrained to read reports."""
-    folder = paths.checkpoints_dir(config.profile) / "language_model"
+    config, store, folder = run.config, run.store, run.checkpoints("language_model")
     if config.llm.name_or_path:
         return _named(config.llm.name_or_path, folder)
     practice = _practice(config, store)
@@ -123,7 +124,7 @@ def language_model(config: Config, store: EcgStore) -> Path | str:
         folder / "tiny",
         practice.key,
         lambda partial_: curriculum.learn_reading(
-            _look_ups(config, practice),
+            _look_ups(run, practice),
             *practice.sources,
             config,
             partial_,
@@ -147,11 +148,11 @@ def _practice(config: Config, store: EcgStore) -> _Practice:
     )
 
 
-def _look_ups(config: Config, practice: _Practice) -> Path | str:
+def _look_ups(run: Experiment, practice: _Practice) -> Path | str:
     return train_or_load(
-        paths.checkpoints_dir(config.profile) / "look_ups" / "tiny",
+        run.checkpoints("look_ups", "tiny"),
         practice.key,
-        lambda partial_: curriculum.learn_look_ups(*practice.sources, config, partial_),
+        lambda partial_: curriculum.learn_look_ups(*practice.sources, run.config, partial_),
     )
 
 
@@ -326,7 +327,7 @@ def gate(accuracy: float, config: Config) -> str:
     return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
 
 
-def held_to_gate(config: Config, store: EcgStore, llm: Path | str) -> str:
+def held_to_gate(run: Experiment, llm: Path | str) -> str:
     """Ask a saved tiny LLM the development questions; `gate`'s sentence on what it reads.
 
     Raises
@@ -334,11 +335,12 @@ def held_to_gate(config: Config, store: EcgStore, llm: Path | str) -> str:
     DataError
         It is below ``llm.reading_gate``.
     """
+    config = run.config
     if config.llm.name_or_path:
         return "no gate for an LLM that was pretrained elsewhere"
-    model, tokenizer = practice_rows.load_llm(llm, config.llm.dtype)
+    model, tokenizer = load_llm(llm, config.llm.dtype)
     with on_gpu(model):
-        read = read_answers(config, store, model, EcgLlmProcessor(tokenizer, slots=0))
+        read = read_answers(config, run.store, model, EcgLlmProcessor(tokenizer, slots=0))
     return gate(100 * read[exact_match.HEADLINE].mean(), config)
 
 
@@ -349,10 +351,8 @@ def main(steps: Sequence[str]) -> None:
     can be learned beside the encoder: neither needs the other.
     """
     try:
-        config = load_config()
-        start(config)
-        store = open_store(config, config.data.questions)
-        look_ups_learned(config, store) if "look_ups" in steps else language_model(config, store)
+        run = Experiment.open()
+        look_ups_learned(run) if "look_ups" in steps else language_model(run)
     except EcgLibError as error:
         sys.exit(f"error: {error}")
 

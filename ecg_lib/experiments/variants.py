@@ -21,7 +21,7 @@ from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens, encoder_input
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 
 if TYPE_CHECKING:
     from ecg_lib.config import Lora, Stage, Surgery
@@ -108,18 +108,13 @@ def train(
     """Train on question rows as `finetune.train_stage` does; only `curve.csv` is kept."""
     set_seed(seed)
     rows = finetune.rows_seen(rows, stage, seed)
+    batch = min(stage.batch_size, len(rows))
     history = fit(
         model,
         finetune.prepare_rows(rows, processor),
         finetune.QuestionCollator(processor, ecgs),
         folder,
-        epochs=stage.epochs,
-        batch_size=min(stage.batch_size, len(rows)),
-        learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        warmup=stage.warmup,
+        Schedule.of(stage, batch_size=batch, order="by length"),
         seed=seed,
-        bf16=stage.bf16,
-        group_by_length=True,
     )
     history.to_csv(folder / "curve.csv", index=False)

@@ -50,7 +50,7 @@ def gpu_table() -> pd.DataFrame:
 
 
 def plan(config: Config, given: Assumptions) -> dict[str, Any]:
-    """Parameters, operations, memory, time and disk of a profile's three trainings.
+    """Parameters, operations, memory, time and disk of a profile's trainings.
 
     Raises
     ------
@@ -63,21 +63,19 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     pairs = given.ecgs or _size(config.data.pretraining)
     encoder = encoder_shape(config)
     slots = round(Projector.slots(encoder.config.tokens) * (1 + COMPARISONS))
-    clip = clip_cost(clip_shape(config), config.text_encoder.max_tokens, config.contrastive.bf16)
     llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
-    contrast = config.contrastive
-    trainings = {
-        "contrastive": _training(
-            clip,
+    taught, trainings = config.objective, {}
+    if {"width", "epochs"} <= taught.keys():  # a contrast of ECG-report pairs; others differ
+        trainings["contrastive"] = _training(
+            clip_cost(clip_shape(config), config.text_encoder.max_tokens, taught["bf16"]),
             pairs,
-            contrast.epochs,
-            contrast.batch_size,
+            taught["epochs"],
+            taught["batch_size"],
             speed,
             gpu["memory_gb"],
             False,
             given.gpus,
         )
-    }
     for name in ("stage1", "stage2"):
         stage = getattr(config, name)
         rows = getattr(given, f"{name}_rows") or stage.max_rows or ECGQA["train"]
@@ -98,6 +96,8 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
         f"{given.words} words; activations are those of plain attention, the whole batch "
         "of one GPU at once",
     ]
+    if "contrastive" not in trainings:
+        notes.append(f"the objective {taught['name']} is none of ECG-report pairs: not planned")
     if config.llm.dtype == "float32":
         notes.append("this profile computes in float32: slower than the bf16 peak assumed here")
     if not (given.stage1_rows or config.stage1.max_rows):

@@ -77,13 +77,8 @@ def clip_shape(config: Config) -> EcgClip:
             backbone = small_bert(
                 text.vocabulary, text.width, text.depth, text.heads, text.max_tokens
             )
-        return EcgClip(
-            encoder,
-            TextEncoder(backbone),
-            config.contrastive.width,
-            config.contrastive.temperature,
-            text.trainable,
-        )
+        width = config.objective["width"]
+        return EcgClip(encoder, TextEncoder(backbone), width, train_text=text.trainable)
 
 
 def llm_shape(settings: Llm) -> PreTrainedModel:

@@ -192,3 +192,15 @@ def template_key(rows: pd.DataFrame) -> pd.Series:
         name="template_key",
         dtype=object,
     )
+
+
+def sample_rows(rows: pd.DataFrame, n: int | None, seed: int) -> pd.DataFrame:
+    """At most n rows with every question type kept in proportion, never the first n."""
+    if not n or len(rows) <= n:
+        return rows
+    share = n / len(rows)
+    parts = [
+        group.sample(max(1, round(share * len(group))), random_state=seed)
+        for _, group in rows.groupby("question_type")
+    ]
+    return pd.concat(parts).sort_index()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, difference
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.transfer import MEAN
 from ecg_lib.knowledge.findings import transfer_findings
@@ -28,19 +29,14 @@ _HEADINGS = {
 }
 
 # Arms beside each other: a row of random_ecg_differences (seeds: the mean over seeds), its name.
+_SHORT = {DEBIASED: "de-biased", CONTROL: "the control", PLAIN: "no stage 1"}
 _ARMS = {
-    "de-biased - not de-biased, original ECG": "de-biased above no stage 1",
-    "de-biased - control, original ECG": "de-biased above the control",
-    "control - not de-biased, original ECG": "control above no stage 1",
-    **{
-        f"{arm}, {drop}": f"a random ECG{ill} costs {whom}"
-        for drop, ill in (("drop", ""), ("matched drop", ", as ill,"))
-        for arm, whom in (
-            ("de-biased", "de-biased"),
-            ("control", "control"),
-            ("not de-biased", "no stage 1"),
-        )
-    },
+    f"{difference(a, b)}, original ECG": f"{_SHORT[a].removeprefix('the ')} above {_SHORT[b]}"
+    for a, b in ((DEBIASED, PLAIN), (DEBIASED, CONTROL), (CONTROL, PLAIN))
+} | {
+    f"{arm.title}, {drop}": f"a random ECG{ill} costs {short.removeprefix('the ')}"
+    for drop, ill in (("drop", ""), ("matched drop", ", as ill,"))
+    for arm, short in _SHORT.items()
 }
 _ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")}
 _SEEDS_SHOWN = "demo-full"
@@ -89,7 +85,7 @@ def arms_block(results: Path | None = None) -> str:
     seeds = read_table(_folder(_SEEDS_SHOWN, results) / "seeds.csv")
     if seeds.empty:
         raise DataError(f"results/{_SEEDS_SHOWN}/seeds.csv: no seeds; run that profile first")
-    trained = seeds["row"].str.match("de-biased, seed ") & (seeds["column"] == "drop")
+    trained = seeds["row"].str.match(f"{DEBIASED.title}, seed ") & (seeds["column"] == "drop")
     number = f"{_SEEDS_SHOWN}: mean of {trained.sum()} seeds"
     what, kind = seeds["row"].str.removesuffix(", mean"), seeds["column"]
     of_arm = what + ", " + kind  # "de-biased, drop"

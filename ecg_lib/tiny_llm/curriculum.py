@@ -34,7 +34,7 @@ from ecg_lib.tiny_llm.training_rows import (
     sentences,
     turns,
 )
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 from ecg_lib.training.muon import MuonAdamW
 
 _LEARNED = 0.3  # loss a token of look-ups; where comparing is barely learned, it ends at 0.4-0.6
@@ -222,19 +222,22 @@ def _course(
 ) -> pd.DataFrame:
     """Train on rows in their order, from `rate` to zero; return the learning curve."""
     by_muon = MuonAdamW(model, (model.get_input_embeddings(),), rate, weight_decay=0.01)
+    schedule = Schedule(
+        epochs=1,
+        batch_size=config.llm.batch_size,
+        learning_rate=rate,
+        warmup=0.05,
+        bf16=config.llm.bf16,
+        order="as given",
+        clip_norm=1.0,
+    )
     history = fit(
         AskedAlone(model),
         rows,
         partial(collate, processor=processor),
         folder,
-        epochs=1,
-        batch_size=config.llm.batch_size,
-        learning_rate=rate,
-        warmup=0.05,
+        schedule,
         seed=config.seed,
-        bf16=config.llm.bf16,
-        in_order=True,
-        clip_norm=1.0,
         optimizer=by_muon,
     )
     folder.rmdir()

@@ -40,6 +40,12 @@ def why_not_current(folder: Path, key: dict[str, str]) -> str:
     return f"{', '.join(changed)} changed" if changed or old.keys() != key.keys() else ""
 
 
+def version_of(folder: Path | str) -> str:
+    """The fingerprint of what was trained into a folder; the name itself where there is none."""
+    marker = Path(folder) / MARKER
+    return marker.read_text() if marker.is_file() else str(folder)
+
+
 def train_or_load(
     folder: str | Path,
     key: dict[str, str],

@@ -13,7 +13,8 @@ from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector, concat_four
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
-from ecg_lib.objectives.parts.clip import EcgClip, clip_loss
+from ecg_lib.objectives.parts.clip import EcgClip
+from ecg_lib.objectives.parts.losses import clip_loss
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 
 QUESTION = "Is there anything unusual in this ECG?"

@@ -25,7 +25,7 @@ from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 
 QUESTION = "Is atrial fibrillation present?"
 IDS = [f"simulated/{i:06d}" for i in range(40)]
@@ -51,7 +51,7 @@ def llm(tmp_path_factory):
         processor.example(QUESTION, answer, [report])
         for report, answer in [("atrial fibrillation", "yes"), ("sinus rhythm", "no")]
     ] * 64
-    fit(model, data, processor.batch, folder, epochs=12, batch_size=16, learning_rate=1e-2)
+    fit(model, data, processor.batch, folder, Schedule(12, 16, 1e-2))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -244,49 +244,3 @@ def test_the_same_seed_trains_the_same_weights(llm, tokens, rows, tmp_path):
         train_stage(model, processor, rows, tokens, stage, tmp_path / run, seed=5)
         states.append(model.trainable_state())
     assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
-
-
-class Line(torch.nn.Module):
-    """y = w x, which crashes on purpose in the middle of its training."""
-
-    def __init__(self, crash_at=None):
-        super().__init__()
-        self.w = torch.nn.Parameter(torch.zeros(1))
-        self.steps, self.crash_at = 0, crash_at
-
-    def forward(self, x, y):
-        self.steps += self.training
-        if self.crash_at and self.steps > self.crash_at:
-            raise RuntimeError("power cut")
-        return {"loss": ((self.w * x - y) ** 2).mean()}
-
-
-def pairs_of_numbers(batch):
-    return {k: torch.tensor([r[k] for r in batch]) for k in ("x", "y")}
-
-
-def test_the_held_out_loss_stands_in_the_curve_once_an_epoch_and_teaches_nothing(tmp_path):
-    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
-    held_out = [{"x": 1.0, "y": y} for y in (0.0, 1.0, 2.0, 3.0)]
-    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
-    alone, watched = Line(), Line()
-    fit(alone, data, pairs_of_numbers, tmp_path / "alone", **options)
-    curve = fit(watched, data, pairs_of_numbers, tmp_path / "run", valid=held_out, **options)
-    assert torch.equal(alone.w, watched.w)
-    found = curve["valid_loss"].dropna()
-    assert len(found) == 4
-    expected = np.mean([(watched.w.item() - row["y"]) ** 2 for row in held_out])
-    assert found.iloc[-1] == pytest.approx(expected, rel=1e-4)
-
-
-def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
-    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
-    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
-    whole, broken, resumed = Line(), Line(crash_at=9), Line()
-    fit(whole, data, pairs_of_numbers, tmp_path / "whole", **options)
-    with pytest.raises(RuntimeError, match="power cut"):
-        fit(broken, data, pairs_of_numbers, tmp_path / "run", **options)
-    curve = fit(resumed, data, pairs_of_numbers, tmp_path / "run", **options)
-    assert resumed.steps == 8  # two of four epochs were already done
-    assert torch.allclose(resumed.w, whole.w, atol=1e-6)
-    assert curve["epoch"].max() == 4

@@ -14,7 +14,8 @@ from ecg_lib.data.store import write_store
 from ecg_lib.ecg_llm.finetune import new_model
 from ecg_lib.encoders.base import EcgInput
 from ecg_lib.errors import ConfigError
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
+from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 
 SOURCE = '''"""A linear layer over windows of an ECG."""
@@ -116,16 +117,16 @@ def test_a_profile_trains_it_and_an_llm_sees_its_tokens(package, tmp_path, monke
     config = compose("smoke", ["encoder=windows"])
     assert config.encoder == {"name": NAME, "tokens": 8, "width": 16}
     cohort = SimulatedCohort(patients=60, seed=config.seed)
-    store = write_store(w.store_folder(config, config.data.questions), cohort)
-    said = w.pretrain_encoder(config, store)
-    clip, _ = w.load_clip(config)
-    tokens = w.encode_cohort(config, config.data.questions, clip)
-    assert said.is_dir() and tokens.tokens.shape == (len(store), 8, 16)
+    run = LlmExperiment.of(config)
+    store = write_store(run.store_folder(config.data.questions), cohort)
+    pretrain_encoder(run, store)
+    assert type(run.clip.ecg_encoder).__name__ == "Windows"
+    assert run.tokens.tokens.shape == (len(store), 8, 16)
     tokenizer = train_byte_pairs(["yes no not sure", "Is there a finding in this ECG?"], 380)
     tiny_llama(tokenizer, width=16, depth=1, heads=2).save_pretrained(tmp_path / "llm")
     tokenizer.save_pretrained(tmp_path / "llm")
     lora = replace(config.lora, dropout=0.0)
-    model, processor = new_model(clip.ecg_encoder, tmp_path / "llm", lora, "float32", 0)
+    model, processor = new_model(run.clip.ecg_encoder, tmp_path / "llm", lora, "float32", 0)
     batch = processor.batch([processor.example("Is this a normal ECG?", "yes", 1)])
-    batch["ecg_tokens"] = tokens.get(store.records["ecg_id"].head(1).tolist())
+    batch["ecg_tokens"] = run.tokens.get(store.records["ecg_id"].head(1).tolist())
     assert processor.slots == 2 and model(**batch).loss.isfinite()

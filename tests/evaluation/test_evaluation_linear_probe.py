@@ -16,7 +16,7 @@ from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation import linear_probe as lp
 from ecg_lib.evaluation.statistics import auc
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip, load_encoder
 from ecg_lib.objectives.parts.clip import EcgClip
 
@@ -41,7 +41,7 @@ def reader(tmp_path_factory):
     )
     clip = EcgClip(StemVit(config), TextEncoder(text), width=8)
     folder = tmp_path_factory.mktemp("reader")
-    EcgReader(clip, tokenizer, ["AF"]).save_pretrained(folder)
+    FindingsAndText(clip, tokenizer, ["AF"]).save_pretrained(folder)
     return folder
 
 

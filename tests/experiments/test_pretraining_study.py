@@ -3,12 +3,13 @@
 import dataclasses
 
 import numpy as np
+import objective_cases as cases
 import pandas as pd
 import pytest
 import torch
 
 from ecg_lib import paths
-from ecg_lib.config import PretrainingStudy, compose
+from ecg_lib.config import compose
 from ecg_lib.data.prepare import prepare
 from ecg_lib.data.report_text import phrases, plain_text, states_labels
 from ecg_lib.errors import ConfigError, DataError
@@ -16,12 +17,13 @@ from ecg_lib.evaluation import few_labels as few
 from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
 from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
-from ecg_lib.experiments import pretraining_study
+from ecg_lib.experiments import encoder_pretraining, pretraining_study
 from ecg_lib.experiments import pretraining_tables as ps
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.objectives import loading
-from ecg_lib.objectives.clip_snippets import RunCollator, a_run, usable_rows
-from ecg_lib.objectives.simulated_stream import train_reader
+from ecg_lib.objectives.clip_snippets import a_run, usable_rows
+from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.parts.gather import true_of
 from ecg_lib.report import style
 from ecg_lib.report.figures import pretraining_plots
 
@@ -32,9 +34,8 @@ def config():
     smoke = compose("smoke")
     return dataclasses.replace(
         smoke,
-        pretraining_study=PretrainingStudy(
-            seeds=[0],
-            normalisations=["mv"],
+        pretraining_study=dataclasses.replace(
+            smoke.pretraining_study,
             fractions=[0.2, 1.0],
             draws=2,
             ecgs=60,
@@ -53,9 +54,7 @@ def done(config, store, tmp_path_factory):
     """The checkout of a finished study, and what it found."""
     patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("checkpoints")
     patch.setattr(paths, "checkpoints_dir", lambda profile: folder)
-    reader = folder / "simulated" / "mv-0"
-    reader.mkdir(parents=True)
-    train_reader(config, 0, reader, "mv")
+    encoder_pretraining.train_readers(Experiment.of(config))
     yield pretraining_study.compare_starts(config, store)
     patch.undo()
 
@@ -110,20 +109,15 @@ def test_a_text_is_a_run_of_words_of_its_report():
     assert a_run(report, 1.0, 3, generator) == report
 
 
-def test_an_ecg_is_a_positive_of_every_run_its_report_contains_by_whole_words(config, store):
-    class Words:
-        def __call__(self, texts, **_):
-            self.texts = texts
-            return {"input_ids": torch.zeros(len(texts), 1), "attention_mask": torch.ones(1)}
-
-    encoder = type("Encoder", (), {"config": type("C", (), {"normalisation": "mv"})})()
-    words = Words()
-    collate = RunCollator(store, encoder, words, 8, config.pairs, 0)
-    collate.reports = ["abnormal ecg", "normal ecg"] * (len(store) // 2)
-    batch = collate([{"row": row} for row in range(8)])
+def test_an_ecg_is_a_positive_of_every_run_its_report_contains_by_whole_words(store):
+    learner = cases.built("clip_snippets", store)
+    learner.reports = ["abnormal ecg", "normal ecg"] * (len(store) // 2)
+    batch = learner.collate([{"row": row} for row in range(8)])
+    positives = true_of(batch["texts"], batch["reports"])
     for i in range(8):
-        for j, text in enumerate(words.texts):
-            assert batch["positives"][i, j] == (f" {text} " in f" {collate.reports[i]} ")
+        for j, text in enumerate(batch["texts"]):
+            assert positives[i, j] == (f" {text.strip()} " in f" {learner.reports[i]} ")
+    assert not positives.all() and positives.diagonal().all()
     assert not usable_rows(store, range(8)).size or usable_rows(store, range(8)).max() < 8
 
 
@@ -228,15 +222,15 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     def fail(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("ecg_lib.objectives.clip_snippets.fit", fail)
-    monkeypatch.setattr(pretraining_study, "hand_features", fail)
-    monkeypatch.setattr(pretraining_study.few_labels, "clip_features", fail)
+    monkeypatch.setattr("ecg_lib.objectives.objective.fit", fail)
+    monkeypatch.setattr(pretraining_study, "_encoder_answers", fail)
+    monkeypatch.setattr(pretraining_study, "_boosting_answers", fail)
     models, _, _ = pretraining_study.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
-    faster = dataclasses.replace(
-        config, pairs=dataclasses.replace(config.pairs, learning_rate=9.0)
-    )  # read by the start from scratch only
+    study = config.pretraining_study
+    study = dataclasses.replace(study, objective={**study.objective, "learning_rate": 9.0})
+    faster = dataclasses.replace(config, pretraining_study=study)  # not the rate of `further`
     pretraining_study.pretrain(faster, store, done[2], "simulated", "mv", 0)
     with pytest.raises(AssertionError, match="trained again"):
         pretraining_study.pretrain(faster, store, done[2], "scratch", "mv", 0)
@@ -272,33 +266,38 @@ def starting(config, start, rate):
     return dataclasses.replace(
         config,
         signal=dataclasses.replace(config.signal, normalisation="mv"),
-        contrastive=dataclasses.replace(config.contrastive, start=start),
-        pairs=dataclasses.replace(config.pairs, learning_rate_further=rate),
+        start=start,
+        objective={
+            **config.pretraining_study.objective,
+            "learning_rate": rate,
+            "temperature": None,
+        },
     )
 
 
 def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, store, done):
-    reader = loading.load_clip(paths.checkpoints_dir("") / "simulated" / "mv-0" / "reader")[0]
+    reader = loading.load_clip(paths.checkpoints_dir("") / "simulated" / "mv-0")[0]
     kept = dict(reader.named_parameters())
     still = starting(config, "simulated", 1e-12)
-    w.pretrain_encoder(still, store)
-    clip, tokenizer = w.load_clip(still)
+    encoder_pretraining.pretrain_encoder(Experiment.of(still), store)
+    clip, tokenizer = load_clip(Experiment.of(still).checkpoints("encoder", "clip"))
     words = tokenizer(["sinus rhythm"], return_tensors="pt")
     assert clip.embed_text(words["input_ids"], words["attention_mask"]).isfinite().all()
     for name, weight in clip.named_parameters():
         torch.testing.assert_close(weight, kept[name], rtol=0, atol=1e-6)
-    w.pretrain_encoder(starting(config, "simulated", 1e-3), store)
-    moved = w.load_clip(still)[0].named_parameters()
+    encoder_pretraining.pretrain_encoder(Experiment.of(starting(config, "simulated", 1e-3)), store)
+    moved = load_clip(Experiment.of(still).checkpoints("encoder", "clip"))[0].named_parameters()
     assert any(not torch.allclose(weight, kept[name], atol=1e-4) for name, weight in moved)
 
 
 def test_a_profile_that_trains_no_such_encoder_cannot_start_from_it():
     with pytest.raises(ConfigError, match="simulated.normalisations"):
-        compose("smoke", ["contrastive.start=simulated"])  # lead_minmax; simulated has mv
-    with pytest.raises(ConfigError, match="contrastive.start is 'random'"):
-        compose("smoke", ["contrastive.start=random"])
-    with pytest.raises(ConfigError, match="simulated.average"):
-        compose("smoke", ["simulated.average=1.5"])
+        compose("smoke", ["start=simulated"])  # lead_minmax; simulated has mv
+    with pytest.raises(ConfigError, match="start is 'random'"):
+        compose("smoke", ["start=random"])
+    narrow = ["start=simulated", "signal.normalisation=mv", "objective.width=16"]
+    with pytest.raises(ConfigError, match="objective.width is 16, but it starts from .* 32"):
+        compose("smoke", narrow)
 
 
 def test_a_study_that_has_no_encoder_to_start_from_is_refused():

@@ -5,32 +5,34 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from ecg_lib import paths
+from ecg_lib.arm_table import ARMS
 from ecg_lib.config import compose
 from ecg_lib.evaluation.exact_match import HEADLINE
-from ecg_lib.experiments import ablation_tables, ablations, arms, learning_rates
-from ecg_lib.experiments import workflow as w
-from ecg_lib.experiments.ablation_tables import NAMES
+from ecg_lib.experiments import ablations, arms, learning_rates
+from ecg_lib.experiments.llm_experiment import LlmExperiment
+from ecg_lib.experiments.question_sets import built_questions
+from ecg_lib.report import ablation_tables
+from ecg_lib.training.cache import version_of
 
 
 def test_every_arm_tries_as_many_rates_in_demo_full():
     config = compose("demo-full")
-    found = learning_rates.tried(config)
-    assert set(found) == set(arms.ARMS)
+    found = learning_rates.tried(config, config.study.rates)
+    assert set(found) == set(ARMS)
     assert {len(own) for own in found.values()} == {len(config.study.rates)}
     for arm, own in found.items():
         assert arms.of_arm(config.stage2, arm).learning_rate in own
-    assert learning_rates.tried(compose("demo")) == {}
+    assert learning_rates.tried(compose("demo"), compose("demo").study.rates) == {}
 
 
 def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():
-    config = compose("demo-full")
-    places = learning_rates.by_seed(config)
-    assert places[0] is config and len(places) == 3
-    assert len({place.profile for place in places}) == len({place.seed for place in places}) == 3
-    assert all(
-        replace(place, seed=config.seed, profile=config.profile) == config for place in places
-    )
+    run = LlmExperiment.of(compose("demo-full"))
+    places = learning_rates.by_seed(run)
+    assert places[0] is run and len(places) == 3
+    assert len({place.home for place in places}) == 3
+    assert len({place.config.seed for place in places}) == 3
+    assert all(replace(place.config, seed=run.config.seed) == run.config for place in places)
+    assert {place.encoder_home for place in places[1:]} == {run.home}  # encoder and LLM are shared
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,9 @@ def test_the_rates_in_use_are_those_that_the_committed_search_found_best(
     found = pd.read_csv(committed_results / profile / f"{table}.csv")
     found = found[(found["column"] == "all types") & (found["source"] == "ours")]
     names = {
-        arm: name for arm, name in NAMES.items() if found["row"].str.startswith(f"{name}, ").any()
+        key: arm.title
+        for key, arm in ARMS.items()
+        if found["row"].str.startswith(f"{arm.title}, ").any()
     }
     assert set(names) >= {"none", "control", "de-biased"}
     for arm, name in names.items():
@@ -66,31 +70,20 @@ def searched(small):
         stage2=replace(small.config.stage2, epochs=1),
         study=replace(small.config.study, rates=[1e-3, 4e-3], seeds=[7]),
     )
-    rows = w.built_questions(config, small.store)
+    rows = built_questions(config, small.store)
     train, asked = rows["train"].head(48), rows["dev"].head(12)
-    clip, _ = w.load_clip(config)
-    tokens = w.encode_cohort(config, config.data.questions, clip)
-    normal = small.store.records.set_index("ecg_id")["normal"]
+    runs = learning_rates.by_seed(replace(small.run, config=config))
 
     def search():
-        return learning_rates.search_rates(
-            learning_rates.by_seed(config),
-            arms.ARMS,
-            train,
-            asked,
-            normal,
-            tokens,
-            clip,
-            small.root / "llm",
-        )
+        return learning_rates.search_rates(runs, config.study.rates, train, asked)
 
-    return search, config, asked
+    return search, runs, asked
 
 
 def test_the_search_asks_every_arm_at_every_rate_and_trains_nothing_twice(searched, monkeypatch):
-    search, config, asked = searched
+    search, _, asked = searched
     first = search()
-    assert set(first) == {(arm, rate) for arm in arms.ARMS for rate in (1e-3, 4e-3)}
+    assert set(first) == {(arm, rate) for arm in ARMS for rate in (1e-3, 4e-3)}
     assert all(
         list(scored.index) == list(asked.index) for runs in first.values() for scored in runs
     )
@@ -106,19 +99,15 @@ def test_the_search_asks_every_arm_at_every_rate_and_trains_nothing_twice(search
 
 
 def test_a_rate_is_tried_from_where_the_stage_1_of_its_own_seed_ended(searched):
-    search, config, _ = searched
+    search, runs, _ = searched
     search()
     # the rate in use is the arm itself; another lies apart and goes on from the same stage 1
-    for place in learning_rates.by_seed(config):
-        home = paths.checkpoints_dir(place.profile)
-        assert {path.name for path in (home / "stage2").iterdir()} >= set(arms.ARMS)
-        assert {path.name for path in (home / "stage1").iterdir()} >= set(arms.ARMS) - {"none"}
+    for home in (run.home for run in runs):
+        assert {path.name for path in (home / "stage2").iterdir()} >= set(ARMS)
+        assert {path.name for path in (home / "stage1").iterdir()} >= set(ARMS) - {"none"}
         other = home / "rates" / "0.004"
         assert (other / "stage2" / "control").is_dir() and not (other / "stage1").exists()
-    one, two = (
-        arms.version_of(arms.stage_folder(place, "stage2", "control"))
-        for place in learning_rates.by_seed(config)
-    )
+    one, two = (version_of(arms.stage_folder(run, "stage2", "control")) for run in runs)
     assert one != two
 
 

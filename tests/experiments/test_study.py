@@ -17,7 +17,9 @@ from ecg_lib.ecg_llm import finetune
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.experiments import ablations, arms, variants
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments.llm_experiment import LlmExperiment
+from ecg_lib.experiments.question_sets import built_questions
+from ecg_lib.objectives import objective
 from ecg_lib.questions.bias import kind_of
 
 REPO = Path(__file__).resolve().parents[2]
@@ -34,7 +36,7 @@ def full():
 
 @pytest.fixture(scope="module")
 def outcomes(small):
-    return ablations.run_study(small.config, small.store)
+    return ablations.run_study(small.run)
 
 
 def named(outcomes, **wanted):
@@ -86,8 +88,9 @@ def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(f
 
 def test_without_arms_and_lesions_there_is_no_study(small):
     assert ablations.trainings(compose("demo")) == []
-    empty = ablations.run_study(compose("demo"), small.store)
-    assert len(empty) == 0 and (small.root / "checkpoints" / "demo" / "study").is_dir()
+    idle = replace(small.run, config=replace(small.config, study=Study()), home=small.root / "idle")
+    empty = ablations.run_study(idle)
+    assert len(empty) == 0 and (small.root / "idle" / "study").is_dir()
 
 
 @pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=9"])
@@ -99,12 +102,12 @@ def test_what_a_lesion_cannot_reach_is_refused(full, override):
 
 
 def test_severity_decides_who_is_asked_what_the_more_the_stronger(full):
-    store = SimpleNamespace(records=simulated_records())
-    normal = store.records.set_index("ecg_id")["normal"]
+    run = SimpleNamespace(config=full.config, store=SimpleNamespace(records=simulated_records()))
+    normal = run.store.records.set_index("ecg_id")["normal"]
     gaps = []
     for strength in (0, 1 / 3, 1):
-        run = ablations._dose(full.base, strength, seed=1, arm="none")
-        rows = ablations.training_rows(full.config, run, store)
+        training = ablations._dose(full.base, strength, seed=1, arm="none")
+        rows = ablations.training_rows(run, training)
         share = rows["ecg_id"].str[0].map(normal).groupby(kind_of(rows)).mean()
         gaps.append(share["broad"] - share["specific"])
     assert abs(gaps[0]) < 0.04 and gaps[0] + 0.1 < gaps[1] < gaps[2] - 0.1 and gaps[2] > 0.4
@@ -137,10 +140,10 @@ def test_only_the_ecgs_differ_between_the_tests_with_donors(small, outcomes):
 def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small, outcomes):
     below = small.root / "checkpoints" / "smoke" / "study"
     encoders = {path.parents[2].name for path in below.rglob("clip/fingerprint.json")}
-    (mv,) = {ablations.home_of(small.config, run) for run in named(outcomes, lesion="mV")}
+    (mv,) = {ablations.home_of(small.run, run) for run in named(outcomes, lesion="mV")}
     assert encoders == {mv, "whole-seed-7"}
     assert not list(below.rglob("language_model/tiny"))  # this profile names its LLM
-    assert not ablations.home_of(small.config, named(outcomes, lesion="deep")[0])
+    assert not ablations.home_of(small.run, named(outcomes, lesion="deep")[0])
     markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
     assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
 
@@ -149,7 +152,7 @@ def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
     small, outcomes, monkeypatch
 ):
     none = replace(small.config, study=replace(small.config.study, short_rates=[]))
-    assert ablations.search_rates(none, small.store) == {}
+    assert ablations.search_short_rates(replace(small.run, config=none)) == {}
     config = replace(small.config, study=replace(small.config.study, short_rates=[5e-3]))
     used = ablations.base_of(config).stage2.learning_rate
     trained = []
@@ -161,7 +164,7 @@ def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
         fit(*args)
 
     monkeypatch.setattr(finetune, "train_stage", noting)
-    found = ablations.search_rates(config, small.store)
+    found = ablations.search_short_rates(replace(small.run, config=config))
     assert set(found) == {(arm, rate) for arm in config.study.arms for rate in (used, 5e-3)}
     # what the study has trained already is not trained again: only the other rate is
     seeds = [config.seed, *config.study.seeds]
@@ -182,15 +185,15 @@ def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(
     practised = replace(small.config.llm, name_or_path=None, reading_gate=0.5)
     config = replace(small.config, llm=practised)
     monkeypatch.setattr(
-        ablations, "language_model", lambda *_: small.root / "llm"
+        LlmExperiment, "llm", property(lambda run: small.root / "llm")
     )  # has read nothing
+    monkeypatch.setattr(ablations, "language_model", lambda run: None)
     monkeypatch.setattr(ablations, "train_and_ask", forbidden)
     with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):
-        ablations.run_study(config, small.store)
+        ablations.run_study(replace(small.run, config=config))
     monkeypatch.setattr(ablations, "train_and_ask", lambda *_: {})
-    open_ = ablations.run_study(
-        replace(config, llm=replace(practised, reading_gate=0.0)), small.store
-    )
+    lower = replace(config, llm=replace(practised, reading_gate=0.0))
+    open_ = ablations.run_study(replace(small.run, config=lower))
     assert set(open_.reads) == {7} and "passed" in open_.reads[7]
 
 
@@ -201,11 +204,11 @@ def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, mo
     for module, name in (
         (arms.finetune, "fit"),
         (variants, "fit"),
-        (ablations, "answer_rows"),
-        (w.clip_reports, "fit"),
+        (ablations, "_operated"),
+        (objective, "fit"),
     ):
         monkeypatch.setattr(module, name, forbidden)
-    again = ablations.run_study(small.config, small.store)
+    again = ablations.run_study(small.run)
     for run, right in outcomes.right.items():
         for test, one in right.items():
             assert again.right[run][test].equals(one)
@@ -216,8 +219,8 @@ def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monk
     (folder / "copied").symlink_to(folder / "smoke")
     (small.root / "data" / "copied").symlink_to(small.root / "data" / "smoke")
     monkeypatch.setattr(arms.finetune, "fit", None)  # calling it would fail
-    monkeypatch.setattr(w.clip_reports, "fit", None)
-    again = ablations.run_study(replace(small.config, profile="copied"), small.store)
+    monkeypatch.setattr(objective, "fit", None)
+    again = ablations.run_study(LlmExperiment.of(replace(small.config, profile="copied")))
     for run, right in again.right.items():
         twin = outcomes.right[run]
         assert all(part.equals(twin[test]) for test, part in right.items())
@@ -228,7 +231,7 @@ def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monk
 
 @pytest.fixture(scope="module")
 def encoder(small):
-    return w.load_clip(small.config)[0].ecg_encoder
+    return small.run.clip.ecg_encoder
 
 
 def operated(small, encoder, **changes):
@@ -272,7 +275,7 @@ def test_an_encoder_in_the_projector_s_place_says_the_same_before_it_learns(smal
 
 
 def test_a_trained_encoder_is_a_copy_that_changes(small, encoder, tmp_path):
-    rows = w.built_questions(ablations.base_of(small.config), small.store)["train"].head(16)
+    rows = built_questions(ablations.base_of(small.config), small.store)["train"].head(16)
     settings = replace(small.config.stage2, epochs=1, batch_size=8)
     before = weights_hash(encoder.requires_grad_(False))
     model, processor = variants.build(

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 from questions_cohort import synthetic_records
 
+from ecg_lib.arm_table import ARMS
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.store import write_store
 from ecg_lib.errors import ConfigError, DataError
-from ecg_lib.experiments import arms, reading
-from ecg_lib.experiments import workflow as w
+from ecg_lib.experiments import arms, question_sets, reading
+from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.schema import SHORT_NAMES, template_key
+from ecg_lib.questions.schema import SHORT_NAMES, sample_rows, template_key
 from ecg_lib.tiny_llm.llama import train_byte_pairs
 from ecg_lib.tiny_llm.synthetic_reports import PLACES, stated
 
@@ -36,7 +37,7 @@ def rows():
 
 
 def test_two_question_sets_joined_share_no_id_and_lose_no_row(rows):
-    joined = w._join(rows, rows)
+    joined = question_sets._join(rows, rows)
     assert len(joined) == 2 * len(rows) and joined["sample_id"].is_unique
     keys = template_key(joined)
     assert not set(keys.iloc[: len(rows)]) & set(keys.iloc[len(rows) :])
@@ -44,11 +45,11 @@ def test_two_question_sets_joined_share_no_id_and_lose_no_row(rows):
 
 
 def test_a_sample_of_rows_keeps_every_question_type_in_proportion(rows):
-    sample = w.sample_rows(rows, len(rows) // 5, seed=0)
+    sample = sample_rows(rows, len(rows) // 5, seed=0)
     before, after = (r["question_type"].value_counts(normalize=True) for r in (rows, sample))
     assert set(after.index) == set(SHORT_NAMES)
     assert (after - before).abs().max() < 0.01
-    assert w.sample_rows(rows, None, 0) is rows
+    assert sample_rows(rows, None, 0) is rows
 
 
 def test_reading_practice_on_labels_says_yes_and_no_where_it_is_true(config, store):
@@ -151,16 +152,22 @@ def test_the_tiny_llm_is_trained_anew_when_a_sentence_of_its_practice_changes(
 ):
     keys = []
     monkeypatch.setattr(reading, "train_or_load", lambda folder, key, train: keys.append(key))
-    reading.language_model(config, store)
+
+    def model(**changes):
+        run = Experiment.of(replace(config, llm=replace(config.llm, **changes)))
+        run.__dict__["store"] = store
+        reading.language_model(run)
+
+    model()
     ways, everyday = reading.load_practice(), reading.load_everyday()
     with monkeypatch.context() as m:
         m.setattr(reading, "load_practice", lambda: replace(ways, where=(*ways.where, "Where?")))
-        reading.language_model(config, store)
+        model()
     with monkeypatch.context() as m:
         m.setattr(reading, "load_everyday", lambda: {**everyday, "things": ["bread"]})
-        reading.language_model(config, store)
-    reading.language_model(replace(config, llm=replace(config.llm, rows=1)), store)
-    reading.language_model(replace(config, llm=replace(config.llm, reading_gate=1.0)), store)
+        model()
+    model(rows=1)
+    model(reading_gate=1.0)
     changed = [{part for part in key if key[part] != keys[0][part]} for key in keys[1:]]
     assert changed == [{"data"}, {"data"}, {"params"}, {"params"}]  # below the gate, more is read
 
@@ -194,17 +201,16 @@ def test_a_run_stops_at_a_tiny_llm_that_cannot_read(config):
 
 
 def test_the_stamp_of_a_result_does_not_know_where_the_data_lie(store):
-    here, there = (compose("smoke", [f"data.root={root}"]) for root in ("/a", "/b"))
-    assert w.provenance(here, store) == w.provenance(there, store)
-    other = compose("smoke", ["stage2.epochs=7"])
-    assert w.provenance(here, store) != w.provenance(other, store)
-    assert w.provenance(here, store, step="data") == w.provenance(other, store, step="data")
+    def stamp(*overrides):
+        return Experiment.of(compose("smoke", list(overrides))).provenance([store])
+
+    assert stamp("data.root=/a") == stamp("data.root=/b") != stamp("stage2.epochs=7")
 
 
 def test_the_paper_s_rates_hold_for_every_arm_unless_a_profile_says_otherwise():
     paper, demo = compose("paper", ["data.root=/a"]), compose("demo")
     assert (paper.stage1.learning_rate, paper.stage2.learning_rate) == (1e-4, 2e-5)
-    assert {arms.of_arm(paper.stage2, arm).learning_rate for arm in arms.ARMS} == {2e-5}
+    assert {arms.of_arm(paper.stage2, arm).learning_rate for arm in ARMS} == {2e-5}
     varied = replace(demo.stage2, learning_rates={"none": 0.5})
     assert arms.of_arm(varied, "none").learning_rate == 0.5
     assert arms.of_arm(varied, "control").learning_rate == demo.stage2.learning_rate

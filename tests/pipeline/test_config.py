@@ -58,7 +58,12 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("encoder.heads=5", "encoder.heads"),
         ("signal.normalisation=zscore", "signal.normalisation"),
         ("signal.resampler=linear", "signal.resampler"),
-        ("simulated.optimizer=sgd", "simulated.optimizer"),
+        ("simulated.objective.optimizer=sgd", "simulated.objective.optimizer"),
+        ("simulated.objective.average=1.5", "simulated.objective.average"),
+        ("objective.epochs=many", "objective.epochs"),
+        ("+objective.speed=3", "objective.speed"),
+        ("objective.name=nothing", "objective.name"),
+        ("+pretraining_study.further.speed=3", "pretraining_study.further.speed"),
         ("questions.confounding=1.5", "questions.confounding"),
         ("questions.built=false", "questions.built"),
         ("stage1.epochs=many", "stage1.epochs"),  # wrong type

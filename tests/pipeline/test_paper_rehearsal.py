@@ -31,8 +31,8 @@ PLACES = {"data.root", "llm.name_or_path", "text_encoder.name_or_path"}
 SIZES = """
 data.workers=1 evaluation.resamples=50 evaluation.examples=150 evaluation.normals=15
 encoder.width=32 encoder.depth=2 encoder.heads=2 encoder.mlp=64
-contrastive.width=32 contrastive.batch_size=16 contrastive.epochs=15
-simulated.ecgs=64 simulated.batch_size=16
+objective.width=32 objective.batch_size=16 objective.epochs=15
+simulated.objective.ecgs=64 simulated.objective.batch_size=16
 stage1.epochs=1 stage2.epochs=1 fusion.width=16 fusion.depth=1 fusion.heads=2 fusion.epochs=1
 questions.per_answer=1 questions.per_answer_test=1
 """.split()
@@ -118,7 +118,7 @@ def test_it_is_the_paper_s_profile_but_for_sizes_and_places(paper):
     ran, meant = (dict(flat(OmegaConf.to_container(values))) for values in both)
     changed = {key for key in ran if ran[key] != meant[key]}
     assert changed <= PLACES | {size.partition("=")[0] for size in SIZES}
-    assert ran["llm.gradient_checkpointing"] and ran["stage1.bf16"] and ran["contrastive.bf16"]
+    assert ran["llm.gradient_checkpointing"] and ran["stage1.bf16"] and ran["objective.bf16"]
     assert ran["llm.dtype"] == "bfloat16" and ran["evaluation.max_rows"] is None
 
 

@@ -56,14 +56,10 @@ def test_git_sees_no_output_of_the_pipeline_but_its_lock_file(smoke_clone):
 
 ONE_BY_ONE = """
 from dataclasses import replace
-from ecg_lib import arms, reading, workflow as w
-from ecg_lib.config import load_config
-config = load_config()
-store = w.open_store(config, config.data.questions)
-clip, _ = w.load_clip(config)
-tokens = w.encode_cohort(config, config.data.questions, clip)
-train, llm = w.read_questions(config, "train"), reading.language_model(config, store)
-arms.run_stage(replace(config, profile="alone"), "stage2", "none", train, tokens, clip, llm)
+from ecg_lib.experiments import arms
+from ecg_lib.experiments.llm_experiment import LlmExperiment
+run = LlmExperiment.open()
+arms.run_stage(run.below("alone"), "stage2", "none", run.questions("train"))
 """
 
 
@@ -78,8 +74,8 @@ def test_arms_trained_side_by_side_are_those_trained_one_by_one(smoke_clone):
             if f.suffix == ".safetensors"
         }
         for folder in (
-            smoke_clone.folder / "checkpoints" / profile / "stage2" / "none"
-            for profile in ("alone", "smoke")
+            smoke_clone.folder / "checkpoints" / place / "stage2" / "none"
+            for place in ("smoke/alone", "smoke")
         )
     )
     assert alone and alone == beside

@@ -11,7 +11,7 @@ from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 from ecg_lib.tiny_llm.packed_rows import AskedAlone, collate
 from ecg_lib.tiny_llm.toy_passages import Passage
 from ecg_lib.tiny_llm.training_rows import comprehension, disturber, turns
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 from ecg_lib.training.muon import MuonAdamW
 
 
@@ -232,13 +232,13 @@ def test_rows_in_order_are_met_in_order(tmp_path):
 
     rows = [{"x": torch.tensor([n % 5])} for n in range(12)]
     model = Linear()
-    options = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-2, "in_order": True}
+    in_order = Schedule(epochs=1, batch_size=4, learning_rate=1e-2, order="as given")
     fit(
         model,
         rows,
         note,
         tmp_path,
-        **options,
+        in_order,
         optimizer=MuonAdamW(model, (model.table,), 1e-2, 0.0),
     )
     assert met == [n % 5 for n in range(12)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ecg_lib.arm_table import ARMS
 from ecg_lib.config import Config
 from ecg_lib.paths import PAPER_RESULTS
 from ecg_lib.report.claims import verdicts
@@ -24,7 +25,7 @@ from ecg_lib.report.tables import read_table
 # Rows of Table 3 beside the ECG-LLM, and of the tables of differences.
 FUSION, TAGGER, BLIND = "fusion classifier", "tags + LLM", "ECG-LLM, ECG tokens zeroed"
 MAJORITY, WORDS = "majority answer", "question words"
-DEBIASED, CONTROL, PLAIN = "de-biased", "control", "not de-biased"
+DEBIASED, CONTROL, PLAIN = (ARMS[key].title for key in ("de-biased", "control", "none"))
 _TAGGED_PAPER = "SE-WRN + gpt4"
 
 

@@ -4,8 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ecg_lib.experiments.ablation_tables import ABSENT, ALL_SEEDS, MEASURES
+from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, WEIGHTED
 from ecg_lib.report import style
+from ecg_lib.report.ablation_tables import ABSENT, ALL_SEEDS, MEASURES
 from ecg_lib.report.plot_helpers import legend_above, whisker
 
 _UNITS = {
@@ -14,10 +15,10 @@ _UNITS = {
     "matched drop": "drop, ECG as ill (points)",
 }
 _LOOK = {
-    "de-biased": (style.BLUE, "o"),
-    "control": (style.ORANGE, "s"),
-    "weighted": (style.GREEN, "D"),
-    "not de-biased": (style.PURPLE, "^"),
+    DEBIASED.title: (style.BLUE, "o"),
+    CONTROL.title: (style.ORANGE, "s"),
+    WEIGHTED.title: (style.GREEN, "D"),
+    PLAIN.title: (style.PURPLE, "^"),
 }
 
 

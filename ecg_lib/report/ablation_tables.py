@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from ecg_lib.arm_table import ARMS, COMPARED, difference
 from ecg_lib.evaluation.exact_match import HEADLINE
 from ecg_lib.evaluation.over_seeds import difference_over_seeds, mean_over_seeds
 from ecg_lib.evaluation.statistics import Estimate, mcnemar
@@ -21,13 +22,6 @@ from ecg_lib.report.tables import P_VALUE
 ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
 MEASURES = (ACCURACY, DROP, MATCHED)
-NAMES = {
-    "de-biased": "de-biased",
-    "control": "control",
-    "weighted": "weighted",
-    "none": "not de-biased",
-}
-COMPARED = (("de-biased", "none"), ("de-biased", "control"), ("control", "none"))
 ALL_SEEDS, BASE = "all seeds", "unchanged"
 # What is measured in mV: a min-max for each lead takes it away. The axis hangs on leads compared.
 _VOLTAGE = r"voltage|hypertrophy|overload|low amplitude"
@@ -105,7 +99,7 @@ def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> p
     runs = [run for run in measured.runs if not run.lesion and not run.whole]
     for (arm, strength), part in _grouped(runs, lambda run: (run.arm, run.strength)).items():
         for name, some in [*((f"seed {r.seed}", [r]) for r in part), (ALL_SEEDS, part)]:
-            row = f"{NAMES[arm]}, strength {strength:.2f}, {name}"
+            row = f"{ARMS[arm].title}, strength {strength:.2f}, {name}"
             cells += [_cell(row, measure, measured.mean(some, measure)) for measure in MEASURES]
     return _frame(cells)
 
@@ -126,17 +120,20 @@ def seeds(
     for arm, part in by_arm.items():
         for run in part:
             cells += [
-                _cell(f"{NAMES[arm]}, {_seed(run)}", m, measured.mean([run], m)) for m in MEASURES
+                _cell(f"{ARMS[arm].title}, {_seed(run)}", m, measured.mean([run], m))
+                for m in MEASURES
             ]
         for m in MEASURES:
             each = [measured.values(run, m).mean() for run in part]
             spread = Estimate(max(each) - min(each), np.nan, np.nan, len(part))
             cells += [
-                _cell(f"{NAMES[arm]}, mean", m, measured.mean(part, m)),
-                _cell(f"{NAMES[arm]}, range", m, spread),
+                _cell(f"{ARMS[arm].title}, mean", m, measured.mean(part, m)),
+                _cell(f"{ARMS[arm].title}, range", m, spread),
             ]
-    for a, b in (pair for pair in COMPARED if set(pair) <= set(by_arm)):
-        name = f"{NAMES[a]} - {NAMES[b]}"
+    for first, second in COMPARED:
+        name, a, b = difference(first, second), first.key, second.key
+        if not {a, b} <= set(by_arm):
+            continue
         cells += [
             _cell(f"{name}, mean", m, measured.difference(by_arm[a], by_arm[b], m))
             for m in MEASURES
@@ -215,7 +212,9 @@ def learning_rates(
     for (arm, rate), runs in scored.items():
         of_arm = {r: value for (a, r), value in means.items() if a == arm}
         marks = [", best"] * (rate == max(of_arm, key=of_arm.__getitem__))
-        row = f"{NAMES[arm]}, rate {rate:g}" + "".join([*marks, *[", used"] * (rate == used[arm])])
+        row = f"{ARMS[arm].title}, rate {rate:g}" + "".join(
+            [*marks, *[", used"] * (rate == used[arm])]
+        )
         right, each = _each(runs), _each(runs).mean(axis=1)
         kinds = runs[0]["question_type"].map(SHORT_NAMES)
         groups = runs[0]["ecg_id"].str[0].map(patients)

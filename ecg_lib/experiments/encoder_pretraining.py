@@ -1,0 +1,89 @@
+"""Pretrain the profile's ECG encoder and those of the study, or load them (notebooks 02, 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_lib import encoders
+from ecg_lib.closure import code_hash
+from ecg_lib.config import Config
+from ecg_lib.config_check import SCRATCH, SIMULATED
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.base import EcgEncoder
+from ecg_lib.encoders.token_cache import weights_hash
+from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.objectives import objective
+from ecg_lib.objectives.findings_and_text import FindingsAndText
+from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.objective import Given
+from ecg_lib.objectives.parts.clip import PretrainedClip
+from ecg_lib.training.cache import fingerprint, train_or_load
+
+
+def pretrain_encoder(run: Experiment, store: EcgStore) -> Path:
+    """The profile's encoder, taught or loaded as the same inputs taught it before; its folder."""
+    config, start = run.config, None
+    normalisation = config.signal.normalisation
+    if config.start == SIMULATED:  # of these encoders, that of the first seed
+        seeds = config.simulated.seeds[:1]
+        first = replace(config.simulated, seeds=seeds, normalisations=[normalisation])
+        train_readers(replace(run, config=replace(config, simulated=first)))
+        start = start_from(run, SIMULATED, normalisation, *seeds)
+    train, valid = (np.flatnonzero(store.records["split"] == s) for s in ("train", "valid"))
+    given = Given(config.seed, config.text_encoder, store, train, valid, start)
+    return teach(config, config.objective, normalisation, given, run.checkpoints("encoder", "clip"))
+
+
+def train_readers(run: Experiment) -> dict[str, list[FindingsAndText]]:
+    """Encoders taught by fresh simulated ECGs alone, by normalisation, one per seed."""
+    config, readers = run.config, {}
+    for normalisation in config.simulated.normalisations:
+        for seed in config.simulated.seeds:
+            folder = run.checkpoints("simulated", f"{normalisation}-{seed}")
+            given = Given(seed, config.text_encoder)
+            teach(config, config.simulated.objective, normalisation, given, folder)
+            readers.setdefault(normalisation, []).append(FindingsAndText.from_pretrained(folder))
+    return readers
+
+
+def start_from(run: Experiment, start: str, normalisation: str, seed: int) -> PretrainedClip | None:
+    """What training goes on with: the CLIP of an encoder of simulated ECGs, or None, nothing."""
+    if start == SCRATCH:
+        return None
+    return PretrainedClip(*load_clip(run.checkpoints("simulated", f"{normalisation}-{seed}")))
+
+
+def teach(
+    config: Config, section: Mapping[str, Any], normalisation: str, given: Given, folder: Path
+) -> Path:
+    """Pretrain an encoder by an objective, or load what the same inputs pretrained before.
+
+    Parameters
+    ----------
+    section : of the configuration; the objective's name and settings
+    """
+    name, settings = section["name"], objective.settings(section)
+    build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
+    encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
+    untrained = None if given.start else [config.encoder, asdict(config.text_encoder)]
+    key = fingerprint(
+        params=[given.seed, normalisation, name, asdict(settings), untrained],
+        text=[config.text_encoder.max_tokens, config.text_encoder.trainable],
+        start=weights_hash(given.start.clip) if given.start else "",
+        data=given.store.hash if given.store else "",
+        rows=[list(map(int, rows)) for rows in (given.train, given.valid)],
+        code=code_hash(objective.pretrain, kind, encoder),
+    )
+    return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
+
+
+def encoder_builder(config: Config, normalisation: str) -> partial[EcgEncoder]:
+    """What makes an untrained encoder of the profile's sizes."""
+    name, reads = config.encoder["name"], config.ecg_input(normalisation)
+    return partial(encoders.find(name), encoders.configure(name, config.encoder, reads))

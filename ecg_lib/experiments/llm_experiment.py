@@ -1,0 +1,63 @@
+"""A run with what every ECG-LLM is built on: pretrained encoder, its tokens, the language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from ecg_lib.config import Cohort, Config
+from ecg_lib.encoders.token_cache import EcgTokens, encode_store
+from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.parts.clip import EcgClip
+
+
+@dataclass(frozen=True)
+class LlmExperiment(Experiment):
+    """An `Experiment` whose encoder and language model may lie beside its own checkpoints.
+
+    Parameters
+    ----------
+    encoder_home, llm_home : the checkpoints that hold them; by default `home`
+    """
+
+    encoder_home: Path | None = None
+    llm_home: Path | None = None
+
+    def below(self, *parts: str, config: Config | None = None) -> Self:
+        """As of any run; encoder and language model stay where they are."""
+        homes = {"encoder_home": self.encoder_home or self.home}
+        homes["llm_home"] = self.llm_home or self.home
+        return replace(super().below(*parts, config=config), **homes)
+
+    @cached_property
+    def _clip(self) -> tuple[EcgClip, object]:
+        return load_clip((self.encoder_home or self.home) / "encoder" / "clip")
+
+    @property
+    def clip(self) -> EcgClip:
+        """The pretrained encoder beside its text encoder, as notebook 02 left them."""
+        return self._clip[0]
+
+    @property
+    def report_tokenizer(self) -> object:
+        """The tokenizer of the text encoder."""
+        return self._clip[1]
+
+    def encode(self, cohort: Cohort) -> EcgTokens:
+        """Tokens of every ECG of a cohort, encoded once."""
+        folder = (self.encoder_home or self.home) / "features" / cohort.folder
+        return encode_store(self.open_store(cohort), self.clip.ecg_encoder, folder)
+
+    @cached_property
+    def tokens(self) -> EcgTokens:
+        """Tokens of the ECGs that questions are asked about."""
+        return self.encode(self.config.data.questions)
+
+    @property
+    def llm(self) -> Path | str:
+        """The language model: the one the profile names, or the tiny one of notebook 04."""
+        home = self.llm_home or self.home
+        return self.config.llm.name_or_path or home / "language_model" / "tiny"

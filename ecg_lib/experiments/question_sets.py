@@ -1,0 +1,114 @@
+"""The questions of a profile: built from labels, read from ECG-QA, or both (notebook 03)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ecg_lib.data.prepare import find_cohort
+from ecg_lib.data.store import EcgStore
+from ecg_lib.errors import DataError
+from ecg_lib.questions.build import build_questions
+from ecg_lib.questions.draw import Sizes
+from ecg_lib.questions.ecgqa import expected_counts, keep_known, read_ecg_ids, read_ecgqa
+from ecg_lib.questions.schema import SPLITS, empty_rows, write_split
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Config
+    from ecg_lib.experiments.experiment import Experiment
+
+
+def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
+    """Question rows of all splits, built from labels and/or read from ECG-QA, written to disk."""
+    config, tables = run.config, {}
+    if config.questions.built:
+        tables = built_questions(config, run.store)
+    if config.questions.ecgqa:
+        root = find_cohort(config.data.root, "ecgqa")
+        for split in SPLITS:
+            tables[split] = _join(tables.get(split), _ecgqa_rows(root, split, run.store))
+    for split, rows in tables.items():
+        write_split(rows, run.data("questions"), split)
+    return tables
+
+
+def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
+    """Question rows of all splits, built from labels; nothing is written."""
+    settings = config.questions
+    few = question_sizes(settings.per_answer_test)
+    sizes = {"train": question_sizes(settings.per_answer), "valid": few, "test": few}
+    return build_questions(
+        store.records, sizes, settings.confounding, config.seed, settings.templates or None
+    )
+
+
+def question_sizes(per_answer: int) -> Sizes:
+    """How many rows of each question type are drawn where a yes/no question has `per_answer`."""
+
+    def some(share: float) -> int:
+        return max(1, round(per_answer * share))
+
+    return Sizes(
+        verify=per_answer,
+        broad=6 * per_answer,
+        choose=some(0.3),
+        query=some(0.3),
+        comparison_verify=some(0.25),
+        comparison_query=some(0.25),
+        min_positive=min(5, per_answer),
+        query_rows=10 * per_answer,
+    )
+
+
+def _ecgqa_rows(root: Path, split: str, store: EcgStore) -> pd.DataFrame | None:
+    try:
+        rows = read_ecgqa(root, split=split)
+    except DataError:
+        if split == "train":
+            raise
+        return None  # a partial copy of ECG-QA may lack valid or test
+    return keep_known(rows, set(store.records["ecg_id"]))[0]
+
+
+def ecgqa_splits(config: Config) -> dict[str, str]:
+    """ECGs that ECG-QA lists -> its split; empty where a profile does without ECG-QA."""
+    if not config.questions.ecgqa:
+        return {}
+    root = find_cohort(config.data.root, "ecgqa")
+    return {e: s for s in SPLITS for e in read_ecg_ids(root, "ptbxl", s)}
+
+
+def ecgqa_counts(run: Experiment) -> pd.DataFrame:
+    """ECG-QA's rows a split: in the release, at hand, and kept as their ECGs are in the store.
+
+    Empty where a profile does without ECG-QA, or the split's rows are not at hand.
+    """
+    config, lines = run.config, {}
+    for split in SPLITS if config.questions.ecgqa else ():
+        try:
+            rows = read_ecgqa(find_cohort(config.data.root, "ecgqa"), split=split)
+        except DataError:
+            continue
+        known = keep_known(rows, set(run.store.records["ecg_id"]))[1]
+        release = expected_counts(rows, "ptbxl", split)["expected"]
+        lines[split] = {
+            "in the release": release,
+            "at hand": len(rows),
+            "kept": known["kept"],
+            "dropped": known["dropped"],
+            "unknown ECGs": known["unknown_ecgs"],
+        }
+    return pd.DataFrame(lines).T
+
+
+def _join(built: pd.DataFrame | None, real: pd.DataFrame | None) -> pd.DataFrame:
+    """Two question sets as one; ids of the second are moved past those of the first."""
+    parts = [part for part in (built, real) if part is not None and len(part)]
+    if len(parts) == 2:
+        second = parts[1].copy()
+        for column in ("sample_id", "question_id"):
+            second[column] += int(parts[0][column].max()) + 1
+        parts[1] = second
+    return pd.concat(parts, ignore_index=True) if parts else empty_rows()

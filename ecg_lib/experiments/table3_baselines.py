@@ -1,0 +1,85 @@
+"""What Table 3 sets beside the ECG-LLM: a classifier, and the LLM that reads tags (notebook 06).
+
+Both see the same frozen encoder's tokens and train on the same patients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from ecg_lib.baselines import fusion, tagger
+from ecg_lib.baselines.fusion_classifier import FusionClassifier
+from ecg_lib.closure import code_hash
+from ecg_lib.ecg_llm.answering import read_rows
+from ecg_lib.ecg_llm.finetune import rows_seen
+from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import on_gpu
+from ecg_lib.experiments.reading import written_reports
+from ecg_lib.training.cache import fingerprint, train_or_load, version_of
+
+if TYPE_CHECKING:
+    from ecg_lib.data.store import EcgStore
+    from ecg_lib.experiments.llm_experiment import LlmExperiment
+
+
+def baseline_folder(run: LlmExperiment, name: str) -> Path:
+    """Where a baseline's weights or tags lie."""
+    return run.checkpoints("baselines", name)
+
+
+def train_fusion(
+    run: LlmExperiment, rows: pd.DataFrame
+) -> tuple[FusionClassifier, PreTrainedTokenizerBase]:
+    """The multi-label classifier, trained on the rows of stage 2, and the LLM's tokenizer."""
+    config = run.config
+    seen = rows_seen(rows, config.stage2, config.seed)
+    tokenizer = AutoTokenizer.from_pretrained(str(run.llm))
+    key = fingerprint(
+        params=[config.seed, asdict(config.fusion)],
+        rows=pd.util.hash_pandas_object(seen.astype(str), index=False).tolist(),
+        tokens=(run.tokens.folder / "encoded.json").read_text(),
+        llm=version_of(run.llm),
+        code=code_hash(fusion.train_fusion),
+    )
+
+    def train(folder: Path) -> None:
+        fusion.train_fusion(seen, run.tokens, tokenizer, config.fusion, folder, config.seed)
+
+    folder = train_or_load(baseline_folder(run, "fusion"), key, train)
+    return FusionClassifier.from_pretrained(folder), tokenizer
+
+
+def train_tagger(run: LlmExperiment) -> tagger.Tags:
+    """The findings that a linear probe on the frozen encoder sees in every ECG of the store."""
+    key = fingerprint(
+        data=run.store.hash,
+        tokens=(run.tokens.folder / "encoded.json").read_text(),
+        code=code_hash(tagger.save_tags),
+    )
+    train = partial(tagger.save_tags, run.store.records, run.tokens)
+    return tagger.load_tags(train_or_load(baseline_folder(run, "tagger"), key, train))
+
+
+def answers_from_text(
+    run: LlmExperiment, rows: pd.DataFrame, ecgs: tagger.Tags | EcgStore
+) -> pd.Series:
+    """What the LLM answers when it reads *about* the ECG: tags, or a store's true labels."""
+    config = run.config
+    model, tokenizer = load_llm(run.llm, config.llm.dtype)
+    with on_gpu(model):
+        return read_rows(
+            model,
+            EcgLlmProcessor(tokenizer, slots=0),
+            rows,
+            written_reports(config, ecgs),
+            config.seed,
+            config.evaluation.max_new_tokens,
+            config.evaluation.batch_size,
+        )
