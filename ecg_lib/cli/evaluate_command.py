@@ -144,7 +144,7 @@ def run_transfer(options: argparse.Namespace) -> None:
     _check(options)
     store = EcgStore.open(options.cohort)
     readers = [FindingsAndText.from_pretrained(folder) for folder in options.reader]
-    scaled = {reader.clip.ecg_encoder.config.normalisation for reader in readers}
+    scaled = {reader.clip.ecg_encoder.config.ecg_input.normalisation for reader in readers}
     if len(scaled) > 1:
         raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")
     title = store.manifest["source"]

@@ -15,7 +15,7 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.ask import newest_model, worded_as_yes_no
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import dialogue
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
     lm = tiny_llama(tokenizer, width=32, depth=2, heads=2)
     lm.save_pretrained(root / "lm")
     tokenizer.save_pretrained(root / "lm")
-    encoder = EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
     processor = EcgLlmProcessor(tokenizer, slots=5)
     lora = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "k_proj"])
     built = EcgLlm.build(encoder, lm, processor.slot_id, str(root / "lm"), lora)

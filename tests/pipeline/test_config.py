@@ -50,6 +50,10 @@ def test_the_profile_paper_holds_the_values_of_table_2():
     ("override", "named"),
     [
         ("encoder.patch=7", "encoder.patch"),  # does not divide 1000
+        ("encoder.patch=125", "encoder.patch"),  # does, but not what the residual stem leaves
+        ("encoder.width=wide", "encoder.width"),  # wrong type
+        ("+encoder.layers=2", "encoder.layers"),  # unknown to the encoder
+        ("encoder.name=stem_vit_2", "encoder.name"),  # no such file
         ("encoder.patch=8", "encoder.patch"),  # divides it, but 125 tokens are no multiple of 4
         ("encoder.heads=5", "encoder.heads"),
         ("signal.normalisation=zscore", "signal.normalisation"),
@@ -127,7 +131,7 @@ def test_a_configuration_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         composed.seed = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        composed.encoder.width = 1
+        composed.text_encoder.width = 1
 
 
 def test_writing_params_twice_changes_nothing_and_leaves_nothing_else(tmp_path):
