@@ -7,7 +7,6 @@ project receives the dataclasses below. The reasons for the values stand in `con
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.errors import ConfigError
+from ecg_lib.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -349,9 +349,7 @@ def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
     text = OmegaConf.to_yaml(values, resolve=True)
     if path.is_file() and path.read_text() == text:
         return False
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_atomically(path, text)
     return True
 
 

@@ -6,7 +6,6 @@ method's scores can later be compared with them draw by draw.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.statistics import bootstrap_ids
+from ecg_lib.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,8 @@ class Resamples:
 
     def save(self, path: Path) -> None:
         """Write both arrays as .npz, atomically."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp.npz")
-        np.savez_compressed(temporary, patients=self.patients, drawn=self.drawn)
-        os.replace(temporary, path)
+        arrays = {"patients": self.patients, "drawn": self.drawn}
+        write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
     @classmethod
     def load(cls, path: Path) -> Resamples:

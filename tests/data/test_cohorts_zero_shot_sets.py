@@ -6,7 +6,7 @@ import pytest
 from ecg_folders import beats, write_challenge, write_wfdb
 from scipy.io import savemat
 
-from ecg_lib.data.prepare import SOURCES, build_source, find_cohort, prepare
+from ecg_lib.data.prepare import build_source, find_cohort, prepare, signatures
 from ecg_lib.data.sources.challenge import Challenge
 from ecg_lib.data.sources.cpsc2018 import Cpsc2018
 from ecg_lib.data.sources.ludb import Ludb
@@ -217,7 +217,7 @@ def test_cpsc_2018_native_files_are_read(tmp_path):
     assert store.manifest["counts"]["not_at_hand"] == 1
 
 
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"simulated"}))
+@pytest.mark.parametrize("name", sorted(set(signatures()) - {"ecgqa"}))
 def test_every_cohort_tells_in_one_line_what_it_looked_for(tmp_path, name):
     with pytest.raises(DataError, match="give the folder") as error:
         prepare(name, tmp_path, tmp_path / "store")
