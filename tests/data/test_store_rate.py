@@ -134,5 +134,6 @@ def test_the_real_ecgs_lie_side_by_side_at_100_and_at_500_hz(real_data, tmp_path
         np.linalg.norm(ours, axis=-1) * np.linalg.norm(theirs, axis=-1)
     )
     assert alike.shape == (len(both), len(LEADS))
-    print("correlation per lead, median and least:", np.median(alike, 0), alike.min(0))
+    # the published 100 Hz files come 1 ms later and keep more of a noisy lead's noise
     assert (np.median(alike, axis=0) > 0.99).all()
+    assert (np.quantile(alike, 0.05, axis=0) > 0.95).all(), np.quantile(alike, 0.05, axis=0)

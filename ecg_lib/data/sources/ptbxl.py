@@ -113,9 +113,9 @@ class PtbXl:
     def read(self, item: dict[str, Any]) -> EcgRecord:
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
+        if self.rate > COARSE and item["stem"].startswith(_FILES[COARSE][0]):
+            raise BadRecord(f"at hand at {COARSE} Hz only: get its file of {_FILES[FINE][0]}/")
         recording = read_wfdb(self.root / item["stem"])
-        if recording.fs < self.rate:
-            raise BadRecord(f"at hand at {recording.fs:g} Hz only: get its file of records500/")
         labels, unmapped = _labels(item["scp_codes"])
         attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
         signal = standardise(
