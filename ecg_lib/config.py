@@ -7,7 +7,6 @@ project receives the dataclasses below. The reasons for the values stand in `con
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.errors import ConfigError
+from ecg_lib.files import write_atomically
 from ecg_lib.typed import typed
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Signal:
+    rate: int = 100  # Hz; stores of several rates lie side by side
     normalisation: str = "lead_minmax"  # lead_minmax | record_minmax | mv
     resampler: str = "fft"  # fft | polyphase
 
@@ -236,7 +237,9 @@ class Config:
         """What the encoder reads; `normalisation` in place of the profile's own."""
         from ecg_lib.encoders.base import EcgInput  # torch: seconds to import
 
-        return EcgInput(normalisation=normalisation or self.signal.normalisation)
+        return EcgInput(
+            rate=self.signal.rate, normalisation=normalisation or self.signal.normalisation
+        )
 
 
 def load_config(params: str | Path = paths.PARAMS) -> Config:
@@ -305,9 +308,7 @@ def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
     text = OmegaConf.to_yaml(values, resolve=True)
     if path.is_file() and path.read_text() == text:
         return False
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_atomically(path, text)
     return True
 
 

@@ -1,6 +1,7 @@
 """Profiles: each composes, a mistake is named by its field, and both ways of composing agree."""
 
 import dataclasses
+import os
 
 import pytest
 from omegaconf import OmegaConf
@@ -147,7 +148,7 @@ def test_writing_params_twice_changes_nothing_and_leaves_nothing_else(tmp_path):
 def test_an_interrupted_write_leaves_the_old_params(tmp_path, monkeypatch):
     target = tmp_path / "params.yaml"
     write_params(compose_values("smoke"), target)
-    monkeypatch.setattr(config.os, "replace", _interrupt)
+    monkeypatch.setattr(os, "replace", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_params(compose_values("demo"), target)
     assert load_config(target) == compose("smoke")
