@@ -1,10 +1,10 @@
 """The part of this library that a result depends on: the import closure of what computed it.
 
 A closure holds the file of a function, every library file that this one imports, what those import,
-every table (`.csv`, `.yaml`) that one of them names, and every file of a package that one of them
-names by a string, as one does to find files that register themselves. Nothing is listed by hand.
-Comments, docstrings and imports for type checkers do not count, so that rewording a sentence stales
-nothing.
+every table (`.csv`, `.yaml`) that one of them names, and every file of a folder that one of them
+names by a string ("ecg_lib.data.sources"), as one does to find files that register themselves.
+Nothing is listed by hand. Comments, docstrings and imports for type checkers do not count, so that
+rewording a sentence stales nothing.
 """
 
 from __future__ import annotations
@@ -115,7 +115,12 @@ def _rooms(source: str) -> set[str]:
 def _tables(source: str) -> set[Path]:
     """The library's tables that a source names."""
     known = _known_tables()
-    return {known[text] for text in _texts(source) if text in known}
+    named = {known[text] for text in _texts(source) if text in known}
+    return named | {t for t in known.values() if _dotted(t.parent) in _texts(source)}
+
+
+def _dotted(folder: Path) -> str:
+    return ".".join((PACKAGE.name, *folder.relative_to(PACKAGE).parts))
 
 
 def _texts(source: str) -> set[str]:

@@ -20,7 +20,8 @@ def readers():
     for file in PACKAGE.rglob("*.py"):
         text = file.read_text(encoding="utf-8")
         for table in TABLES:
-            if f'"{table.name}"' in text:
+            folder = ".".join(("ecg_lib", *table.parent.relative_to(PACKAGE).parts))
+            if f'"{table.name}"' in text or f'"{folder}"' in text:
                 named[table].append(".".join(("ecg_lib", *file.relative_to(PACKAGE).parts))[:-3])
     return named
 
