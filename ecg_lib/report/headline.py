@@ -31,7 +31,7 @@ def headline(folder: Path) -> dict[str, Any]:
     drops = apart[apart["row"].str.endswith("drop") & (apart["column"] == "average")]
     return {
         "exact match": _plain(table3[table3["row"] == MODEL].set_index("column")["value"]),
-        "zero-shot AUC": _plain(auc.mean().dropna()),
+        "zero-shot AUC": _plain(auc.mean()),
         "random ECG": _plain(drops.set_index("row")["value"]),
         "claims": {verdict: int(n) for verdict, n in claims.value_counts().sort_index().items()},
     }
@@ -50,4 +50,4 @@ def _ours(path: Path) -> pd.DataFrame:
 
 
 def _plain(values: pd.Series) -> dict[str, float]:
-    return {name: round(value, 2) for name, value in values.items()}
+    return {name: round(value, 2) for name, value in values.dropna().items()}

@@ -1,6 +1,7 @@
 """The pipelines end to end in smoke: what they declare they write, and they write it only once."""
 
 import hashlib
+import json
 
 import nbformat
 import pytest
@@ -162,6 +163,13 @@ def test_two_clean_runs_give_the_same_tables_to_the_byte(smoke_clone, tmp_path):
     assert {file.relative_to(other.folder): digest for file, digest in again.items()} == names
 
 
+GRAPH = """
+import json
+from ecg_lib.cli.run_stages import stage_graph
+print(json.dumps({name: sorted(needs) for name, needs in stage_graph().items()}))
+"""
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_pipelines_are_well_formed_in_every_profile(profile, tmp_path):
     clone = make_clone(tmp_path)
@@ -169,7 +177,10 @@ def test_the_pipelines_are_well_formed_in_every_profile(profile, tmp_path):
     listed = clone.run("dvc", "stage", "list", "-R", "--name-only").stdout.split()
     names = {name.rpartition(":")[2] for name in listed}
     assert names == {"code", *(f"{name}@{profile}" for name in clone.stages())}
-    clone.run("dvc", "dag")  # no stage writes what it or another one reads or writes
+    # DVC's own graph: no stage writes what it or another one reads or writes
+    graph = json.loads(clone.run("python", "-c", GRAPH).stdout)
+    assert set(graph) == set(listed) and graph["code"] == []
+    assert all("code" in needs for name, needs in graph.items() if name != "code")
     outs = [str(out.relative_to(clone.folder)) for out in clone.outs()]
     assert len(set(outs)) == len(outs)
     assert all(out.split("/")[1] == profile for out in outs), "profiles must not share a folder"

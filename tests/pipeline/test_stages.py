@@ -5,7 +5,6 @@ import yaml
 
 from ecg_lib import paths, stages
 from ecg_lib.cli import pipeline
-from ecg_lib.cli.run_stages import stage_graph
 from ecg_lib.config import compose
 from ecg_lib.errors import ConfigError
 from ecg_lib.report.claims.claim_list import CLAIMS, Tables
@@ -111,9 +110,3 @@ def test_a_profile_says_of_each_study_whether_it_has_it(profile):
     told = compose(profile).stages
     assert set(told) == studies
     assert all(names in ([], [profile]) for names in told.values())
-
-
-def test_the_graph_is_dvc_s_and_all_of_it_waits_for_the_code():
-    graph = stage_graph()
-    assert graph["code"] == set()
-    assert all("code" in before for name, before in graph.items() if name != "code")
