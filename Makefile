@@ -9,41 +9,16 @@ BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
-# stages at once: two, each with half of the cores; a GPU is not shared
-JOBS := $(shell if command -v nvidia-smi >/dev/null; then echo 1; else echo 2; fi)
-SHARE := OMP_NUM_THREADS=$(shell expr \( $$(getconf _NPROCESSORS_ONLN) + $(JOBS) - 1 \) / $(JOBS))
-
 .DEFAULT_GOAL := help
-.PHONY: help paper params test lint lab store readme clean .words .encoder .answers .cases
+.PHONY: help paper params test lint lab pipeline store readme clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
 	  do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smoke|ptbxl|paper DATA=folder
-	@$(RUN) dvc repro 01_data@$(PROFILE)
-	@$(MAKE) --no-print-directory -j $(JOBS) .words .encoder
-	@$(RUN) dvc repro 05_finetune@$(PROFILE)
-	@$(MAKE) --no-print-directory -j $(JOBS) .answers .cases
-	@$(RUN) dvc repro
+	@$(RUN) python -m ecg_lib.cli.pipeline run
 	@echo "tables: results/$(PROFILE)/   figures: figures/$(PROFILE)/   notebooks: executed/$(PROFILE)/"
-
-# Two halves that take about as long, twice: what needs nothing but the cohorts (questions and the
-# tiny language model's look-ups; the encoder), and what needs the trained arms. `-s`: only the
-# stages named, for DVC does not let two runs look at the same earlier stage at once.
-BESIDE := $(RUN) $(SHARE) dvc --wait-for-lock repro -s
-
-.words:
-	@$(BESIDE) $(addsuffix @$(PROFILE),03_bias 00_tour look_ups)
-
-.encoder:
-	@$(BESIDE) $(addsuffix @$(PROFILE),02_contrastive 10_simulated_to_real)
-
-.answers:
-	@$(BESIDE) 06_ecgqa@$(PROFILE)
-
-.cases:
-	@$(BESIDE) $(addsuffix @$(PROFILE),07_zero_shot 09_cases)
 
 params: .venv/.installed ## compose params.yaml from conf/ (PROFILE, DATA) without running anything
 	@data="$(DATA)"; \
@@ -62,6 +37,9 @@ lint: .venv/.installed ## ruff over library, tests and notebooks
 lab: .venv/.installed ## JupyterLab on the notebooks
 	@$(RUN) jupyter lab notebooks
 
+pipeline: .venv/.installed ## write dvc.yaml anew from the notebooks
+	@$(BIN)/python -m ecg_lib.cli.pipeline
+
 store: .venv/.installed ## run the notebooks in smoke and store the outputs that tests compare
 	@$(BIN)/python -m ecg_lib.config smoke
 	@$(RUN) python -m ecg_lib.cli.notebook --store
@@ -70,7 +48,7 @@ readme: .venv/.installed ## put the newest results into README.md
 	@$(BIN)/python -m ecg_lib.report.readme arms demo ptbxl
 
 clean: ## remove the environment and what the pipeline made (not tables and figures)
-	rm -rf .venv data checkpoints executed .dvc/cache .dvc/tmp
+	rm -rf .venv code data checkpoints executed .dvc/cache .dvc/tmp
 
 # A loaded virtual environment whose packages are those of constraints.txt. torch comes first and
 # without its dependencies: the wheel that is already there, one pip is configured to find, the

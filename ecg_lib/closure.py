@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +25,7 @@ import yaml
 
 PACKAGE = Path(__file__).resolve().parent
 _TABLES = (".csv", ".yaml")
+_MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+\.?")
 _DIGITS = 16  # hexadecimal digits kept: plenty to tell versions apart, short enough for a table
 
 
@@ -40,12 +42,21 @@ def code_hash(*roots: Any) -> str:
     for root in roots:
         if isinstance(root, str):
             digest.update(_meaning(ast.parse(root)).encode())
-            names |= _imports(root)
+            names |= imports(root)
         else:
             names |= set(_modules(root))
     for file in sorted(closure(*names)):
         digest.update(f"{file.name}\0{_content(file)}\0".encode())
     return digest.hexdigest()[:_DIGITS]
+
+
+def notebook_source(notebook: Path) -> str:
+    """The code cells of a notebook as Python, without the lines that only IPython reads."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return "\n".join(
+        line for line in "\n".join(code).splitlines() if not line.startswith(("%", "!"))
+    )
 
 
 def closure(*modules: str) -> set[Path]:
@@ -82,34 +93,41 @@ def _needs(file: Path) -> set[Path]:
 @cache
 def _needs_of(file: Path, changed: int) -> set[Path]:
     source = file.read_text(encoding="utf-8")
-    return set().union(*map(_files, _imports(source) | _rooms(source)), _tables(source))
+    return set().union(*map(_files, imports(source)), _tables(source))
 
 
-def _imports(source: str) -> set[str]:
+def imports(source: str) -> set[str]:
     """Modules that a source may import, but for type checkers."""
     names = set()
-    for node in _nodes(ast.parse(source)):
+    for node in nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= _named(node.value)
     return {name for name in names if name.split(".")[0] == PACKAGE.name}
 
 
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+def _named(text: str) -> set[str]:
+    """Modules that a string names; the name of a room stands for every file in it."""
+    if not _MODULE.fullmatch(text):
+        return set()
+    text = text.removesuffix(".")
+    room = PACKAGE.joinpath(*text.split(".")[1:])
+    return {f"{text}.{file.stem}" for file in room.glob("*.py")} if room.is_dir() else {text}
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """As `ast.walk`, without what stands under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from _nodes(node)
+        if not _for_type_checkers(node):
+            yield node
+            yield from nodes(node)
 
 
-def _rooms(source: str) -> set[str]:
-    """Modules of the library's packages that a source names by a string, e.g. "ecg_lib.data"."""
-    names = {text for text in _texts(source) if text.startswith(f"{PACKAGE.name}.")}
-    places = {name: PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name[-1] != "."}
-    return {f"{n}.{f.stem}" for n, p in places.items() if p.is_dir() for f in p.glob("*.py")}
+def _for_type_checkers(node: Any) -> bool:
+    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
 
 
 def _tables(source: str) -> set[Path]:
@@ -133,17 +151,22 @@ def _known_tables() -> dict[str, Path]:
     return {file.name: file for end in _TABLES for file in PACKAGE.rglob(f"*{end}")}
 
 
+def file_of(module: str) -> Path | None:
+    """The file of one of this library's modules; None if there is no such module."""
+    head, *parts = module.split(".")
+    place = PACKAGE.joinpath(*parts)
+    files = (place.with_suffix(".py"), place / "__init__.py") if head == PACKAGE.name else ()
+    return next((file for file in files if file.is_file()), None)
+
+
 def _files(module: str) -> set[Path]:
     """The file of a module, and the packages it lies in, which are imported with it."""
     parts = module.split(".")
     if parts[0] != PACKAGE.name:
         spec = importlib.util.find_spec(module)
         return {Path(spec.origin)} if spec and spec.origin and spec.has_location else set()
-    found = set()
-    for depth in range(1, len(parts) + 1):
-        place = PACKAGE.joinpath(*parts[1:depth])
-        found |= {place.with_suffix(".py"), place / "__init__.py"}
-    return {file for file in found if file.is_file()}
+    lies_in = (file_of(".".join(parts[:depth])) for depth in range(1, len(parts) + 1))
+    return {file for file in lies_in if file}
 
 
 def _content(file: Path) -> str:
@@ -163,7 +186,7 @@ def _content_of(file: Path, changed: int) -> str:
 
 
 def _meaning(tree: ast.AST) -> str:
-    """A syntax tree as text, without docstrings."""
+    """A syntax tree as text, without docstrings and imports for type checkers."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -173,4 +196,14 @@ def _meaning(tree: ast.AST) -> str:
             and isinstance(body[0].value, ast.Constant)
         ):
             del body[0]
-    return ast.dump(tree)
+    return _plain(tree)
+
+
+def _plain(node: Any) -> str:
+    """As `ast.dump`, but the same in every version of Python: what is empty is left out."""
+    if isinstance(node, ast.AST):
+        fields = [f"{k}={_plain(v)}" for k, v in ast.iter_fields(node) if v is not None and v != []]
+        return f"{type(node).__name__}({', '.join(fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(_plain(item) for item in node if not _for_type_checkers(item))}]"
+    return repr(node)

@@ -208,6 +208,7 @@ class Evaluation:
 @dataclass(frozen=True)
 class Config:
     profile: str = "demo"
+    stages: dict[str, list[str]] = field(default_factory=dict)  # study -> [profile] if it has it
     label: str = "simulated cohort, tiny LLM"  # printed beside each of our numbers
     seed: int = 42
     threads: int | None = None  # CPU threads of torch; null = all

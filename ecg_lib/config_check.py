@@ -38,6 +38,7 @@ def check(config: Config, where: str) -> None:
     _check_start(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
+    _check_asked(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
     if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
         raise ConfigError(
@@ -124,6 +125,20 @@ def _check_pretraining_study(config: Config, where: str) -> None:
                 f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
                 "lacks: no encoder to start from; add it there"
             )
+
+
+def _check_asked(config: Config, where: str) -> None:
+    """A study that a profile asks for has something to do, so that no table is empty."""
+    needed = {
+        "learning_rates": ("study.rates",),
+        "ablations": ("study.arms", "study.short_rates", "study.lesions"),
+        "pretraining_study": ("pretraining_study.seeds",),
+    }
+    for stage, names in needed.items():
+        for name in names if config.stages.get(stage) else ():
+            section, _, field = name.partition(".")
+            if not getattr(getattr(config, section), field):
+                raise ConfigError(f"{where}: stages.{stage} asks for a study, but {name} is empty")
 
 
 def _check_study(config: Config, where: str) -> None:

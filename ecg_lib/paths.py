@@ -25,5 +25,5 @@ def results_dir(profile: str) -> Path:
 
 
 def figures_dir(profile: str) -> Path:
-    """Figures of a profile: PNG and PDF."""
+    """Figures of a profile, PNG."""
     return ROOT / "figures" / profile

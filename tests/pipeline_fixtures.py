@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ecg_lib.cli.pipeline import CODE, FILES
+
 REPO = Path(__file__).resolve().parent.parent
 
 
@@ -39,10 +41,23 @@ class Clone:
             "OMP_NUM_THREADS": "1",
         }
 
-    def outs(self, profile: str, under: str = "") -> list[Path]:
-        """What dvc.yaml declares that a profile writes, as paths in the clone."""
-        stages = yaml.safe_load((self.folder / "dvc.yaml").read_text())["stages"].values()
-        names = [o if isinstance(o, str) else next(iter(o)) for s in stages for o in s["outs"]]
+    def stages(self) -> dict[str, dict]:
+        """The stages that the profile in params.yaml has, as the pipeline files declare them."""
+        params = yaml.safe_load((self.folder / "params.yaml").read_text())
+        found = {}
+        for file in FILES.values():
+            found |= yaml.safe_load((self.folder / file).read_text())["stages"]
+        return {
+            name: stage
+            for name, stage in found.items()
+            if name != CODE and params["stages"].get(name, True)
+        }
+
+    def outs(self, under: str = "") -> list[Path]:
+        """What the profile in params.yaml writes, as paths in the clone."""
+        profile = yaml.safe_load((self.folder / "params.yaml").read_text())["profile"]
+        outs = [out for s in self.stages().values() for out in [*s["outs"], *s.get("metrics", [])]]
+        names = [out if isinstance(out, str) else next(iter(out)) for out in outs]
         names = [name.replace("${profile}", profile) for name in names]
         return [self.folder / name for name in names if name.startswith(under)]
 
@@ -56,7 +71,7 @@ def make_clone(folder: Path) -> Clone:
     if listed.returncode:
         pytest.skip("not a git checkout: nothing to clone")
     for name in listed.stdout.splitlines():
-        if (REPO / name).is_file() and name != "dvc.lock":
+        if (REPO / name).is_file() and Path(name).name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPO / name, folder / name)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "--no-verify", "-m", "clone"]):

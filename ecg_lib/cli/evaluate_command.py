@@ -19,7 +19,7 @@ EPILOG = """examples:
       --train stores/ptbxl --test stores/ludb
   python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
       --cohort stores/ptbxl --out simulated_to_real.csv"""
-_MODEL = "folder of a saved CLIP (notebook 02) or reader (notebook 10)"
+_MODEL = "folder of a saved CLIP or reader (notebook 02)"
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -142,7 +142,7 @@ def run_transfer(options: argparse.Namespace) -> None:
         if not (Path(folder) / "findings.json").is_file():
             raise DataError(
                 f"--reader {folder}: no findings.json there; give the folder that "
-                "notebook 10 saved, e.g. checkpoints/demo/simulated/mv-0"
+                "notebook 02 saved, e.g. checkpoints/demo/simulated/mv-0"
             )
     _check(options)
     store = EcgStore.open(options.cohort)

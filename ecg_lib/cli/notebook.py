@@ -1,7 +1,8 @@
 """Run one notebook of the story with Papermill; knows nothing of what it computes.
 
-A pipeline stage is `python -m ecg_lib.cli.notebook 01_data`. The executed copy holds nothing that
-changes from run to run (times, counters, progress bars), so that equal runs give equal files.
+A pipeline stage is `python -m ecg_lib.cli.notebook debiased/01_data`. The executed copy holds
+nothing that changes from run to run (times, counters, progress bars), so that equal runs give equal
+files.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ecg_lib.config import load_config
 from ecg_lib.files import write_atomically
 
 CHECKED = "nbval-check-output"  # tag of cells whose output is stored and compared by nbval
+STAGE = "ecg_lib"  # key of a notebook's metadata: what it tells the pipeline (`ecg_lib.stages`)
 INJECTED = "injected-parameters"  # tag of the cell that Papermill adds
 # torch and transformers make a million objects at import: walked seldom, and not at exit, a kernel
 # starts and stops two seconds sooner
@@ -32,6 +34,12 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 class NotebookError(errors.EcgLibError):
     """A notebook is missing, failed, or its stored output cannot be compared."""
+
+
+def all_names() -> list[str]:
+    """Every notebook, by its path below notebooks/ without suffix, in the order of the story."""
+    files = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
+    return [f"{file.parent.name}/{file.stem}" for file in files]
 
 
 def execute(name: str, output: Path, params: str = "params.yaml") -> nbformat.NotebookNode:
@@ -86,7 +94,9 @@ def _subclasses(kind: type) -> set[type]:
 def without_volatile(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Copy of a notebook without times, counters, standard error and machine names."""
     clean = copy.deepcopy(notebook)
-    clean.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    kept = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    stage = {STAGE: notebook.metadata[STAGE]} if STAGE in notebook.metadata else {}
+    clean.metadata = nbformat.from_dict(kept | stage)
     for position, cell in enumerate(clean.cells, start=1):
         tags = cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
@@ -133,12 +143,11 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 def run(name: str) -> Path:
     """Execute one notebook of the pipeline into executed/<profile>/ and return the copy's path."""
-    folder = paths.ROOT / "executed" / load_config().profile
-    unfinished = folder / "_failed" / f"{name}.ipynb"
-    done = execute(name, unfinished)
-    write(done, folder / f"{name}.ipynb")
-    unfinished.unlink()
-    return folder / f"{name}.ipynb"
+    folder, file = paths.ROOT / "executed" / load_config().profile, f"{Path(name).name}.ipynb"
+    done = execute(name, folder / "_failed" / file)
+    write(done, folder / file)
+    (folder / "_failed" / file).unlink()
+    return folder / file
 
 
 def store(names: list[str]) -> None:
@@ -171,7 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ecg_lib.cli.notebook", description=main.__doc__
     )
-    parser.add_argument("name", nargs="*", help="e.g. 01_data; all where --store or --check-clean")
+    parser.add_argument(
+        "name", nargs="*", help="e.g. debiased/01_data; all where --store or --check-clean"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--store",
@@ -182,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--check-clean", action="store_true", help="list notebooks stored with volatile output"
     )
     options = parser.parse_args(arguments)
-    names = options.name or sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
+    names = options.name or all_names()
     try:
         if options.check_clean:
             found = unclean(names)
@@ -194,7 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
             for name in options.name:
                 run(name)
         else:
-            parser.error("name a notebook, e.g. 01_data")
+            parser.error("name a notebook, e.g. debiased/01_data")
     except errors.EcgLibError as error:
         parser.exit(1, f"error: {error}\n")
 

@@ -16,6 +16,7 @@ from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
+from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.training.fit import Schedule, fit
 
@@ -104,7 +105,14 @@ def train_stage(
     ----------
     wrap : gives a module whose loss is trained in place of the model's own, such as
         `WeightedAnswers` for rows with a column "weight"
+
+    Raises
+    ------
+    DataError
+        Rows have weights that no loss reads, or a loss lacks them.
     """
+    if (WEIGHT in rows) != (wrap is not None):
+        raise DataError(f"rows with a column {WEIGHT!r} and a `wrap` that reads it go together")
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
     batch = min(stage.batch_size, len(rows))

@@ -1,4 +1,4 @@
-"""Many small trainings beside the four arms: dose-response, seeds, lesions. Steps for notebook 08.
+"""Many small trainings beside the four arms: dose-response, seeds, lesions. A study.
 
 Each training varies the profile in what it names and is asked the same test rows. The encoder and
 the LLM are the profile's own wherever a variation leaves them alone. Everything is cached by
@@ -181,11 +181,7 @@ def run_study(run: LlmExperiment) -> Outcomes:
     DataError
         The language model of a whole seed is below ``llm.reading_gate``.
     """
-    # a declared output of notebook 08, whether or not the profile has a study
-    run.checkpoints("study").mkdir(parents=True, exist_ok=True)
     todo = trainings(run.config)
-    if not todo:
-        return Outcomes({}, {}, run.patients)
     rows: dict[str, pd.DataFrame] = {}
     for training in todo:
         if (key := repr(training.config.questions)) not in rows:
@@ -213,8 +209,6 @@ def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
     At the profile's own confounding; the other strengths have its rates.
     """
     study, base = run.config.study, base_of(run.config)
-    if not (study.arms and study.short_rates):
-        return {}
     each = [
         _dose(base, base.questions.confounding, seed, LESION_ARM)
         for seed in (run.config.seed, *study.seeds)
@@ -305,7 +299,7 @@ def train_and_ask(
         ]
         pd.concat(frames).to_parquet(folder / "answers.parquet")
 
-    folder = own.checkpoints("answers", training.arm)
+    folder = run.checkpoints("study", training.folder, "answers", training.arm)
     saved = pd.read_parquet(train_or_load(folder, key, ask, say=None) / "answers.parquet")
     return {test: saved.loc[saved["test"] == test, exact_match.HEADLINE] for test in tests}
 

@@ -34,20 +34,22 @@ class Experiment:
     ----------
     config : the profile
     home : where what it trains lies; by default `checkpoints/<profile>`
+    notebook : that its results are stamped with, by its path below notebooks/ without suffix
     """
 
     config: Config
     home: Path = Path()
+    notebook: str = ""
 
     @classmethod
-    def of(cls, config: Config) -> Self:
+    def of(cls, config: Config, notebook: str = "") -> Self:
         """The run of a configuration, with its checkpoints in the profile's folder."""
-        return cls(config, paths.checkpoints_dir(config.profile))
+        return cls(config, paths.checkpoints_dir(config.profile), notebook)
 
     @classmethod
-    def open(cls, params: str | Path = paths.PARAMS) -> Self:
+    def open(cls, params: str | Path = paths.PARAMS, notebook: str = "") -> Self:
         """Read a composed profile; set seeds, threads and pictures. Once, at a notebook's top."""
-        run = cls.of(load_config(params))
+        run = cls.of(load_config(params), notebook)
         shell = get_ipython()
         if shell is not None:  # figures made without pyplot are shown once the backend is there
             shell.run_line_magic("matplotlib", "inline")
@@ -100,27 +102,27 @@ class Experiment:
         """Whose each of them is, patient_id by ecg_id."""
         return self.store.records.set_index("ecg_id")["patient_id"]
 
-    def questions(self, split: str) -> pd.DataFrame:
+    def question_rows(self, split: str) -> pd.DataFrame:
         """Question rows of a split, as notebook 03 left them."""
         return read_split(self.data("questions"), split)
 
     def has_questions(self, split: str) -> bool:
         """Whether a split has rows: ECG-QA has no dev, and a part of it may lack valid."""
         return self.data("questions", f"{split}.parquet").is_file() and bool(
-            len(self.questions(split))
+            len(self.question_rows(split))
         )
 
     def test_rows(self) -> pd.DataFrame:
         """The rows that Tables 3 and 5 are computed on: the test split, or a sample of it."""
         most = self.config.evaluation.max_rows
-        return sample_rows(self.questions("test"), most, self.config.seed)
+        return sample_rows(self.question_rows("test"), most, self.config.seed)
 
     # -- results -----------------------------------------------------------------------------
 
     def provenance(
         self, stores: Iterable[EcgStore] | None = None, seeds: Iterable[int] | None = None
     ) -> Provenance:
-        """The stamp of result rows: parameters, data, code, seeds.
+        """The stamp of result rows: data, seeds, and parameters and code of the notebook.
 
         Where the data lie and how many processes read them is no part of it.
         """
@@ -128,7 +130,7 @@ class Experiment:
         values["data"].pop("root"), values["data"].pop("workers")
         hashes = [store.hash for store in ([self.store] if stores is None else stores)]
         seeds = self.config.seed if seeds is None else seeds
-        return Provenance.of(self.config.profile, values, hashes, seeds)
+        return Provenance.of(self.config.profile, values, hashes, seeds, self.notebook)
 
     def table(
         self,

@@ -34,9 +34,7 @@ Scored = dict[tuple[str, float], list[pd.DataFrame]]
 def tried(
     config: Config, rates: Sequence[float], arms: Iterable[str] = ARMS
 ) -> dict[str, list[float]]:
-    """The rates of each arm: those searched, and the one that the profile uses; or none at all."""
-    if not rates:
-        return {}
+    """The rates of each arm: those searched, and the one that the profile uses."""
     return {arm: sorted({*rates, of_arm(config.stage2, arm).learning_rate}) for arm in arms}
 
 
@@ -66,13 +64,12 @@ def search_rates(
 
     Returns
     -------
-    dict: (arm, rate) -> for each seed, rows as `exact_match.score` gives them; empty where the
-    profile tries none.
+    dict: (arm, rate) -> for each seed, rows as `exact_match.score` gives them
     """
     found = tried(runs[0].config, rates, arms)
     todo = [(arm, rate) for arm, each in found.items() for rate in each]
     scored: Scored = {key: [] for key in todo}
-    for (arm, rate), run in tqdm([*product(todo, runs)] if todo else [], desc="rates"):
+    for (arm, rate), run in tqdm([*product(todo, runs)], desc="rates"):
         if ARMS[arm].stage1:
             shown = stage1_rows(train, run.normal, run.config.seed)[arm]
             run_stage(run, "stage1", arm, shown, say=None)

@@ -1,7 +1,7 @@
 """The pretraining study: which start is better for an encoder that learns from real reports.
 
-Steps for notebook 10. Every training and every model's answers are kept
-and found again by what they were made of; folds 9 and 10 of PTB-XL are tested on and nothing else.
+Every training and every model's answers are kept and found again by what they were made of; folds
+9 and 10 of PTB-XL are tested on and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecg_lib import paths
 from ecg_lib.closure import code_hash
 from ecg_lib.config import Config
 from ecg_lib.config_check import SIMULATED_ONLY
@@ -62,7 +61,7 @@ def pretrain(
     study = config.pretraining_study
     section = {**study.objective, **(study.further if clip else {})}
     given = Given(seed, config.text_encoder, store, split.train, start=clip)
-    folder = _folder(config, "starts") / f"{start}-{normalisation}-{seed}"
+    folder = Experiment.of(config).checkpoints("starts", f"{start}-{normalisation}-{seed}")
     return PretrainedClip(*load_clip(teach(config, section, normalisation, given, folder)))
 
 
@@ -74,10 +73,6 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
     The encoders of `train_readers` must have been trained, unless all start from scratch.
     """
     study, split = config.pretraining_study, study_split(config, store)
-    # a declared output of notebook 10, whether or not the profile has a study
-    _folder(config, "starts").mkdir(parents=True, exist_ok=True)
-    if not (study.seeds and study.starts):
-        return {}, {}, split
     models: dict[tuple[str, str], list[Answers]] = {}
     like: dict[str, EcgEncoder] = {}
     for start in study.starts:
@@ -208,13 +203,10 @@ def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **ma
         found = answer(folder=folder)
         np.savez(folder / _ANSWERS, **{"|".join(cell): own for cell, own in found.items()})
 
-    folder = train_or_load(_folder(config, "starts") / f"{name}-answers", key, save, say=None)
+    place = Experiment.of(config).checkpoints("starts", f"{name}-answers")
+    folder = train_or_load(place, key, save, say=None)
     with np.load(folder / _ANSWERS) as kept:
         return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
-
-
-def _folder(config: Config, step: str) -> Path:
-    return paths.checkpoints_dir(config.profile) / step
 
 
 def report_counts(store: EcgStore) -> dict[str, int]:

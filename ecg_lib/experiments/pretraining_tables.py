@@ -10,13 +10,12 @@ from scipy.stats import rankdata
 
 from ecg_lib.config import Evaluation
 from ecg_lib.config_check import SCRATCH, SIMULATED, SIMULATED_ONLY
-from ecg_lib.evaluation.study_answers import SUPERCLASSES, TASKS, ZERO_SHOT, Answers, Split
+from ecg_lib.evaluation.study_answers import SUPERCLASSES, TASKS, Answers, Split
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
 from ecg_lib.intervals import macro_auc
 
 BOOSTING = "boosting on hand features"
 TOGETHER, EVERYTHING = "seeds together", "seeds and normalisations together"
-NO_STUDY = "no study in this profile: pretraining_study.seeds is empty"
 Models = Mapping[tuple[str, str], Sequence[Answers]]  # (start, normalisation) -> one a seed
 
 
@@ -74,8 +73,6 @@ def study_cells(
     Intervals are over test patients; a value is the mean over seeds and draws. Beside a row with
     several seeds stand its lowest and its highest seed.
     """
-    if not models:
-        return _nothing()
 
     def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
         key = (SUPERCLASSES, name)
@@ -125,8 +122,6 @@ def finding_cells(
 
     Row = label, column = "start, normalisation, reading"; n: test ECGs with the label.
     """
-    if not models:
-        return _nothing()
     sources = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
     cells, groups = [], split.patients[split.test]
     for labels in TASKS:
@@ -154,10 +149,6 @@ def finding_cells(
                         }
                     )
     return pd.DataFrame(cells)
-
-
-def _nothing() -> pd.DataFrame:
-    return pd.DataFrame([{"row": NO_STUDY, "column": ZERO_SHOT, "value": np.nan, "n": 0}])
 
 
 def _columns(trained: Sequence[Answers], of: str = SUPERCLASSES) -> list[str]:

@@ -35,7 +35,7 @@ def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
     if found is None:
         raise DataError(
             f"--model {folder}: no {_CLIP} there or in its folder clip; give what "
-            "notebook 02 or 10 saved, e.g. checkpoints/demo/encoder/clip"
+            "notebook 02 saved, e.g. checkpoints/demo/encoder/clip"
         )
     return EcgClip.from_pretrained(found), AutoTokenizer.from_pretrained(str(found))
 

@@ -18,7 +18,6 @@ from ecg_lib.intervals import Estimate, difference_over_seeds, mcnemar, mean_ove
 from ecg_lib.questions.schema import SHORT_NAMES
 from ecg_lib.report.tables import P_VALUE
 
-ABSENT = "Not part of this profile; run `make paper PROFILE=demo-full`."
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
 MEASURES = (ACCURACY, DROP, MATCHED)
 ALL_SEEDS, BASE = "all seeds", "unchanged"

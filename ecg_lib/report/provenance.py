@@ -1,20 +1,20 @@
 """Where a number comes from: hashes of parameters, data and code, stamped on every result row.
 
-The code hash is taken over sources, not over the commit: committing a table must not change it.
+Parameters and code are those of the notebook that computes it: what others read or run does not
+count. Code is hashed by what it means, not by commit: committing a table must not change it.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ecg_lib import stages
 from ecg_lib.errors import DataError
 
-_SOURCES = ("*.py", "*.yaml", "*.csv")
 _LENGTH = 16  # hexadecimal digits kept: plenty to tell runs apart, short enough for a table
 
 
@@ -31,25 +31,13 @@ def params_hash(config: Mapping[str, Any], sections: Iterable[str] | None = None
         missing = sorted(set(sections) - set(plain))
         if missing:
             raise DataError(f"params hash: no section {missing[0]!r}; use {', '.join(plain)}")
-        plain = {name: plain[name] for name in sections}
+        plain = {name: plain[name] for name in sorted(sections)}
     return _digest(json.dumps(plain, sort_keys=True, default=str).encode())
 
 
 def data_hash(*hashes: str) -> str:
     """One hash for all stores and question sets used, in any order."""
     return _digest("\n".join(sorted(hashes)).encode())
-
-
-def code_hash(folder: Path | None = None) -> str:
-    """Hash of the library's sources: paths and contents of its .py, .yaml and .csv files."""
-    folder = folder or Path(__file__).resolve().parent.parent
-    files = sorted({f for pattern in _SOURCES for f in folder.rglob(pattern)})
-    digest = hashlib.sha256()
-    for file in files:
-        content = file.read_bytes().replace(b"\r\n", b"\n")  # the same on every system
-        name = file.relative_to(folder).as_posix()
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -69,15 +57,22 @@ class Provenance:
         config: Mapping[str, Any],
         data: Sequence[str],
         seeds: Iterable[int] | int = (),
-        sections: Iterable[str] | None = None,
+        notebook: str = "",
     ) -> "Provenance":
-        """Provenance of a run: its configuration, the hashes of its data, its seeds."""
+        """Provenance of a run: its configuration, the hashes of its data, its seeds.
+
+        Parameters
+        ----------
+        notebook : that computes, by its path below notebooks/ without suffix; "" where none does:
+            then all parameters count, and there is no code hash
+        """
         seeds = [seeds] if isinstance(seeds, int) else seeds
+        stage = stages.notebook_stage(notebook) if notebook else None
         return cls(
             profile=profile,
-            params_hash=params_hash(config, sections),
+            params_hash=params_hash(config, stages.parameters(stage) if stage else None),
             data_hash=data_hash(*data),
-            code_hash=code_hash(),
+            code_hash=stage.code_hash if stage else "",
             seeds=" ".join(str(seed) for seed in seeds),
         )
 

@@ -61,7 +61,6 @@ STYLE: Mapping[str, Any] = {
     "hatch.linewidth": 0.7,
     "lines.linewidth": 1.6,
     "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
-    "pdf.fonttype": 42,  # letters stay letters in the PDF
     "mathtext.fontset": "dejavusans",
 }
 
@@ -87,18 +86,14 @@ def caption(fig: Figure, text: str, label: str = "") -> None:
     fig.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=QUIET, linespacing=1.4)
 
 
-def save(fig: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write <name>.png (150 dpi) and <name>.pdf, atomically and without dates; close the figure.
+def save(fig: Figure, folder: Path, name: str) -> Path:
+    """Write <name>.png (150 dpi), atomically and without dates; close the figure.
 
     The same figure gives the same bytes, so that a figure in git changes only when it changes.
     """
-    no_date = {"Creator": None, "Producer": None, "CreationDate": None}
-    paths = []
+    path = folder / f"{name}.png"
     # a figure without a layout of its own (an ECG true to scale) must not be given one here
     with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
-        for suffix, metadata in ((".png", {"Software": None}), (".pdf", no_date)):
-            path = folder / f"{name}{suffix}"
-            write_atomically(path, partial(fig.savefig, dpi=DPI, metadata=metadata))
-            paths.append(path)
+        write_atomically(path, partial(fig.savefig, dpi=DPI, metadata={"Software": None}))
     plt.close(fig)  # a figure made through pyplot is let go; any other is none of its business
-    return paths[0], paths[1]
+    return path

@@ -9,11 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ecg_lib.closure import code_hash
 from ecg_lib.files import write_atomically
 from ecg_lib.training.distributed import is_first, launched, wait
 
@@ -21,14 +23,32 @@ MARKER = "fingerprint.json"
 _BEGUN = "begun.json"
 
 
+def key_of(train: Callable[..., Any], *others: Callable[..., Any], **parts: Any) -> dict[str, str]:
+    """The key of what `train` makes of `parts`: these, its code and the libraries it runs on.
+
+    Parameters
+    ----------
+    train : the function that will train, in the file that defines how; a `functools.partial` of
+        it counts with what it is applied to. A lambda would count as the file it is written in.
+    others : functions, classes or modules that decide as well what comes out.
+    parts : parameters, data and whatever else it depends on, under the names that messages use.
+    """
+    return fingerprint(**parts, code=code_hash(train, *others))
+
+
 def fingerprint(**parts: Any) -> dict[str, str]:
-    """One short hash a part (params, data, code ...), so that a difference can be named."""
+    """One short hash per part (params, data ...) and one of the libraries, to name a difference."""
     return {
         name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()[
             :16
         ]
-        for name, part in sorted(parts.items())
+        for name, part in sorted((parts | {"libraries": _libraries()}).items())
     }
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of the libraries that train, whether built for a CPU or a GPU."""
+    return {name: version(name).split("+")[0] for name in ("torch", "transformers")}
 
 
 def why_not_current(folder: Path, key: dict[str, str]) -> str:

@@ -148,8 +148,10 @@ def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, row
     lies = rows.assign(answer=[["no"], ["yes"]] * 20)
     both = pd.concat([rows.assign(weight=1.9), lies.assign(weight=0.1)], ignore_index=True)
     model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
-    folder = tmp_path / "weighted"
-    train_stage(model, processor, both, tokens, STAGE, folder, seed=0, wrap=WeightedAnswers)
+    with pytest.raises(DataError, match="weight"):
+        train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", seed=0)
+    weighted = {"seed": 0, "wrap": WeightedAnswers}
+    train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", **weighted)
     said = answer_rows(model, processor, rows, tokens)["prediction"]
     assert (said == [a[0] for a in rows["answer"]]).mean() > 0.9
 

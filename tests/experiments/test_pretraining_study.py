@@ -24,7 +24,6 @@ from ecg_lib.objectives import loading
 from ecg_lib.objectives.clip_snippets import a_run, usable_rows
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.parts.gather import true_of
-from ecg_lib.report import style
 from ecg_lib.report.figures import pretraining_plots
 
 
@@ -264,9 +263,6 @@ def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study
         "per-lead min-max",
     ]
     assert [t.get_text() for t in fig.axes[0].get_xticklabels()] == ["1 %", "100 %"]
-    nothing = ps.study_cells({}, {}, None, None, 0)
-    assert nothing["row"].tolist() == [ps.NO_STUDY]
-    style.save(pretraining_plots.study_lines(nothing), tmp_path, "none")
 
 
 def starting(config, start, rate):

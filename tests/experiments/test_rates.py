@@ -22,7 +22,6 @@ def test_every_arm_tries_as_many_rates_in_demo_full():
     assert {len(own) for own in found.values()} == {len(config.study.rates)}
     for arm, own in found.items():
         assert arms.of_arm(config.stage2, arm).learning_rate in own
-    assert learning_rates.tried(compose("demo"), compose("demo").study.rates) == {}
 
 
 def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():

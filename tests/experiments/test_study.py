@@ -86,13 +86,6 @@ def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(f
     assert len(doses) == 4 * 3 * 3
 
 
-def test_without_arms_and_lesions_there_is_no_study(small):
-    assert ablations.trainings(compose("demo")) == []
-    idle = replace(small.run, config=replace(small.config, study=Study()), home=small.root / "idle")
-    empty = ablations.run_study(idle)
-    assert len(empty) == 0 and (small.root / "idle" / "study").is_dir()
-
-
 @pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=9"])
 def test_what_a_lesion_cannot_reach_is_refused(full, override):
     config = replace(full.config, study=Study(arms=["none"], lesions={"x": [override]}))
@@ -151,8 +144,6 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
 def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
     small, outcomes, monkeypatch
 ):
-    none = replace(small.config, study=replace(small.config.study, short_rates=[]))
-    assert ablations.search_short_rates(replace(small.run, config=none)) == {}
     config = replace(small.config, study=replace(small.config.study, short_rates=[5e-3]))
     used = ablations.base_of(config).stage2.learning_rate
     trained = []

@@ -72,6 +72,9 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("study.arms=[paired]", "study.arms"),
         ("study={arms: [none], seeds: [42]}", "study.seeds"),  # the profile's own
         ("study.surgery.projector_layers=0", "study.surgery.projector_layers"),
+        ("stages.learning_rates=[demo]", "study.rates is empty"),
+        ("stages.ablations=[demo]", "study.arms is empty"),
+        ("stages.pretraining_study=[demo]", "pretraining_study.seeds is empty"),
         ("+stage1.speed=3", "speed"),  # unknown key, added
         ("stage1.speed=3", "speed"),  # unknown key, overridden
     ],
@@ -95,7 +98,7 @@ def test_a_wrong_type_names_the_whole_path_of_the_field():
 
 def test_demo_full_is_demo_and_a_study_of_its_very_arms():
     demo, full = (compose(name).as_dict() for name in ("demo", "demo-full"))
-    assert {field for field in demo if demo[field] != full[field]} == {"profile", "study"}
+    assert {field for field in demo if demo[field] != full[field]} == {"profile", "stages", "study"}
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
 
 

@@ -13,7 +13,7 @@ from ecg_lib.cli import notebook as runner
 from ecg_lib.errors import DataError
 
 ERROR = DataError.__name__
-NAMES = sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))
+NAMES = runner.all_names()
 
 
 def read(name: str) -> nbformat.NotebookNode:
@@ -43,7 +43,8 @@ def test_notebooks_are_stored_without_volatile_output(name):
 def test_notebooks_open_with_what_they_teach_need_and_cost_and_take_parameters(name):
     cells = read(name).cells
     opening = "\n".join(cell.source for cell in cells[:3])
-    assert re.match(rf"# {name[:2]}\b", opening)
+    number = re.match(r"\d*", name.partition("/")[2])[0]
+    assert re.match(rf"# {number}\b" if number else "# ", opening)
     for promise in ("What you will learn", "What it needs", "How long"):
         assert promise in opening
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
@@ -59,7 +60,7 @@ def test_cells_are_short_because_the_library_computes(name):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """An empty checkout with one notebook, 01_data, made of the given code cells."""
+    """An empty checkout with one notebook, debiased/01_data, made of the given code cells."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setenv("PYTHONPATH", str(Path(runner.__file__).parents[2]))
@@ -69,7 +70,7 @@ def checkout(tmp_path, monkeypatch):
         cells = [new_code_cell(source, metadata={"tags": list(tags)}) for source in sources]
         cells = [new_markdown_cell("# 01"), parameters, *cells]
         book = new_notebook(cells=cells, metadata={"kernelspec": runner.KERNEL})
-        runner.write(book, tmp_path / "notebooks" / "01_data.ipynb")
+        runner.write(book, tmp_path / "notebooks" / "debiased" / "01_data.ipynb")
         return tmp_path
 
     return make
@@ -77,7 +78,9 @@ def checkout(tmp_path, monkeypatch):
 
 def test_two_runs_of_a_notebook_give_the_same_file(checkout):
     folder = checkout("import sys, time\nprint('kept')\nprint(time.time(), file=sys.stderr)\n1 + 1")
-    one, two = (runner.execute("01_data", folder / "executed" / f"{i}.ipynb") for i in "12")
+    one, two = (
+        runner.execute("debiased/01_data", folder / "executed" / f"{i}.ipynb") for i in "12"
+    )
     assert one == two
     shown = one.cells[-1].outputs
     assert [output.get("text") for output in shown] == ["kept\n", None]
@@ -89,10 +92,12 @@ def test_a_failing_notebook_ends_in_one_line_and_leaves_what_it_did(checkout, ca
     raising = f"from ecg_lib.errors import {ERROR}\nraise {ERROR}({message!r})"
     folder = checkout("print('before')", raising, "print('never')")
     with pytest.raises(runner.NotebookError) as caught:
-        runner.execute("01_data", folder / "_failed" / "01_data.ipynb")
+        runner.execute("debiased/01_data", folder / "_failed" / "01_data.ipynb")
     said = str(caught.value)
     assert "\n" not in said
-    assert said.startswith(f"notebooks/01_data.ipynb, cell `from ecg_lib.errors import {ERROR}`: ")
+    assert said.startswith(
+        f"notebooks/debiased/01_data.ipynb, cell `from ecg_lib.errors import {ERROR}`: "
+    )
     assert f": {message} [" in said, "the library's own message stands without a class name"
     kept = (folder / "_failed" / "01_data.ipynb").read_text()
     assert "before" in kept and "Traceback" in kept
@@ -101,7 +106,7 @@ def test_a_failing_notebook_ends_in_one_line_and_leaves_what_it_did(checkout, ca
 def test_an_unforeseen_error_is_named_by_its_kind(checkout):
     folder = checkout("{}['missing']")
     with pytest.raises(runner.NotebookError, match=r"cell `\{\}\['missing'\]`: KeyError: 'missi"):
-        runner.execute("01_data", folder / "01_data.ipynb")
+        runner.execute("debiased/01_data", folder / "01_data.ipynb")
 
 
 def test_an_unknown_notebook_is_an_error_of_one_line_and_exit_code_one(capsys):
@@ -118,11 +123,12 @@ def test_only_checked_text_is_stored(checkout):
         new_code_cell("1 + 1", outputs=[output], metadata={"tags": [runner.CHECKED]}),
         new_code_cell("", metadata={"tags": ["injected-parameters"]}),
     ]
-    stored = runner.for_storage(new_notebook(cells=cells, metadata={"papermill": {"start": "now"}}))
+    metadata = {"papermill": {"start": "now"}, "ecg_lib": {"desc": "What it does"}}
+    stored = runner.for_storage(new_notebook(cells=cells, metadata=metadata))
     assert [cell.outputs != [] for cell in stored.cells] == [False, True]
     assert [cell.execution_count for cell in stored.cells] == [None, 2]  # not the 7 of that run
     assert stored.cells[1].outputs[0].execution_count is None
-    assert set(stored.metadata) == {"kernelspec", "language_info"}
+    assert set(stored.metadata) == {"kernelspec", "language_info", "ecg_lib"}
 
 
 def test_a_checked_picture_is_refused():

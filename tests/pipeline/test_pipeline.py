@@ -1,36 +1,35 @@
-"""The pipeline end to end in smoke: what it declares it writes, and it writes it only once."""
+"""The pipelines end to end in smoke: what they declare they write, and they write it only once."""
 
-import dataclasses
 import hashlib
 import json
-import re
-from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
-from library_imports import sections_used
 from pipeline_fixtures import make_clone
 
-from ecg_lib.config import Config
+from ecg_lib import paths
+from ecg_lib.stages import all_stages
 
-REPO = Path(__file__).resolve().parents[2]
-STAGES = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
-PROFILES = sorted(path.stem for path in (REPO / "conf" / "profile").glob("*.yaml"))
-MADE = ("data/", "checkpoints/", "results/${profile}")  # by earlier stages
+PROFILES = sorted(path.stem for path in (paths.CONF / "profile").glob("*.yaml"))
 in_one_worker = pytest.mark.xdist_group("pipeline")
 
 
-def digests(paths):
+def digests(files):
     """File -> digest of its bytes, of files and of everything in folders."""
-    files = [file for p in paths for file in ([p] if p.is_file() else sorted(p.rglob("*")))]
+    files = [file for p in files for file in ([p] if p.is_file() else sorted(p.rglob("*")))]
     return {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+
+def stages_in(said, words):
+    """Stages of the lines that begin with some words, without profile and pipeline."""
+    lines = [line for line in said.splitlines() if line.startswith(words)]
+    return {line.split("'")[1].split("@")[0].rpartition(":")[2] for line in lines}
 
 
 @pytest.mark.slow
 @in_one_worker
 def test_every_declared_output_exists_and_is_not_empty(smoke_clone):
-    outs = smoke_clone.outs("smoke")
+    outs = smoke_clone.outs()
     assert len(outs) > 40
     hollow = [out for out in outs if not any(digests([out]))]
     assert not hollow
@@ -39,27 +38,29 @@ def test_every_declared_output_exists_and_is_not_empty(smoke_clone):
 
 @pytest.mark.slow
 @in_one_worker
-def test_nothing_runs_a_second_time(smoke_clone):
-    again = smoke_clone.run("dvc", "repro").stdout
-    assert "Running stage" not in again
-    assert again.count("didn't change, skipping") == len(STAGES)
+def test_nothing_but_the_hashing_of_code_runs_a_second_time(smoke_clone):
+    again = smoke_clone.run("dvc", "repro", "--all-pipelines").stdout
+    assert stages_in(again, "Running stage") == {"code"}
+    assert stages_in(again, "Stage") == set(all_stages())
+    told = smoke_clone.run("dvc", "status").stdout.split()
+    assert told == ["code:", "always", "changed"]
 
 
 @pytest.mark.slow
 @in_one_worker
-def test_git_sees_no_output_of_the_pipeline_but_its_lock_file(smoke_clone):
+def test_git_sees_no_output_of_the_pipelines_but_their_lock_files(smoke_clone):
     assert smoke_clone.run("git", "status", "--porcelain", "-uall").stdout.split() == [
         *["M", "params.yaml"],
         *["??", "dvc.lock"],
+        *["??", "pipelines/studies/dvc.lock"],
     ]
 
 
 ONE_BY_ONE = """
-from dataclasses import replace
 from ecg_lib.experiments import arms
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 run = LlmExperiment.open()
-arms.run_stage(run.below("alone"), "stage2", "none", run.questions("train"))
+arms.run_stage(run.below("alone"), "stage2", "none", run.question_rows("train"))
 """
 
 
@@ -67,16 +68,14 @@ arms.run_stage(run.below("alone"), "stage2", "none", run.questions("train"))
 @in_one_worker
 def test_arms_trained_side_by_side_are_those_trained_one_by_one(smoke_clone):
     smoke_clone.run("python", "-c", ONE_BY_ONE)
+    checkpoints = smoke_clone.folder / "checkpoints" / "smoke"
     alone, beside = (
         {
             f.relative_to(folder): digest
             for f, digest in digests([folder]).items()
             if f.suffix == ".safetensors"
         }
-        for folder in (
-            smoke_clone.folder / "checkpoints" / place / "stage2" / "none"
-            for place in ("smoke/alone", "smoke")
-        )
+        for folder in (checkpoints / "alone/stage2/none", checkpoints / "stage2/none")
     )
     assert alone and alone == beside
 
@@ -84,8 +83,8 @@ def test_arms_trained_side_by_side_are_those_trained_one_by_one(smoke_clone):
 @pytest.mark.slow
 @in_one_worker
 def test_an_edited_sentence_retrains_nothing(smoke_clone):
-    notebook = smoke_clone.folder / "notebooks" / "05_finetune.ipynb"
-    trained = smoke_clone.outs("smoke", under="checkpoints/")
+    notebook = smoke_clone.folder / "notebooks" / "debiased" / "05_finetune.ipynb"
+    trained = smoke_clone.outs(under="checkpoints/")
     before, times = digests(trained), {f: f.stat().st_mtime_ns for f in digests(trained)}
     original = notebook.read_text()
     content = nbformat.reads(original, as_version=4)
@@ -95,9 +94,7 @@ def test_an_edited_sentence_retrains_nothing(smoke_clone):
         ran = smoke_clone.run("dvc", "repro").stdout
     finally:
         notebook.write_text(original)
-    assert [line for line in ran.splitlines() if "Running stage" in line] == [
-        "Running stage '05_finetune@smoke':"
-    ]
+    assert stages_in(ran, "Running stage") == {"code", "05_finetune"}
     assert digests(trained) == before
     weights = [file for file in before if file.suffix == ".safetensors"]
     assert {f: f.stat().st_mtime_ns for f in weights} == {f: times[f] for f in weights}
@@ -106,84 +103,84 @@ def test_an_edited_sentence_retrains_nothing(smoke_clone):
 
 @pytest.mark.slow
 @in_one_worker
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("questions/bias.py", '"""', '"""Reworded. '),
+        ("questions/bias.py", "def ", "OTHER = 1\n\n\ndef "),
+        ("training/muon.py", "class ", "OTHER = 1\n\n\nclass "),
+    ],
+)
+def test_an_edited_file_runs_just_the_stages_that_use_it(smoke_clone, file, old, new):
+    path = smoke_clone.folder / "ecg_lib" / file
+    original = path.read_text()
+    path.write_text(original.replace(old, new, 1))
+    try:
+        smoke_clone.run("python", "-m", "ecg_lib.cli.pipeline", "code")
+        told = smoke_clone.run("dvc", "status").stdout
+    finally:
+        path.write_text(original)
+        smoke_clone.run("python", "-m", "ecg_lib.cli.pipeline", "code")
+    lines = [line for line in told.splitlines() if line and not line[0].isspace()]
+    changed = {line.rstrip(":").split("@")[0].rpartition(":")[2] for line in lines} - {"code"}
+    meant = "Reworded" not in new
+    uses = {n for n, s in all_stages().items() if file in {str(f) for f in files_of(s)}}
+    assert uses and len(uses) < len(all_stages())
+    assert changed == (uses if meant else set())
+
+
+def files_of(stage):
+    """Library files that a stage's code hash covers."""
+    from ecg_lib import closure
+
+    return {
+        file.relative_to(closure.PACKAGE)
+        for file in closure.closure(*closure.imports(stage.source))
+        if file.is_relative_to(closure.PACKAGE)
+    }
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_dvc_shows_the_metrics_and_draws_the_plots(smoke_clone, tmp_path):
+    told = smoke_clone.run("dvc", "metrics", "show").stdout
+    assert "results/smoke/metrics.json" in told and "exact match.S-Verify" in told
+    smoke_clone.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    page = (tmp_path / "plots" / "index.html").read_text()
+    assert "Accuracy lost with a random ECG (smoke)" in page and "de-biased, drop" in page
+
+
+@pytest.mark.slow
+@in_one_worker
 def test_two_clean_runs_give_the_same_tables_to_the_byte(smoke_clone, tmp_path):
     other = make_clone(tmp_path)
-    other.run("dvc", "exp", "run", "-S", "profile=smoke")  # composes params.yaml by itself
-    tables = digests(smoke_clone.outs("smoke", under="results/"))
+    # composes params.yaml by itself
+    other.run("dvc", "exp", "run", "--all-pipelines", "-S", "profile=smoke")
+    tables = digests(smoke_clone.outs(under="results/"))
     assert len(tables) > 10
-    again = digests(other.outs("smoke", under="results/"))
+    again = digests(other.outs(under="results/"))
     names = {file.relative_to(smoke_clone.folder): digest for file, digest in tables.items()}
     assert {file.relative_to(other.folder): digest for file, digest in again.items()} == names
 
 
+GRAPH = """
+import json
+from ecg_lib.cli.run_stages import stage_graph
+print(json.dumps({name: sorted(needs) for name, needs in stage_graph().items()}))
+"""
+
+
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_pipeline_is_well_formed_in_every_profile(profile, tmp_path):
+def test_the_pipelines_are_well_formed_in_every_profile(profile, tmp_path):
     clone = make_clone(tmp_path)
     clone.run("python", "-m", "ecg_lib.config", profile, "data.root=/anywhere")
-    listed = clone.run("dvc", "stage", "list", "--name-only").stdout.split()
-    assert sorted(listed) == [f"{name}@{profile}" for name in sorted(STAGES)]
-    clone.run("dvc", "dag")  # no stage writes what it or another one reads or writes
-    outs = [str(out.relative_to(clone.folder)) for out in clone.outs(profile)]
+    listed = clone.run("dvc", "stage", "list", "-R", "--name-only").stdout.split()
+    names = {name.rpartition(":")[2] for name in listed}
+    assert names == {"code", *(f"{name}@{profile}" for name in clone.stages())}
+    # DVC's own graph: no stage writes what it or another one reads or writes
+    graph = json.loads(clone.run("python", "-c", GRAPH).stdout)
+    assert set(graph) == set(listed) and graph["code"] == []
+    assert all("code" in needs for name, needs in graph.items() if name != "code")
+    outs = [str(out.relative_to(clone.folder)) for out in clone.outs()]
     assert len(set(outs)) == len(outs)
-    assert all(Path(out).parts[1] == profile for out in outs), "profiles must not share a folder"
-
-
-def test_there_is_one_stage_for_each_notebook_and_two_for_the_language_model():
-    notebooks = {path.stem for path in (REPO / "notebooks").glob("*.ipynb")}
-    assert set(STAGES) == notebooks | {"look_ups", "language_model"}
-    assert STAGES["look_ups"]["cmd"] == "python -m ecg_lib.cli.pretrain_llm look_ups"
-    assert STAGES["language_model"]["cmd"] == "python -m ecg_lib.cli.pretrain_llm"
-    for name in notebooks:
-        stage = STAGES[name]
-        assert stage["cmd"] == f"python -m ecg_lib.cli.notebook {name}"
-        assert stage["deps"][0] == f"notebooks/{name}.ipynb"
-        assert stage["outs"][0] == f"executed/${{profile}}/{name}.ipynb"
-
-
-def test_what_make_runs_side_by_side_needs_nothing_of_each_other():
-    recipes = re.findall(r"^\t@\$\(BESIDE\) (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
-    words, encoder, answers, cases = ({name for name in STAGES if name in r} for r in recipes)
-    assert words == {"00_tour", "03_bias", "look_ups"}
-    assert encoder == {"02_contrastive", "10_simulated_to_real"}
-    assert (answers, cases) == ({"06_ecgqa"}, {"07_zero_shot", "09_cases"})
-    for halves, before in (
-        ((words, encoder), {"01_data"}),
-        (
-            (answers, cases),
-            {"01_data", "language_model", "04_debias", "05_finetune"} | words | encoder,
-        ),
-    ):
-        for half in halves:
-            needed = {d for name in half for d in STAGES[name]["deps"] if d.startswith(MADE)}
-            assert needed <= made_by(half | before)
-
-
-def made_by(names: set[str]) -> set[str]:
-    """What some stages write."""
-    return {
-        o if isinstance(o, str) else next(iter(o)) for name in names for o in STAGES[name]["outs"]
-    }
-
-
-def test_what_takes_long_survives_a_second_run():
-    outs = [out for stage in STAGES.values() for out in stage["outs"]]
-    assert not [out for out in outs if isinstance(out, str) and out.startswith("checkpoints/")]
-    trained = [o for out in outs if isinstance(out, dict) for o in out.items() if "check" in o[0]]
-    assert trained and all(how == {"persist": True} for _, how in trained)
-
-
-@pytest.mark.parametrize("name", sorted(STAGES))
-def test_a_stage_knows_all_the_parameters_its_notebook_reads(name):
-    fields = {field.name for field in dataclasses.fields(Config)} - {"threads"}
-    read = sections_used(code(name)) & fields
-    assert read <= set(STAGES[name]["params"]), "add these to the params of the stage in dvc.yaml"
-
-
-def code(name):
-    """Source of a stage: a notebook's code cells, without lines that are IPython's."""
-    if name in ("look_ups", "language_model"):
-        return (REPO / "ecg_lib" / "cli" / "pretrain_llm.py").read_text()
-    notebook = json.loads((REPO / "notebooks" / f"{name}.ipynb").read_text())
-    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    lines = "\n".join(cells).splitlines()
-    return "\n".join(line for line in lines if not line.startswith(("%", "!")))
+    assert all(out.split("/")[1] == profile for out in outs), "profiles must not share a folder"

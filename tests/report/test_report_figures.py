@@ -136,12 +136,10 @@ def test_figures_of_our_numbers_say_where_these_come_from(name):
 
 def test_the_same_figure_is_the_same_bytes_and_carries_no_date(tmp_path):
     saved = [style.save(method_diagrams.figure2_scm(), tmp_path / f, "figure2_scm") for f in "ab"]
-    for one, two in zip(*saved, strict=True):
-        assert one.read_bytes() == two.read_bytes()
-    assert [p.name for p in saved[0]] == ["figure2_scm.png", "figure2_scm.pdf"]
-    assert b"CreationDate" not in saved[0][1].read_bytes()
-    assert b"Software" not in saved[0][0].read_bytes()
-    assert len(list((tmp_path / "a").iterdir())) == 2
+    assert saved[0].read_bytes() == saved[1].read_bytes()
+    assert saved[0].name == "figure2_scm.png"
+    assert b"Software" not in saved[0].read_bytes() and b"date" not in saved[0].read_bytes()
+    assert list((tmp_path / "a").iterdir()) == [saved[0]]
 
 
 def test_the_style_ends_with_its_block():

@@ -8,7 +8,7 @@ import pytest
 
 from ecg_lib.errors import DataError
 from ecg_lib.paths import ROOT
-from ecg_lib.report.provenance import Provenance, code_hash, data_hash, params_hash
+from ecg_lib.report.provenance import Provenance, data_hash, params_hash
 from ecg_lib.report.readme import arms_block, readme_block, update_readme
 from ecg_lib.report.reference import COLUMNS, LABELS, MODEL, QUESTION_TYPES, arm, paper_table
 from ecg_lib.report.tables import (
@@ -96,21 +96,6 @@ def test_a_section_hash_ignores_the_other_sections():
 
 def test_data_hash_does_not_depend_on_order():
     assert data_hash("a", "b") == data_hash("b", "a") != data_hash("ab")
-
-
-def test_code_hash_follows_sources_and_nothing_else(tmp_path):
-    (tmp_path / "room").mkdir()
-    source = tmp_path / "room" / "a.py"
-    source.write_bytes(b"x = 1\n")
-    before = code_hash(tmp_path)
-    (tmp_path / "notes.md").write_text("words")
-    source.write_bytes(b"x = 1\r\n")
-    assert code_hash(tmp_path) == before
-    source.write_bytes(b"x = 2\n")
-    assert code_hash(tmp_path) != before
-    source.write_bytes(b"x = 1\n")
-    source.rename(tmp_path / "a.py")
-    assert code_hash(tmp_path) != before
 
 
 def test_tidy_rows_carry_every_stamp():

@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, WEIGHTED
 from ecg_lib.report import style
-from ecg_lib.report.ablation_tables import ABSENT, ALL_SEEDS, MEASURES
+from ecg_lib.report.ablation_tables import ALL_SEEDS, MEASURES
 from ecg_lib.report.plot_helpers import legend_above, whisker
 
 _UNITS = {
@@ -28,7 +28,7 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Tidy cells of `study_tables.dose_response`; without any, a line says where to get them.
+        Tidy cells of `ablation_tables.dose_response`.
     """
     parts = (
         table["row"]
@@ -38,10 +38,6 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
     table = pd.concat([table, parts], axis=1).astype({"strength": float})
     arms = list(dict.fromkeys(table["arm"]))
     with style.use():
-        if table.empty:
-            fig = style.new_figure(7.2, 0.9)
-            style.caption(fig, f"Dose-response: {ABSENT[0].lower()}{ABSENT[1:]}")
-            return fig
         fig = style.new_figure(7.2, 3.4)
         for ax, measure in zip(fig.subplots(1, 3), MEASURES, strict=True):
             for k, arm in enumerate(arms):

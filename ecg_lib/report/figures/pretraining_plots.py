@@ -35,7 +35,7 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
     ----------
     table : DataFrame
         ``pretraining_study.csv``: rows "start, normalisation" and boosting, columns "zero-shot" and
-        "probe, 10 %"; other rows and columns are not drawn. Without any, the figure says so.
+        "probe, 10 %"; other rows and columns are not drawn.
     """
     cells = table.dropna(subset="value")
     rows = {tuple(row.split(", ")): row for row in dict.fromkeys(cells["row"])}
@@ -44,14 +44,14 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
         for key, row in rows.items()
         if len(key) == 2 and key[0] in _LOOKS and key[1] in _SCALED
     }
-    panels = list(dict.fromkeys(scaled for _, scaled in drawn)) or [""]
+    panels = list(dict.fromkeys(scaled for _, scaled in drawn))
     starts = list(dict.fromkeys(start for start, _ in drawn))
     boosting = [row for key, row in rows.items() if len(key) == 1 and key[0] in _LOOKS]
     with style.use():
         fig = style.new_figure(max(4.6, 0.6 + 3.1 * len(panels)), 3.9)
         axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, scaled in zip(axes, panels, strict=True):
-            ax.set(xlabel="labels of the training patients", title=_SCALED.get(scaled, "no study"))
+            ax.set(xlabel="labels of the training patients", title=_SCALED[scaled])
             own = [(start, drawn[start, scaled]) for start in starts if (start, scaled) in drawn]
             own += [(row, row) for row in boosting]
             for k, (name, row) in enumerate(own):

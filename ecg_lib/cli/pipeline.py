@@ -1,0 +1,145 @@
+"""`python -m ecg_lib.cli.pipeline`: the pipeline files, generated; and their stages, run in order.
+
+Without a verb it writes dvc.yaml and pipelines/studies/dvc.yaml from what the notebooks say. `code`
+is a stage of its own, which DVC runs first: it writes what each stage's code means into
+code/STAGE.txt, so that editing a comment runs nothing again and editing a function just the stages
+that use it. `run` is what `make paper` calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterable
+
+from ecg_lib import paths
+from ecg_lib.errors import EcgLibError
+from ecg_lib.stages import MAIN, STUDIES, Stage, all_stages, needs
+
+FILES = {MAIN: "dvc.yaml", STUDIES: "pipelines/studies/dvc.yaml"}
+CODE = "code"  # the first stage, and the folder it writes
+_HEAD = """\
+# Generated from the notebooks by `python -m ecg_lib.cli.pipeline`; edits here are lost.
+# Stages carry the profile in their name (01_data@demo), so that DVC remembers each profile.
+"""
+_PROFILE, _PUBLISHED = "${profile}", "results/published"
+_METRICS = "metrics.json"
+_PLOTS = """
+plots:
+  - results/${profile}/random_ecg_differences.csv:
+      template: drops
+      x: value
+      y: row
+      x_label: points of accuracy
+      title: Accuracy lost with a random ECG (${profile})
+"""
+
+
+def rendered(pipeline: str) -> str:
+    """The text of a pipeline's dvc.yaml."""
+    own = [stage for stage in all_stages().values() if stage.pipeline == pipeline]
+    main = pipeline == MAIN
+    lines = [] if main else ["vars: [../../params.yaml]", ""]
+    lines += ["stages:"]
+    if main:
+        lines += [
+            f"  {CODE}:",
+            "    desc: What the code of each stage means, without comments",
+            "    cmd: python -m ecg_lib.cli.pipeline code",
+            "    always_changed: true",
+            "    outs:",
+            *(f"      - {_code(name)}: {{cache: false}}" for name in all_stages()),
+        ]
+    for stage in own:
+        lines += [*([""] if lines[-1] != "stages:" else []), *_lines(stage)]
+    return _HEAD + "\n".join(lines) + "\n" + (_PLOTS if main else "")
+
+
+def _lines(stage: Stage) -> Iterable[str]:
+    studies = stage.pipeline == STUDIES
+    profiles = f'"${{stages.{stage.name}}}"' if studies else f'["{_PROFILE}"]'
+    yield f"  {stage.name}:"
+    yield f"    matrix: {{profile: {profiles}}}"
+    yield f"    desc: {json.dumps(stage.desc, ensure_ascii=False)}"
+    yield from ["    wdir: ../.."] if studies else []
+    yield f"    cmd: {stage.command}"
+    yield "    deps:"
+    yield from (f"      - {dep}" for dep in _deps(stage))
+    yield f"    params: [{', '.join(sorted(stage.sections))}]"
+    yield "    outs:"
+    if stage.notebook:
+        yield f"      - executed/{_PROFILE}/{stage.name}.ipynb"
+    for folder in stage.makes:
+        kept = ": {persist: true}" if folder.startswith("checkpoints/") else ""
+        yield f"      - {_of_profile(folder)}{kept}"
+    tables = [f"{name}.{end}" for name in stage.tables for end in ("csv", "md")]
+    files = [f"results/{_PROFILE}/{name}" for name in [*tables, *stage.writes]]
+    files += [f"figures/{_PROFILE}/{name}.png" for name in stage.figures]
+    metrics = [file for file in files if file.endswith(f"/{_METRICS}")]
+    yield from (f"      - {file}: {{cache: false}}" for file in files if file not in metrics)
+    yield from ["    metrics:"] if metrics else []
+    yield from (f"      - {file}: {{cache: false}}" for file in metrics)
+
+
+def _deps(stage: Stage) -> list[str]:
+    found = [f"notebooks/{stage.notebook}.ipynb"] if stage.notebook else []
+    found += [_code(stage.name), *([_PUBLISHED] if stage.reads_published else [])]
+    found += [_of_profile(folder) for folder in needs(stage)]
+    return found + [f"results/{_PROFILE}/{table}.csv" for table in stage.reads]
+
+
+def _of_profile(folder: str) -> str:
+    """data/cohorts -> data/${profile}/cohorts"""
+    room, _, name = folder.partition("/")
+    return f"{room}/{_PROFILE}/{name}"
+
+
+def _code(name: str) -> str:
+    return f"{CODE}/{name}.txt"
+
+
+def write() -> None:
+    """Write the pipeline files."""
+    for pipeline, file in FILES.items():
+        path = paths.ROOT / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(rendered(pipeline), encoding="utf-8", newline="\n")
+
+
+def write_code() -> None:
+    """Write the hash of each stage's code."""
+    folder = paths.ROOT / CODE
+    folder.mkdir(exist_ok=True)
+    for stage in all_stages().values():
+        (folder / f"{stage.name}.txt").write_text(stage.code_hash + "\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the pipeline files from the notebooks, hash their code, or run their stages."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ecg_lib.cli.pipeline", description=main.__doc__
+    )
+    parser.add_argument("verb", nargs="?", choices=("write", "code", "run"), default="write")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1 if shutil.which("nvidia-smi") else 2,
+        help="stages at once, each with its share of the cores; a GPU is not shared (default: 2)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.verb == "run":
+            from ecg_lib.cli.run_stages import run_all  # DVC behind it: a second
+
+            run_all(options.jobs)
+        elif options.verb == "code":
+            write_code()
+        else:
+            write()
+    except EcgLibError as error:
+        parser.exit(1, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

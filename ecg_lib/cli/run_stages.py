@@ -1,0 +1,103 @@
+"""Run the stages of DVC's pipelines, several at once where none needs another.
+
+DVC itself runs one stage after another. It knows the order, decides what is out of date and keeps
+the books; here stages are only handed to it as soon as those before them are done.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+
+from joblib import cpu_count
+
+from ecg_lib import paths
+from ecg_lib.errors import EcgLibError
+
+Start = Callable[[str, int], subprocess.Popen]
+
+
+class StageFailed(EcgLibError):
+    """A stage ended with an error, or the pipeline files cannot be read."""
+
+
+def run_all(jobs: int) -> None:
+    """Bring every stage of every pipeline up to date.
+
+    Raises
+    ------
+    StageFailed
+        A stage failed; those that ran beside it have ended, none was begun after it.
+    """
+    run(stage_graph(), jobs, _repro)
+
+
+def stage_graph() -> dict[str, set[str]]:
+    """Each stage of the profile in params.yaml -> the stages it needs, as DVC sees them."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(paths.ROOT)) as repo:
+            graph = repo.index.graph
+            return {s.addressing: {n.addressing for n in graph.successors(s)} for s in graph}
+    except DvcException as error:
+        raise StageFailed(str(error).splitlines()[0]) from error
+
+
+def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:
+    """Run stages, `jobs` at most at once, those first on which the longest chain waits.
+
+    Parameters
+    ----------
+    needs : stage -> the stages that must be done before it
+    start : begins a stage with its share of the cores, 1/jobs
+    """
+    length = _chain_lengths(needs)
+    todo, done = sorted(needs, key=lambda name: (-length[name], name)), set()
+    running: dict[str, subprocess.Popen] = {}
+    while todo or running:
+        ready = [name for name in todo if needs[name] <= done]
+        for name in ready[: jobs - len(running)]:
+            todo.remove(name)
+            running[name] = start(name, jobs)
+        name = _first_to_end(running)
+        if running.pop(name).returncode:
+            for other in running.values():
+                other.wait()
+            raise StageFailed(f"stage {name} failed; what it said stands above")
+        done.add(name)
+
+
+def _chain_lengths(needs: Mapping[str, set[str]]) -> dict[str, int]:
+    """How many stages, one after another, wait for a stage in the end, itself included."""
+    waiting = {name: [n for n, before in needs.items() if name in before] for name in needs}
+    found: dict[str, int] = {}
+
+    def length(name: str) -> int:
+        if name not in found:
+            found[name] = 1 + max(map(length, waiting[name]), default=0)
+        return found[name]
+
+    return {name: length(name) for name in needs}
+
+
+def _first_to_end(running: Mapping[str, subprocess.Popen]) -> str:
+    while True:
+        for name, process in running.items():
+            try:
+                process.wait(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            return name
+
+
+def _repro(name: str, jobs: int) -> subprocess.Popen:
+    share = {"OMP_NUM_THREADS": str(-(-cpu_count() // jobs))} if jobs > 1 else {}
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name],
+        cwd=paths.ROOT,
+        env=share | os.environ,  # a number that the caller has set counts
+    )

@@ -1,0 +1,53 @@
+"""A profile's main numbers in one small file, for `dvc metrics show`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.report.reference import MODEL
+from ecg_lib.report.tables import read_table
+
+METRICS = "metrics.json"
+
+
+def headline(folder: Path) -> dict[str, Any]:
+    """Exact match by question type, mean zero-shot AUC by data set, drops, claims by verdict.
+
+    Parameters
+    ----------
+    folder : `results/<profile>`
+
+    Raises
+    ------
+    DataError
+        One of the tables is missing.
+    """
+    names = ("table3_ecgqa", "table4_zero_shot", "random_ecg_differences")
+    table3, table4, apart = (_ours(folder / f"{name}.csv") for name in names)
+    claims = pd.read_csv(folder / "claims.csv").drop_duplicates("claim")["verdict"]
+    auc = table4[table4["row"].str.startswith(f"{MODEL}, ")].groupby("row", sort=False)["value"]
+    drops = apart[apart["row"].str.endswith("drop") & (apart["column"] == "average")]
+    return {
+        "exact match": _plain(table3[table3["row"] == MODEL].set_index("column")["value"]),
+        "zero-shot AUC": _plain(auc.mean()),
+        "random ECG": _plain(drops.set_index("row")["value"]),
+        "claims": {verdict: int(n) for verdict, n in claims.value_counts().sort_index().items()},
+    }
+
+
+def write_headline(folder: Path) -> dict[str, Any]:
+    """Write `metrics.json` into a profile's results and return what it says."""
+    found = headline(folder)
+    (folder / METRICS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _ours(path: Path) -> pd.DataFrame:
+    frame = read_table(path)
+    return frame[frame["source"] == "ours"]
+
+
+def _plain(values: pd.Series) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in values.dropna().items()}

@@ -1,0 +1,242 @@
+"""The stages of the pipelines, as the notebooks tell them: what each reads, makes and depends on.
+
+Nothing is listed by hand but what no code tells: a notebook's metadata `ecg_lib` holds its `desc`
+and, where it has any, the folders it `makes`, other files it `writes` among the results, and the
+tables of earlier stages it `reads`. `pipelines/steps.yaml` says the same of steps without a
+notebook.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from ecg_lib import closure, paths
+from ecg_lib.config import Config
+from ecg_lib.errors import ConfigError
+from ecg_lib.reached import reached, used
+
+STEPS = "pipelines/steps.yaml"
+MAIN, STUDIES = "debiased", "studies"  # folders of notebooks; each is a pipeline
+_SECTIONS = frozenset(field.name for field in fields(Config)) - {"threads", "stages"}
+_ALWAYS = frozenset({"profile", "label", "seed"})  # printed on every result
+_CHECKS = frozenset({"config.py", "config_check.py"})  # read all of a profile, to refuse mistakes
+# an Experiment's methods that name a folder, and the room it lies in
+_ROOMS = MappingProxyType({"checkpoints": "checkpoints", "below": "checkpoints", "data": "data"})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a pipeline; `source` is the code it runs, as Python."""
+
+    name: str
+    pipeline: str
+    command: str
+    source: str
+    notebook: str | None
+    declared: dict[str, Any]
+
+    @property
+    def desc(self) -> str:
+        """What it does, in a line."""
+        return self.declared["desc"]
+
+    @property
+    def makes(self) -> list[str]:
+        """Folders that it writes, "data/NAME" or "checkpoints/NAME"."""
+        return self.declared.get("makes", [])
+
+    @property
+    def reads(self) -> list[str]:
+        """Tables of earlier stages."""
+        return self.declared.get("reads", [])
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """Names of the tables that it writes: of `run.table("NAME", ...)`."""
+        return self._written("table", 0)
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """Names of the figures that it writes: of `run.figure(figure, "NAME")`."""
+        return self._written("figure", 1)
+
+    @property
+    def writes(self) -> list[str]:
+        """Other files that it writes among the results."""
+        return self.declared.get("writes", [])
+
+    def _written(self, method: str, position: int) -> list[str]:
+        names = []
+        for node in ast.walk(ast.parse(self.source)):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr != method or getattr(node.func.value, "id", "") != "run":
+                continue
+            name = node.args[position] if len(node.args) > position else None
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                raise ConfigError(
+                    f"{self.name}: `{ast.unparse(node)[:50]}` must name what it writes as a plain "
+                    "string; the pipeline is generated from it"
+                )
+            names.append(name.value)
+        return names
+
+    @cached_property
+    def _nodes(self) -> list[ast.AST]:
+        return [node for tree in reached(self.source, _CHECKS) for node in used(tree)]
+
+    @cached_property
+    def sections(self) -> set[str]:
+        """Sections of the profile that its code reads."""
+        read = {
+            node.attr
+            for node in self._nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+        }
+        if any(map(_reads_by_name, self._nodes)):
+            read |= self._texts
+        return (read & _SECTIONS) | _ALWAYS
+
+    @cached_property
+    def _texts(self) -> set[str]:
+        return {n.value for n in self._nodes if _is_text(n)}
+
+    @cached_property
+    def opened(self) -> set[str]:
+        """Folders that its code opens, "data/NAME" or "checkpoints/NAME", its own among them."""
+        return {f"{room}/{name.value}" for room, name in self._places if _is_text(name)}
+
+    @cached_property
+    def folders(self) -> set[str]:
+        """Folders that it may open: where the code opens a variable's, any that it names."""
+        found = self.opened | {f"checkpoints/{n.right.value}" for n in self._nodes if _joins(n)}
+        for room, name in self._places:
+            if not isinstance(name, ast.Constant | ast.Starred):
+                found |= {f"{room}/{text}" for text in self._texts}
+        return found
+
+    @cached_property
+    def _places(self) -> list[tuple[str, ast.AST]]:
+        """What an Experiment's methods for places are first given, and the room these open."""
+        return [
+            (_ROOMS[node.func.attr], node.args[0])
+            for node in self._nodes
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _ROOMS
+            and node.args
+        ]
+
+    @property
+    def reads_published(self) -> bool:
+        """Whether it reads the paper's own numbers."""
+        return any(
+            isinstance(n, ast.Name | ast.Attribute)
+            and getattr(n, "attr", getattr(n, "id", "")) == "PAPER_RESULTS"
+            for n in self._nodes
+        )
+
+    @property
+    def code_hash(self) -> str:
+        """Hash of its code and of all that this imports from the library."""
+        return closure.code_hash(self.source)
+
+
+def _joins(node: ast.AST) -> bool:
+    """`path / "name"`"""
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_text(node.right)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _reads_by_name(node: ast.AST) -> bool:
+    """`getattr(config, name)`: any section that the code names as a string may be meant."""
+    return (
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "getattr"
+        and ast.unparse(node.args[0]).endswith("config")
+    )
+
+
+@cache
+def all_stages() -> dict[str, Stage]:
+    """Every stage by name, each after those it may build on: studies come last."""
+    found: list[Stage] = []
+    steps = yaml.safe_load((paths.ROOT / STEPS).read_text(encoding="utf-8"))
+    for folder in (MAIN, STUDIES):
+        for file in sorted((paths.NOTEBOOKS / folder).glob("*.ipynb")):
+            found += [_step(n, step) for n, step in steps.items() if step["before"] == file.stem]
+            found.append(notebook_stage(f"{folder}/{file.stem}"))
+    return {stage.name: stage for stage in found}
+
+
+def notebook_stage(notebook: str) -> Stage:
+    """The stage of a notebook, named by its path below notebooks/ without suffix.
+
+    Raises
+    ------
+    ConfigError
+        There is no such notebook, or its metadata tells no `desc`.
+    """
+    file = paths.NOTEBOOKS / f"{notebook}.ipynb"
+    if not file.is_file():
+        raise ConfigError(f"notebooks/{notebook}.ipynb: no such notebook")
+    declared = json.loads(file.read_text(encoding="utf-8"))["metadata"].get("ecg_lib", {})
+    if not declared.get("desc"):
+        raise ConfigError(f"notebooks/{notebook}.ipynb: metadata ecg_lib.desc is missing")
+    pipeline, _, name = notebook.partition("/")
+    command = f"python -m ecg_lib.cli.notebook {notebook}"
+    return Stage(name, pipeline, command, closure.notebook_source(file), notebook, declared)
+
+
+def _step(name: str, step: dict[str, Any]) -> Stage:
+    module, _, function = step["function"].partition(":")
+    source = (
+        "from ecg_lib.experiments.experiment import Experiment\n"
+        f"from {module} import {function}\n{function}(Experiment.open())"
+    )
+    return Stage(name, MAIN, step["command"], source, None, step)
+
+
+def maker(name: str) -> str | None:
+    """The stage that makes a folder or a table."""
+    for stage in all_stages().values():
+        if name in {*stage.makes, *stage.tables}:
+            return stage.name
+    return None
+
+
+def needs(stage: Stage) -> list[str]:
+    """Folders of earlier stages that a stage opens; of a study, which a profile may lack, none."""
+    earlier: list[str] = []
+    for other in all_stages().values():
+        if other.name == stage.name:
+            break
+        earlier += other.makes if other.pipeline == MAIN else []
+    return [folder for folder in earlier if folder in stage.folders]
+
+
+def ancestors(stage: Stage) -> list[Stage]:
+    """A stage and all that it builds on."""
+    found, new = {}, [stage]
+    while new:
+        stage = new.pop()
+        if stage.name not in found:
+            found[stage.name] = stage
+            before = map(maker, [*needs(stage), *stage.reads])
+            new += [all_stages()[name] for name in before if name]
+    return list(found.values())
+
+
+def parameters(stage: Stage) -> set[str]:
+    """Sections that a stage's results depend on: its own, and those of what it builds on."""
+    return set().union(*(each.sections for each in ancestors(stage)))

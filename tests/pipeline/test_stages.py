@@ -1,0 +1,112 @@
+"""The pipeline files are what the notebooks say, and what the notebooks say is complete."""
+
+import pytest
+import yaml
+
+from ecg_lib import paths, stages
+from ecg_lib.cli import pipeline
+from ecg_lib.config import compose
+from ecg_lib.errors import ConfigError
+from ecg_lib.report.claims.claim_list import CLAIMS, Tables
+from ecg_lib.stages import MAIN, STUDIES, Stage, all_stages
+
+STAGES = all_stages()
+
+
+def source(code, **declared):
+    return Stage("made_up", MAIN, "", code, None, declared)
+
+
+@pytest.mark.parametrize("name", pipeline.FILES)
+def test_the_committed_pipeline_is_the_generated_one(name):
+    committed = (paths.ROOT / pipeline.FILES[name]).read_text()
+    assert committed == pipeline.rendered(name), "run `make pipeline`"
+    assert "ecg_lib/" not in committed
+
+
+def test_every_notebook_is_a_stage():
+    notebooks = {path.stem for path in paths.NOTEBOOKS.rglob("*.ipynb")}
+    assert {stage.name for stage in STAGES.values() if stage.notebook} == notebooks
+    assert {"look_ups", "language_model"} == set(STAGES) - notebooks
+
+
+def test_every_folder_and_table_is_made_once():
+    made = [thing for stage in STAGES.values() for thing in [*stage.makes, *stage.tables]]
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_folder_and_table_that_a_stage_reads_is_made_by_one(name):
+    stage, before = STAGES[name], list(STAGES.values())[: list(STAGES).index(name) + 1]
+    made = {folder for each in STAGES.values() for folder in each.makes}
+    assert stage.opened <= made
+    assert set(stage.reads) <= {table for each in before for table in each.tables}
+
+
+def test_the_claims_are_judged_by_tables_that_their_stage_reads(tmp_path):
+    class Asked(Tables):
+        names: set = set()
+
+        def frame(self, table):
+            self.names.add(table)
+            return super().frame(table)
+
+    asked = Asked(tmp_path)
+    for claim in CLAIMS:
+        claim.ours(asked)
+    (judge,) = (stage for stage in STAGES.values() if "claims.csv" in stage.writes)
+    assert asked.names <= {*judge.reads, *judge.tables}
+
+
+def test_what_takes_long_survives_a_second_run():
+    for name in pipeline.FILES:
+        for stage in yaml.safe_load(pipeline.rendered(name))["stages"].values():
+            for out in stage["outs"]:
+                path, how = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+                assert how.get("persist", False) == path.startswith("checkpoints/")
+
+
+def test_stages_know_the_parameters_they_read_and_not_all_others():
+    assert {"stage1", "lora", "llm"} <= STAGES["04_debias"].sections
+    assert not {"stage1", "stage2", "llm", "encoder"} & STAGES["01_data"].sections
+    assert not {"stage1", "encoder", "llm"} & STAGES["03_bias"].sections
+    assert "fusion" in STAGES["06_ecgqa"].sections
+    read = set().union(*(stage.sections for stage in STAGES.values()))
+    assert read == set(compose("demo").as_dict()) - {"threads", "stages"}
+
+
+def test_results_depend_on_the_parameters_of_what_their_stage_builds_on():
+    assert {"encoder", "objective", "llm"} <= stages.parameters(STAGES["09_cases"])
+    assert "stage2" not in stages.parameters(STAGES["02_contrastive"])
+
+
+@pytest.mark.parametrize(
+    ("code", "sections"),
+    [
+        ("run.config.encoder.width", {"encoder"}),
+        ("base = run.config\nbase.fusion", {"fusion"}),
+        ("getattr(config, name)\nname = 'stage1'", {"stage1"}),
+        ("from ecg_lib.config import load_config\nload_config()", set()),  # checks are no use
+    ],
+)
+def test_a_section_counts_however_it_is_read(code, sections):
+    assert source(code).sections - {"profile", "label", "seed"} == sections
+
+
+def test_what_is_written_must_be_named_as_a_plain_string():
+    assert source("run.table('a', 1)\nrun.figure(f, 'b')").tables == ["a"]
+    with pytest.raises(ConfigError, match="made_up.*plain string"):
+        source("run.table(name, 1)").tables  # noqa: B018
+
+
+def test_a_folder_whose_name_is_put_together_may_be_any_that_the_code_names():
+    assert source("run.checkpoints('encoder')").folders == {"checkpoints/encoder"}
+    assert source("run.checkpoints(stage)\nstage = 'stage1'").folders == {"checkpoints/stage1"}
+
+
+@pytest.mark.parametrize("profile", ["demo", "demo-full", "smoke"])
+def test_a_profile_says_of_each_study_whether_it_has_it(profile):
+    studies = {stage.name for stage in STAGES.values() if stage.pipeline == STUDIES}
+    told = compose(profile).stages
+    assert set(told) == studies
+    assert all(names in ([], [profile]) for names in told.values())
