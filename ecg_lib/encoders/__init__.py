@@ -98,10 +98,7 @@ def load(folder: str | Path) -> EcgEncoder:
     DataError
         The folder holds no saved encoder, its module is missing, or a weight is.
     """
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{folder}: no saved encoder (config.json is missing)")
-    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told = _told(folder)
     try:
         find(told.get("module") or str(told.get("model_type")))
     except ConfigError as error:
@@ -110,6 +107,24 @@ def load(folder: str | Path) -> EcgEncoder:
     if loaded["missing_keys"]:  # they would hold random numbers
         raise DataError(f"{folder}: weights of {min(loaded['missing_keys'])} are missing")
     return encoder.eval()
+
+
+def input_of(folder: str | Path) -> EcgInput:
+    """What a saved encoder reads, without loading it.
+
+    Raises
+    ------
+    DataError
+        The folder holds no saved encoder.
+    """
+    return EcgInput(**_told(folder).get("ecg_input", {}))
+
+
+def _told(folder: str | Path) -> dict[str, Any]:
+    file = Path(folder, "config.json")
+    if not file.is_file():
+        raise DataError(f"{folder}: no saved encoder (config.json is missing)")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _defined(module: str) -> list[type[EcgEncoder]]:

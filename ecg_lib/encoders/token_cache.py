@@ -158,11 +158,12 @@ def check_fit(store: EcgStore, encoder: EcgEncoder) -> None:
     DataError
         It has another rate, or lacks leads.
     """
-    wanted, rate = encoder.config.ecg_input, getattr(store, "rate", 100)
-    if rate != wanted.rate:
+    wanted = encoder.config.ecg_input
+    if store.rate != wanted.rate:
         raise DataError(
             f"the encoder reads ECGs at {wanted.rate} Hz, the store {store.folder} holds them at "
-            f"{rate} Hz; prepare one with `python -m ecg_lib prepare ... --rate {wanted.rate}`"
+            f"{store.rate} Hz; set signal.rate={wanted.rate}, or prepare a store with "
+            f"`python -m ecg_lib prepare ... --rate {wanted.rate}`"
         )
     missing = [lead for lead in wanted.leads if lead not in store.manifest["leads"]]
     if missing:

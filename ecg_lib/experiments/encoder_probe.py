@@ -91,7 +91,7 @@ def _from_scratch(
     key = fingerprint(
         params=[seed, run.config.evaluation.probe_epochs, encoder.config.to_dict()],
         data=[store.hash, task.hash, train.tolist(), test.tolist()],
-        code=code_hash(scratch_scores),
+        code=code_hash(scratch_scores, type(encoder)),
     )
 
     def fitted(folder: Path) -> None:

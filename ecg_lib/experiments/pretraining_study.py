@@ -85,11 +85,7 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
                     store,
                     split,
                     partial(_encoder_answers, store, split, trained, config),
-                    code=code_hash(
-                        study_answers.encoder_answers,
-                        encoder_features,
-                        type(trained.clip.ecg_encoder),
-                    ),
+                    code=_answering(trained.clip.ecg_encoder),
                     model=weights_hash(trained.clip),
                 )
                 models.setdefault((start, normalisation), []).append(answers)
@@ -116,9 +112,8 @@ def _controls(
         encoder = controls.untrained(like, seed)
         name = _name(controls.RANDOM, normalisation, seed)
         answer = partial(_frozen_answers, store, split, encoder, config)
-        random.append(
-            _kept(config, name, store, split, answer, model=[weights_hash(encoder), normalisation])
-        )
+        made_of = {"model": [weights_hash(encoder), normalisation], "code": _answering(encoder)}
+        random.append(_kept(config, name, store, split, answer, **made_of))
     seed = config.pretraining_study.seeds[0]
     scratch = _kept(
         config,
@@ -127,12 +122,17 @@ def _controls(
         split,
         partial(_scratch_answers, store, split, like, config, seed),
         model=[seed, like.config.to_dict(), config.evaluation.probe_epochs],
-        code=code_hash(study_answers.labelled_rows, controls.scratch_scores),
+        code=code_hash(study_answers.labelled_rows, controls.scratch_scores, type(like)),
     )
     return {
         (controls.RANDOM, normalisation): random,
         (controls.LABELS_ONLY, normalisation): [scratch],
     }
+
+
+def _answering(encoder: EcgEncoder) -> str:
+    """Hash of the code that answers by an encoder, its own file included."""
+    return code_hash(study_answers.encoder_answers, encoder_features, type(encoder))
 
 
 def _name(start: str, normalisation: str, seed: int) -> str:

@@ -15,6 +15,7 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.ask import newest_model, worded_as_yes_no
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.base import EcgInput
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import dialogue
 from ecg_lib.signal.leads import LEADS
@@ -27,14 +28,19 @@ MIMIC = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A saved ECG-LLM of random weights; large adapters, so that every ECG counts."""
-    root = tmp_path_factory.mktemp("model")
+    return saved_model(tmp_path_factory.mktemp("model"), EcgInput())
+
+
+def saved_model(root, ecg_input):
+    """The folder of an ECG-LLM, untrained, whose encoder gives 20 tokens."""
     torch.manual_seed(0)
     texts = [QUESTION, "yes no not sure", "Which finding is new? sinus rhythm"] * 3
     tokenizer = train_byte_pairs(texts, 320)
     lm = tiny_llama(tokenizer, width=32, depth=2, heads=2)
     lm.save_pretrained(root / "lm")
     tokenizer.save_pretrained(root / "lm")
-    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    sizes = {"width": 16, "depth": 1, "heads": 2, "mlp": 32, "patch": ecg_input.samples // 20}
+    encoder = StemVit(StemVitConfig(ecg_input=ecg_input, **sizes)).eval()
     processor = EcgLlmProcessor(tokenizer, slots=5)
     lora = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "k_proj"])
     built = EcgLlm.build(encoder, lm, processor.slot_id, str(root / "lm"), lora)
@@ -89,6 +95,12 @@ def test_leads_go_by_name_so_mimics_order_gives_the_same_answer(capsys, model, r
     assert 0 < right["p_yes"] < 1
     assert asked(capsys, model, tmp_path / "mimic", QUESTION)["p_yes"] == right["p_yes"]
     assert asked(capsys, model, tmp_path / "misnamed", QUESTION)["p_yes"] != right["p_yes"]
+
+
+def test_a_record_is_read_at_the_rate_of_the_models_encoder(capsys, model, record, tmp_path):
+    fine = saved_model(tmp_path, EcgInput(rate=500))
+    told = [asked(capsys, one, record, QUESTION)["p_yes"] for one in (fine, model)]
+    assert 0 < told[0] < 1 and told[0] != told[1]
 
 
 def test_a_record_may_be_named_with_or_without_suffix(capsys, model, record):

@@ -94,6 +94,7 @@ def test_an_encoder_and_what_it_reads_survive_saving(name, tmp_path):
     model.save_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").is_file()
     assert json.loads((tmp_path / "config.json").read_text())["ecg_input"]["rate"] == 100
+    assert encoders.input_of(tmp_path) == model.config.ecg_input
     for again in (encoders.load(tmp_path), AutoModel.from_pretrained(tmp_path)):
         assert type(again) is type(model) and not again.training
         assert again.config.ecg_input == model.config.ecg_input == EcgInput(normalisation="mv")

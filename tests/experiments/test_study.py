@@ -14,6 +14,7 @@ from simulated_labels import simulated_records
 
 from ecg_lib.config import Lora, Study, Surgery, compose
 from ecg_lib.ecg_llm import finetune
+from ecg_lib.encoders import input_of
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.experiments import ablations, arms, variants
@@ -137,8 +138,9 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
     assert encoders == {mv, "whole-seed-7"}
     assert not list(below.rglob("language_model/tiny"))  # this profile names its LLM
     assert not ablations.home_of(small.run, named(outcomes, lesion="deep")[0])
-    markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
-    assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
+    trained = [input_of(folder) for folder in below.rglob("ecg_encoder")]
+    assert {ecg_input.normalisation for ecg_input in trained} == {"mv", "lead_minmax"}
+    assert len({json.loads(p.read_text())["encoder"] for p in below.rglob("encoded.json")}) == 2
 
 
 def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
