@@ -1,8 +1,10 @@
 """The part of this library that a result depends on: the import closure of what computed it.
 
 A closure holds the file of a function, every library file that this one imports, what those import,
-and every table (`.csv`, `.yaml`) that one of them names. Nothing is listed by hand. Comments,
-docstrings and imports for type checkers do not count, so that rewording a sentence stales nothing.
+every table (`.csv`, `.yaml`) that one of them names, and every file of a folder that one of them
+names by a string ("ecg_lib.data.sources"), as one does to find files that register themselves.
+Nothing is listed by hand. Comments, docstrings and imports for type checkers do not count, so that
+rewording a sentence stales nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def _needs(file: Path) -> set[Path]:
 @cache
 def _needs_of(file: Path, changed: int) -> set[Path]:
     source = file.read_text(encoding="utf-8")
-    return set().union(*map(_files, _imports(source)), _tables(source))
+    return set().union(*map(_files, _imports(source) | _rooms(source)), _tables(source))
 
 
 def _imports(source: str) -> set[str]:
@@ -103,11 +105,27 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
         yield from _nodes(node)
 
 
+def _rooms(source: str) -> set[str]:
+    """Modules of the library's packages that a source names by a string, e.g. "ecg_lib.data"."""
+    names = {text for text in _texts(source) if text.startswith(f"{PACKAGE.name}.")}
+    places = {name: PACKAGE.joinpath(*name.split(".")[1:]) for name in names if name[-1] != "."}
+    return {f"{n}.{f.stem}" for n, p in places.items() if p.is_dir() for f in p.glob("*.py")}
+
+
 def _tables(source: str) -> set[Path]:
     """The library's tables that a source names."""
     known = _known_tables()
-    texts = {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
-    return {known[text] for text in texts if isinstance(text, str) and text in known}
+    named = {known[text] for text in _texts(source) if text in known}
+    return named | {t for t in known.values() if _dotted(t.parent) in _texts(source)}
+
+
+def _dotted(folder: Path) -> str:
+    return ".".join((PACKAGE.name, *folder.relative_to(PACKAGE).parts))
+
+
+def _texts(source: str) -> set[str]:
+    constants = (n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
 
 
 @cache

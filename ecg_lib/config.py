@@ -7,19 +7,22 @@ project receives the dataclasses below. The reasons for the values stand in `con
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.errors import ConfigError
+from ecg_lib.files import write_atomically
 from ecg_lib.typed import typed
+
+if TYPE_CHECKING:
+    from ecg_lib.encoders.base import EcgInput
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Signal:
+    rate: int = 100  # Hz; stores of several rates lie side by side
     normalisation: str = "lead_minmax"  # lead_minmax | record_minmax | mv
     resampler: str = "fft"  # fft | polyphase
 
@@ -62,17 +66,6 @@ class Questions:
     confounding: float = 1.0  # 0 = question and ECG independent, 1 = as strong as in Table 1
     per_answer: int = 24  # rows per question and answer in train
     per_answer_test: int = 8  # ... in valid, dev and test
-
-
-@dataclass(frozen=True)
-class Encoder:
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp: int = 3072
-    patch: int = 10  # samples per patch; 4 must divide 1000 / patch (equation 5)
-    dropout: float = 0.1
-    stem: str = "paper"  # paper | residual
 
 
 @dataclass(frozen=True)
@@ -221,7 +214,8 @@ class Config:
     data: Data = field(default_factory=Data)
     signal: Signal = field(default_factory=Signal)
     questions: Questions = field(default_factory=Questions)
-    encoder: Encoder = field(default_factory=Encoder)
+    # `name` is a file of ecg_lib/encoders; the others are that encoder's own settings
+    encoder: dict[str, Any] = field(default_factory=lambda: {"name": "stem_vit"})
     text_encoder: TextEncoder = field(default_factory=TextEncoder)
     start: str = "scratch"  # or simulated: the encoder goes on from one of `simulated`
     objective: dict[str, Any] = field(default_factory=dict)  # its `name`, and its own settings
@@ -238,6 +232,14 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""
         return asdict(self)
+
+    def ecg_input(self, normalisation: str | None = None) -> EcgInput:
+        """What the encoder reads; `normalisation` in place of the profile's own."""
+        from ecg_lib.encoders.base import EcgInput  # torch: seconds to import
+
+        return EcgInput(
+            rate=self.signal.rate, normalisation=normalisation or self.signal.normalisation
+        )
 
 
 def load_config(params: str | Path = paths.PARAMS) -> Config:
@@ -306,9 +308,7 @@ def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
     text = OmegaConf.to_yaml(values, resolve=True)
     if path.is_file() and path.read_text() == text:
         return False
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_atomically(path, text)
     return True
 
 

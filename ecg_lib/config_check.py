@@ -21,14 +21,6 @@ def check(config: Config, where: str) -> None:
     ConfigError
         A value is impossible, alone or beside another.
     """
-    tokens, rest = divmod(1000, config.encoder.patch)
-    if rest or tokens % 4:
-        raise ConfigError(
-            f"{where}: encoder.patch is {config.encoder.patch}; it must divide 1000 into a "
-            "multiple of 4 tokens (equation 5): 1, 2, 5, 10, 25, 50, 125 or 250"
-        )
-    if config.encoder.width % config.encoder.heads or config.encoder.width % 4:
-        raise ConfigError(f"{where}: encoder.width must be divisible by 4 and by encoder.heads")
     if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
         raise ConfigError(
             f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
@@ -36,6 +28,7 @@ def check(config: Config, where: str) -> None:
         )
     if config.signal.resampler not in ("fft", "polyphase"):
         raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
+    _check_encoder(config, where)
     if not 0 <= config.questions.confounding <= 1:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
@@ -51,6 +44,24 @@ def check(config: Config, where: str) -> None:
             f"{where}: data.root is empty; name the folder of your data sets, e.g. "
             f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
         )
+
+
+def _check_encoder(config: Config, where: str) -> None:
+    """The encoder's own config judges its settings, the projector its number of tokens."""
+    from ecg_lib import encoders  # torch and transformers: seconds to import
+    from ecg_lib.ecg_llm.projector import Projector
+
+    name = str(config.encoder.get("name"))
+    try:
+        tokens = encoders.configure(name, config.encoder, config.ecg_input()).tokens
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    try:
+        Projector.slots(tokens)
+    except ValueError as error:
+        raise ConfigError(
+            f"{where}: {error}; change encoder.patch, or what else sets the tokens of {name}"
+        ) from error
 
 
 def _check_rates(config: Config, where: str) -> None:

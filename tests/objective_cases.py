@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from ecg_lib.config import TextEncoder
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.objectives import objective
 from ecg_lib.objectives.objective import Given
 
@@ -30,7 +30,7 @@ def settings(name, **changes):
 
 def encoder():
     """An untrained encoder of 8 tokens."""
-    return EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0))
+    return StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0))
 
 
 def built(name, store, given=None, **changes):

@@ -9,18 +9,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "ecg_lib"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = (  # who may import whom: each only what stands before it
-    *("errors", "typed", "intervals", "files", "paths", "closure", "arm_table"),
+    *("errors", "files", "paths", "closure", "typed", "intervals", "arm_table"),
     *("knowledge", "signal", "data", "training", "encoders", "objectives", "questions"),
-    *(
-        "ecg_llm",
-        "tiny_llm",
-        "evaluation",
-        "baselines",
-        "config_check",
-        "config",
-        "planning",
-        "report",
-    ),
+    *("ecg_llm", "tiny_llm", "evaluation", "baselines"),
+    *("config_check", "config", "planning", "report"),
     *("experiments", "cli", "__main__"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from ecg_lib.baselines.fusion_classifier import FusionClassifier, FusionConfig
-from ecg_lib.config import Fusion
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.questions.closed_vocabulary import admitted_matrix, answer_matrix, decode
 from ecg_lib.questions.vocabulary import all_answers
 from ecg_lib.training.fit import Schedule, fit
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Fusion
 
 
 class FusionCollator:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from ecg_lib.files import write_atomically
 
 DESCRIPTION = """Measure a saved encoder on the ECGs of prepared stores. Every value is an AUC in
 percent with a 95 % interval over patients; n counts ECGs that have the label."""
@@ -144,7 +147,7 @@ def run_transfer(options: argparse.Namespace) -> None:
     _check(options)
     store = EcgStore.open(options.cohort)
     readers = [FindingsAndText.from_pretrained(folder) for folder in options.reader]
-    scaled = {reader.clip.ecg_encoder.config.normalisation for reader in readers}
+    scaled = {reader.clip.ecg_encoder.config.ecg_input.normalisation for reader in readers}
     if len(scaled) > 1:
         raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")
     title = store.manifest["source"]
@@ -229,7 +232,5 @@ def _check(options: argparse.Namespace) -> None:
 def _show(table: Any, out: str | None) -> None:
     """Print a table, and write it, whole or not at all, if asked to."""
     if out:
-        partial = Path(out).with_name(Path(out).name + ".tmp")
-        table.to_csv(partial, index=False)
-        partial.replace(out)
+        write_atomically(out, partial(table.to_csv, index=False))
     print(table.round(dict.fromkeys(("value", "ci_low", "ci_high"), 1)).to_string(index=False))

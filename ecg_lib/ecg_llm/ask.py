@@ -17,6 +17,7 @@ from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import encode
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import STANDARD_RATE
 
 ARM = "de-biased"  # the paper's model
 _SUFFIXES = (".hea", ".dat", ".mat")
@@ -51,10 +52,10 @@ class Answer:
     p_yes: float | None = None
 
 
-def read_ecg(path: str | os.PathLike, method: str = "fft") -> np.ndarray:
-    """A WFDB record, with or without suffix, as every cohort's ECGs are read: (12, 1000) mV.
+def read_ecg(path: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "fft") -> np.ndarray:
+    """A WFDB record, with or without suffix, as every cohort's ECGs are read: (12, T) mV at `rate`.
 
-    Leads by name, any sampling rate, the first 10 s; nothing is repaired.
+    Leads by name, any sampling rate of the file, the first 10 s; nothing is repaired.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def read_ecg(path: str | os.PathLike, method: str = "fft") -> np.ndarray:
         stem = stem.with_suffix("")
     try:
         recording = read_wfdb(stem)
-        return standardise(recording.signal, recording.names, recording.fs, method=method)
+        return standardise(recording.signal, recording.names, recording.fs, rate, method=method)
     except BadRecord as error:
         raise BadRecord(f"{path}: {error}") from error
 

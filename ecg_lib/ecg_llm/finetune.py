@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -11,14 +12,17 @@ from peft import LoraConfig
 from torch import nn
 from transformers import set_seed
 
-from ecg_lib.config import Lora, Stage
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.stem_vit import EcgEncoder
-from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.training.fit import Schedule, fit
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Lora, Stage
+    from ecg_lib.encoders.base import EcgEncoder
+    from ecg_lib.encoders.token_cache import EcgTokens
 
 WEIGHT = "weight"  # a column of question rows: how much a row counts
 
@@ -29,8 +33,14 @@ def new_model(
     """An ECG-LLM whose projector and adapters know nothing yet."""
     set_seed(seed)
     language_model, tokenizer = load_llm(llm, dtype)
-    processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
-    settings = LoraConfig(
+    processor = EcgLlmProcessor(tokenizer, Projector.slots(encoder.config.tokens))
+    model = EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), adapters(lora))
+    return model, processor
+
+
+def adapters(lora: Lora) -> LoraConfig:
+    """The adapters of a configuration, as PEFT takes them."""
+    return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -38,7 +48,6 @@ def new_model(
         target_modules=list(lora.target_modules),
         task_type="CAUSAL_LM",
     )
-    return EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), settings), processor
 
 
 class QuestionCollator:

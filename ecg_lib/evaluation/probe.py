@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens, encode, on_gpu
 from ecg_lib.evaluation.task import Task, patients_of
 from ecg_lib.intervals import Estimate, macro_auc

@@ -31,7 +31,8 @@ from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
 
-FOLDER = Path(__file__).resolve().parent / "tasks"
+ROOM = "ecg_lib.evaluation.tasks"  # by this name its files belong to the closure of their readers
+FOLDER = Path(__file__).resolve().parent / ROOM.rpartition(".")[2]
 STORE, WHOLE = "store", "whole"
 _FIELDS = ("title", "cohorts", "split", "minimum", "labels", "table")
 _FINDINGS, _NINE = "transfer_findings.csv", "zero_shot_labels.csv"

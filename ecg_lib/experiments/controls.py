@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers.utils import ModelOutput
 
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import encoder_input, on_gpu
 from ecg_lib.evaluation.hand_features import boosted, hand_features
 from ecg_lib.evaluation.probe import Reading, encoder_features, linear

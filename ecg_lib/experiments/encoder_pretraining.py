@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ecg_lib import encoders
 from ecg_lib.closure import code_hash
 from ecg_lib.config import Config
 from ecg_lib.config_check import SCRATCH, SIMULATED
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.objectives import objective
@@ -69,19 +70,20 @@ def teach(
     """
     name, settings = section["name"], objective.settings(section)
     build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
-    untrained = None if given.start else [asdict(config.encoder), asdict(config.text_encoder)]
+    encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
+    untrained = None if given.start else [config.encoder, asdict(config.text_encoder)]
     key = fingerprint(
         params=[given.seed, normalisation, name, asdict(settings), untrained],
         text=[config.text_encoder.max_tokens, config.text_encoder.trainable],
         start=weights_hash(given.start.clip) if given.start else "",
         data=given.store.hash if given.store else "",
         rows=[list(map(int, rows)) for rows in (given.train, given.valid)],
-        code=code_hash(objective.pretrain, kind, EcgEncoder),
+        code=code_hash(objective.pretrain, kind, encoder),
     )
     return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
 
 
-def encoder_builder(config: Config, normalisation: str) -> Callable[[], EcgEncoder]:
+def encoder_builder(config: Config, normalisation: str) -> partial[EcgEncoder]:
     """What makes an untrained encoder of the profile's sizes."""
-    sizes = asdict(config.encoder)
-    return partial(EcgEncoder, EcgEncoderConfig(**sizes, normalisation=normalisation))
+    name, reads = config.encoder["name"], config.ecg_input(normalisation)
+    return partial(encoders.find(name), encoders.configure(name, config.encoder, reads))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ecg_lib.closure import code_hash
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.probe import cached_features, encoder_features, label_cells, linear, part_of
 from ecg_lib.evaluation.task import Task, load_task

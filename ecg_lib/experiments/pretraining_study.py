@@ -19,7 +19,7 @@ from ecg_lib.config import Config
 from ecg_lib.config_check import SIMULATED_ONLY
 from ecg_lib.data import report_text
 from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.evaluation import study_answers
 from ecg_lib.evaluation.hand_features import hand_features
@@ -90,6 +90,11 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
                     store,
                     split,
                     partial(_encoder_answers, store, split, trained, config),
+                    code=code_hash(
+                        study_answers.encoder_answers,
+                        encoder_features,
+                        type(trained.clip.ecg_encoder),
+                    ),
                     model=weights_hash(trained.clip),
                 )
                 models.setdefault((start, normalisation), []).append(answers)
@@ -192,7 +197,7 @@ def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **ma
     trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
     study = replace(config.pretraining_study, **trained)  # by what, their weights tell
     key = fingerprint(
-        **{"code": code_hash(study_answers.encoder_answers)} | made_of,
+        **made_of,
         params=asdict(study),
         data=store.hash,
         tasks=[task.hash for task in TASKS.values()],

@@ -15,7 +15,7 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.ask import newest_model, worded_as_yes_no
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import dialogue
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
     lm = tiny_llama(tokenizer, width=32, depth=2, heads=2)
     lm.save_pretrained(root / "lm")
     tokenizer.save_pretrained(root / "lm")
-    encoder = EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
     processor = EcgLlmProcessor(tokenizer, slots=5)
     lora = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "k_proj"])
     built = EcgLlm.build(encoder, lm, processor.slot_id, str(root / "lm"), lora)
@@ -180,6 +180,19 @@ def test_a_cohort_is_prepared_and_summed_up_in_one_line(capsys, tmp_path):
     assert said["counts"]["kept"] == 2 and said["hash"] == store.hash
 
 
+def test_a_cohort_is_prepared_at_the_rate_asked_for_in_a_folder_of_its_own(capsys, tmp_path):
+    write_ptbxl(tmp_path / "ptbxl", [ptbxl_row(1, 1)], rate=500)
+    base = ("prepare", "ptbxl", "--source", tmp_path)
+    assert run(capsys, *base, "--out", tmp_path / "out")[0] == 0
+    told = fails(capsys, *base, "--out", tmp_path / "out", "--rate", 500)
+    assert "at 100 Hz: name another folder for 500 Hz" in told
+    assert "give 1 or more" in fails(capsys, *base, "--out", tmp_path / "fine", "--rate", 0)
+    code, out, _ = run(capsys, *base, "--out", tmp_path / "fine", "--rate", 500, "--json")
+    assert code == 0 and json.loads(out)["rate"] == 500
+    assert EcgStore.open(tmp_path / "fine").samples == 5000
+    assert EcgStore.open(tmp_path / "out").samples == 1000
+
+
 def test_bad_input_to_prepare_is_one_line_and_exit_code_two(capsys, tmp_path):
     base = ("--source", tmp_path, "--out", tmp_path / "out")
     known = fails(capsys, "prepare", "ptb", *base)
@@ -194,7 +207,7 @@ def test_help_names_every_verb_and_option(capsys):
     for arguments, words in (
         ([], ("prepare", "ask", "exit codes")),
         (["ask"], ("--second", "--model", "--json", "not for diagnosis")),
-        (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018")),
+        (["prepare"], ("--source", "--workers", "--rate", "--ecgqa", "cpsc2018")),
         (["evaluate"], ("transfer", "zero-shot", "linear-probe")),
         (["evaluate", "linear-probe"], ("--share", "--seeds", "--baseline")),
         (["plan"], ("PROFILE", "--gpu", "--mfu", "--json", "A100-40")),

@@ -1,5 +1,7 @@
 """Training: train-or-load, resuming, what a run may change, and learning that is seen to happen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT
@@ -99,7 +101,7 @@ def rows():
 
 def encoder():
     torch.manual_seed(1)
-    return EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    return StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
 
 
 STAGE = Stage(epochs=25, learning_rate=2e-2, batch_size=20)
@@ -146,9 +148,27 @@ def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, row
     lies = rows.assign(answer=[["no"], ["yes"]] * 20)
     both = pd.concat([rows.assign(weight=1.9), lies.assign(weight=0.1)], ignore_index=True)
     model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
-    train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", seed=0)
+    folder = tmp_path / "weighted"
+    train_stage(model, processor, both, tokens, STAGE, folder, seed=0, wrap=WeightedAnswers)
     said = answer_rows(model, processor, rows, tokens)["prediction"]
     assert (said == [a[0] for a in rows["answer"]]).mean() > 0.9
+
+
+def test_the_trainer_hands_over_the_batch_and_nothing_else(
+    llm, tokens, rows, tmp_path, monkeypatch
+):
+    model, processor = new_model(encoder(), llm, Lora(), "float32", seed=0)
+    given, plain = [], EcgLlm.forward
+
+    def forward(self, **batch):  # to which the Trainer would add `num_items_in_batch`, unless told
+        given.append(set(batch))
+        return plain(self, **batch)
+
+    monkeypatch.setattr(EcgLlm, "forward", forward)
+    stage = replace(STAGE, epochs=1)
+    train_stage(model, processor, rows, tokens, stage, tmp_path / "run", seed=0, valid=rows.head(4))
+    wanted = {"input_ids", "attention_mask", "labels", "ecg_tokens"}
+    assert len(given) == 3 and all(keys == wanted for keys in given)
 
 
 def test_frozen_parts_keep_every_byte(trained):

@@ -8,7 +8,8 @@ from transformers import BertConfig, BertModel
 
 from ecg_lib.__main__ import main
 from ecg_lib.data.prepare import prepare
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.base import EcgInput
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
 from ecg_lib.evaluation.hand_features import boosted
 from ecg_lib.evaluation.probe import MEAN, STRENGTH, Part, drawn_rows, linear, pooled, probe_table
@@ -37,8 +38,10 @@ def reader(tmp_path_factory):
         ),
         False,
     )
-    config = EcgEncoderConfig(width=32, depth=1, heads=2, mlp=32, patch=50, normalisation="mv")
-    clip = EcgClip(EcgEncoder(config), TextEncoder(text), width=8)
+    config = StemVitConfig(
+        ecg_input=EcgInput(normalisation="mv"), width=32, depth=1, heads=2, mlp=32, patch=50
+    )
+    clip = EcgClip(StemVit(config), TextEncoder(text), width=8)
     folder = tmp_path_factory.mktemp("reader")
     FindingsAndText(clip, tokenizer, ["AF"]).save_pretrained(folder)
     return folder

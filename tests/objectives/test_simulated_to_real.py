@@ -10,7 +10,7 @@ import torch
 from ecg_lib.__main__ import main
 from ecg_lib.config import compose
 from ecg_lib.data import prepare
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import transfer as transfer
 from ecg_lib.experiments.encoder_pretraining import encoder_builder
 from ecg_lib.intervals import auc, auc_over_seeds
@@ -141,7 +141,7 @@ def test_residual_stem_gives_the_tokens_of_the_papers():
     sizes = {"width": 32, "depth": 1, "heads": 2, "mlp": 64}
     for patch in (10, 20):
         shapes = {
-            stem: EcgEncoder(EcgEncoderConfig(patch=patch, stem=stem, **sizes))
+            stem: StemVit(StemVitConfig(patch=patch, stem=stem, **sizes))
             .eval()(torch.zeros(2, 12, 1000))
             .tokens.shape
             for stem in ("paper", "residual")

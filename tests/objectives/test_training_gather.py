@@ -15,7 +15,7 @@ from torch import distributed, multiprocessing, nn
 from transformers import BertConfig, BertModel
 
 from ecg_lib.data.prepare import prepare
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder
 from ecg_lib.objectives.objective import Given, find
 from ecg_lib.objectives.parts.clip import EcgClip, PretrainedClip
@@ -57,9 +57,7 @@ def small_clip():
         ),
         False,
     )
-    encoder = EcgEncoder(
-        EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0)
-    )
+    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0))
     clip = EcgClip(encoder, TextEncoder(text), width=8).train()
     for module in clip.modules():
         if isinstance(module, nn.BatchNorm1d):

@@ -1,6 +1,7 @@
 """Profiles: each composes, a mistake is named by its field, and both ways of composing agree."""
 
 import dataclasses
+import os
 
 import pytest
 from omegaconf import OmegaConf
@@ -50,6 +51,10 @@ def test_the_profile_paper_holds_the_values_of_table_2():
     ("override", "named"),
     [
         ("encoder.patch=7", "encoder.patch"),  # does not divide 1000
+        ("encoder.patch=125", "encoder.patch"),  # does, but not what the residual stem leaves
+        ("encoder.width=wide", "encoder.width"),  # wrong type
+        ("+encoder.layers=2", "encoder.layers"),  # unknown to the encoder
+        ("encoder.name=stem_vit_2", "encoder.name"),  # no such file
         ("encoder.patch=8", "encoder.patch"),  # divides it, but 125 tokens are no multiple of 4
         ("encoder.heads=5", "encoder.heads"),
         ("signal.normalisation=zscore", "signal.normalisation"),
@@ -127,7 +132,7 @@ def test_a_configuration_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         composed.seed = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        composed.encoder.width = 1
+        composed.text_encoder.width = 1
 
 
 def test_writing_params_twice_changes_nothing_and_leaves_nothing_else(tmp_path):
@@ -143,7 +148,7 @@ def test_writing_params_twice_changes_nothing_and_leaves_nothing_else(tmp_path):
 def test_an_interrupted_write_leaves_the_old_params(tmp_path, monkeypatch):
     target = tmp_path / "params.yaml"
     write_params(compose_values("smoke"), target)
-    monkeypatch.setattr(config.os, "replace", _interrupt)
+    monkeypatch.setattr(os, "replace", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_params(compose_values("demo"), target)
     assert load_config(target) == compose("smoke")

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib import encoders
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.text_encoder import TextEncoder
 
 _ENCODERS = ("ecg_encoder.", "text_encoder.")
@@ -67,7 +68,7 @@ class EcgClip(nn.Module):
         """Load what `save_pretrained` wrote; ready for evaluation."""
         folder = Path(folder)
         own = load_file(str(folder / "projections.safetensors"))
-        encoder = EcgEncoder.from_pretrained(folder / "ecg_encoder")
+        encoder = encoders.load(folder / "ecg_encoder")
         text = TextEncoder.from_pretrained(str(folder / "text_encoder"))
         clip = cls(encoder, text, width=own["ecg_projection.weight"].shape[0])
         missing = clip.load_state_dict(own, strict=False).missing_keys

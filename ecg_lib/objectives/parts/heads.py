@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ecg_lib.encoders.stem_vit import EcgEncoderOutput
+from ecg_lib.encoders.base import EncoderOutput
 
 
 class FindingHead(nn.Module):
@@ -19,7 +19,7 @@ class FindingHead(nn.Module):
         self.norm = nn.LayerNorm(3 * width)
         self.linear = nn.Linear(3 * width, findings)
 
-    def forward(self, encoded: EcgEncoderOutput) -> Tensor:
+    def forward(self, encoded: EncoderOutput) -> Tensor:
         """Logits (B, F) of F findings, each on its own."""
         tokens = encoded.tokens  # (B, n, D)
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), encoded.cls], dim=-1)  # (B, 3 D)
