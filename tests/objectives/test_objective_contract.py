@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ecg_lib.config import compose
 from ecg_lib.data.prepare import prepare
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.objectives import objective
@@ -69,6 +70,13 @@ def test_its_values_stand_in_a_file_of_its_name(name):
     values = cases.values(name)
     assert values["name"] == name
     objective.settings(values)
+
+
+@pytest.mark.parametrize("file", sorted(file.stem for file in cases.CONF.glob("*.yaml")))
+def test_every_file_of_the_config_group_composes_to_valid_settings(file):
+    section = compose("smoke", [f"objective={file}"]).objective
+    assert objective.settings(section)
+    assert file.startswith(section["name"])
 
 
 @each
