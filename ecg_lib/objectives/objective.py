@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, TrainerCallback, set_seed
 
 from ecg_lib.data.store import EcgStore
-from ecg_lib.errors import ConfigError
+from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.objectives.parts.clip import PretrainedClip
 from ecg_lib.training.distributed import is_first, launched
 from ecg_lib.training.fit import Schedule, fit
@@ -200,6 +200,11 @@ def pretrain(
     ----------
     build_encoder : makes an untrained encoder; called after the seed is set, and only where
         nothing is given to start from
+
+    Raises
+    ------
+    DataError
+        No ECG is left to learn from.
     """
     set_seed(given.seed)
     encoder = given.start.clip.ecg_encoder if given.start else build_encoder()
@@ -207,6 +212,8 @@ def pretrain(
     if launched() > 1 and torch.cuda.is_available():  # SyncBatchNorm knows GPUs only
         nn.SyncBatchNorm.convert_sync_batchnorm(learner)
     train, valid = learner.rows()
+    if not train:
+        raise DataError(f"{name}: no ECG to learn from; is there a report of some words?")
     history = fit(
         learner,
         train,

@@ -78,10 +78,10 @@ def renew_batch_norm(model: nn.Module, batches: Iterable[dict]) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
-    was_training = model.training
+    was_training, device = model.training, next(model.parameters()).device
     model.train()
     for batch in batches:
-        model(**batch)
+        model(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()})
     model.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

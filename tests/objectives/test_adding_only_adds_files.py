@@ -1,4 +1,4 @@
-"""An objective of one's own is two new files: none of the others changes."""
+"""An encoder and an objective of one's own are four new files: none of the others changes."""
 
 import json
 import textwrap
@@ -6,6 +6,41 @@ import textwrap
 import pytest
 from pipeline_fixtures import make_clone
 
+ENCODER = '''
+"""A linear layer over windows of an ECG."""
+
+import torch
+from transformers import AutoConfig, AutoModel
+
+from ecg_lib.encoders.base import EcgEncoder, EcgEncoderConfig, EncoderOutput, without_absent
+
+
+class WindowsConfig(EcgEncoderConfig):
+    model_type = "windows"
+
+    def __init__(self, tokens: int = 8, width: int = 12, **kwargs):
+        self.tokens, self.width = tokens, width
+        super().__init__(**kwargs)
+
+
+class Windows(EcgEncoder):
+    config_class = WindowsConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        leads, samples = config.ecg_input.shape
+        self.mix = torch.nn.Linear(leads * samples // config.tokens, config.width)
+        self.post_init()
+
+    def forward(self, ecg, lead_mask=None):
+        windows = without_absent(ecg, lead_mask).unflatten(-1, (self.config.tokens, -1))
+        tokens = self.mix(windows.transpose(1, 2).flatten(2))
+        return EncoderOutput(tokens=tokens, cls=tokens.mean(1))
+
+
+AutoConfig.register("windows", WindowsConfig)
+AutoModel.register(WindowsConfig, Windows)
+'''
 OBJECTIVE = '''
 """Two roughened copies of an ECG are alike, those of two ECGs are not (SimCLR, Chen et al. 2020).
 
@@ -107,21 +142,27 @@ print(json.dumps({"ecgs": len(store), "tokens": tokens.tokens.shape, "ids": len(
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A checkout with one more objective."""
+    """A checkout with one more encoder and one more objective."""
     made = make_clone(tmp_path_factory.mktemp("own"))
-    files = {"ecg_lib/objectives/same_ecg.py": OBJECTIVE, "conf/objective/same_ecg.yaml": VALUES}
+    files = {
+        "ecg_lib/encoders/windows.py": ENCODER,
+        "conf/encoder/windows.yaml": "name: windows\ntokens: 8\nwidth: 16\n",
+        "ecg_lib/objectives/same_ecg.py": OBJECTIVE,
+        "conf/objective/same_ecg.yaml": VALUES,
+    }
     for name, text in files.items():
         (made.folder / name).write_text(textwrap.dedent(text).lstrip())
-    made.run("python", "-m", "ecg_lib.config", "smoke", "objective=same_ecg")
+    made.run("python", "-m", "ecg_lib.config", "smoke", "encoder=windows", "objective=same_ecg")
     return made
 
 
 def test_it_pretrains_the_profile_s_encoder_and_every_ecg_is_encoded(clone):
     told = json.loads(clone.run("python", "-W", "ignore", "-c", STEP).stdout.splitlines()[-1])
-    assert told["tokens"] == [told["ecgs"], 100, 32] and told["ids"] == told["ecgs"] > 200
+    assert told["tokens"] == [told["ecgs"], 8, 16] and told["ids"] == told["ecgs"] > 200
     changed = clone.run("git", "status", "--porcelain", "--untracked-files=all").stdout.splitlines()
-    own = {"?? ecg_lib/objectives/same_ecg.py", "?? conf/objective/same_ecg.yaml"}
-    assert own <= set(changed)
+    kinds = ("encoder", "windows"), ("objective", "same_ecg")
+    for kind, name in kinds:
+        assert {f"?? ecg_lib/{kind}s/{name}.py", f"?? conf/{kind}/{name}.yaml"} <= set(changed)
     # params.yaml is what composing writes; checkpoints, data and results are the pipeline's
     assert {line for line in changed if not line.startswith("??")} <= {" M params.yaml"}
 

@@ -1,5 +1,6 @@
 """What every objective promises; each file of `ecg_lib/objectives` is found and held to it."""
 
+import copy
 import inspect
 from dataclasses import replace
 
@@ -8,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
+from ecg_lib.config import compose
 from ecg_lib.data.prepare import prepare
-from ecg_lib.errors import ConfigError
+from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.objectives import objective
 from ecg_lib.objectives.loading import load_encoder
 from ecg_lib.objectives.objective import Given
@@ -68,6 +70,13 @@ def test_its_values_stand_in_a_file_of_its_name(name):
     values = cases.values(name)
     assert values["name"] == name
     objective.settings(values)
+
+
+@pytest.mark.parametrize("file", sorted(file.stem for file in cases.CONF.glob("*.yaml")))
+def test_every_file_of_the_config_group_composes_to_valid_settings(file):
+    section = compose("smoke", [f"objective={file}"]).objective
+    assert objective.settings(section)
+    assert file.startswith(section["name"])
 
 
 @each
@@ -175,6 +184,15 @@ def test_an_objective_that_needs_reports_says_so():
     for name in ("clip_reports", "clip_snippets"):
         with pytest.raises(ConfigError, match="give it a prepared store"):
             cases.built(name, None, Given(0, cases.TEXT))
+
+
+def test_reports_that_say_nothing_teach_nothing(store, tmp_path):
+    silent = copy.copy(store)
+    silent.records = store.records.assign(report="ecg")
+    given = Given(0, cases.TEXT, silent, range(len(store)))
+    for name in ("clip_reports", "clip_snippets"):
+        with pytest.raises(DataError, match=f"{name}: no ECG to learn from"):
+            objective.pretrain(name, cases.encoder, cases.settings(name), given, tmp_path)
 
 
 def test_a_start_brings_its_width_and_its_temperature(store):
