@@ -1,8 +1,10 @@
 """The part of this library that a result depends on: the import closure of what computed it.
 
 A closure holds the file of a function, every library file that this one imports, what those import,
-and every table (`.csv`, `.yaml`) that one of them names. Nothing is listed by hand. Comments,
-docstrings and imports for type checkers do not count, so that rewording a sentence stales nothing.
+every table (`.csv`, `.yaml`) that one of them names, and every file of a folder that one of them
+names by a string ("ecg_lib.data.sources"), as one does to find files that register themselves.
+Nothing is listed by hand. Comments, docstrings and imports for type checkers do not count, so that
+rewording a sentence stales nothing.
 """
 
 from __future__ import annotations
@@ -108,13 +110,12 @@ def imports(source: str) -> set[str]:
 
 
 def _named(text: str) -> set[str]:
-    """Modules that a string names; "ecg_lib.room.", to which a name is joined, names the room."""
+    """Modules that a string names; the name of a room stands for every file in it."""
     if not _MODULE.fullmatch(text):
         return set()
-    if not text.endswith("."):
-        return {text}
+    text = text.removesuffix(".")
     room = PACKAGE.joinpath(*text.split(".")[1:])
-    return {text + file.stem for file in room.glob("*.py")}
+    return {f"{text}.{file.stem}" for file in room.glob("*.py")} if room.is_dir() else {text}
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -132,8 +133,17 @@ def _for_type_checkers(node: Any) -> bool:
 def _tables(source: str) -> set[Path]:
     """The library's tables that a source names."""
     known = _known_tables()
-    texts = {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)}
-    return {known[text] for text in texts if isinstance(text, str) and text in known}
+    named = {known[text] for text in _texts(source) if text in known}
+    return named | {t for t in known.values() if _dotted(t.parent) in _texts(source)}
+
+
+def _dotted(folder: Path) -> str:
+    return ".".join((PACKAGE.name, *folder.relative_to(PACKAGE).parts))
+
+
+def _texts(source: str) -> set[str]:
+    constants = (n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
 
 
 @cache

@@ -7,19 +7,22 @@ project receives the dataclasses below. The reasons for the values stand in `con
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.errors import ConfigError
+from ecg_lib.files import write_atomically
+from ecg_lib.typed import typed
+
+if TYPE_CHECKING:
+    from ecg_lib.encoders.base import EcgInput
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Signal:
+    rate: int = 100  # Hz; stores of several rates lie side by side
     normalisation: str = "lead_minmax"  # lead_minmax | record_minmax | mv
     resampler: str = "fft"  # fft | polyphase
 
@@ -65,17 +69,6 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class Encoder:
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp: int = 3072
-    patch: int = 10  # samples per patch; 4 must divide 1000 / patch (equation 5)
-    dropout: float = 0.1
-    stem: str = "paper"  # paper | residual
-
-
-@dataclass(frozen=True)
 class TextEncoder:
     name_or_path: str | None = None  # hub id or folder; null trains a small one from scratch
     width: int = 128
@@ -87,60 +80,26 @@ class TextEncoder:
 
 
 @dataclass(frozen=True)
-class Contrastive:
-    start: str = "scratch"  # scratch | simulated: an encoder of `simulated`, trained as `pairs`
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    width: int = 256  # of the shared embedding
-    temperature: float = 0.07  # initial; learnable
-    whole: float = 1.0  # share of texts that are a whole report; the others are one statement
-    bf16: bool = False
-
-
-@dataclass(frozen=True)
 class Simulated:
-    """An encoder trained on fresh simulated ECGs alone: how it reads real ones, and a start."""
+    """Encoders trained on fresh simulated ECGs alone: how they read real ones, and a start."""
 
-    ecgs: int = 200_000  # drawn for each seed, none twice
     seeds: list[int] = field(default_factory=lambda: [0])
     normalisations: list[str] = field(default_factory=lambda: ["mv", "lead_minmax"])
-    batch_size: int = 64
-    optimizer: str = "adamw"  # or "muon"
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.1
-    average: float = 0.0  # share of the last steps whose weights are averaged, at a constant rate
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Contrast of real ECGs with runs of words of their reports, from scratch or further."""
-
-    epochs: int = 12  # from scratch
-    learning_rate: float = 1.5e-3
-    epochs_further: int = 8  # of an encoder that has been trained before
-    learning_rate_further: float = 1e-3
-    batch_size: int = 64
-    weight_decay: float = 1e-2
-    warmup: float = 0.1
-    whole: float = 0.0  # share of texts that are a whole report
-    words: int = 12  # of the others, at most
-    gain: float = 0.5  # random gain, as a share of what simulated ECGs get
+    objective: dict[str, Any] = field(default_factory=dict)  # what teaches them, as `objective`
 
 
 @dataclass(frozen=True)
 class PretrainingStudy:
     """Which encoders are pretrained on ECG-report pairs, and on how many labels they are probed."""
 
-    seeds: list[int] = field(default_factory=list)  # empty: no study; further starts need those of
-    normalisations: list[str] = field(default_factory=lambda: ["mv"])  # `simulated`, likewise
+    seeds: list[int] = field(default_factory=list)  # none: no study
+    normalisations: list[str] = field(default_factory=lambda: ["mv"])
     starts: list[str] = field(default_factory=lambda: ["scratch", "simulated"])
     fractions: list[float] = field(default_factory=lambda: [0.01, 0.1, 1.0])  # of the labels
     draws: int = 5  # of the labelled patients, at a fraction below 1
     ecgs: int | None = None  # at most, to train on and to test on; null = all
+    objective: dict[str, Any] = field(default_factory=dict)  # what teaches them, as `objective`
+    further: dict[str, Any] = field(default_factory=dict)  # what changes in it after another start
 
 
 @dataclass(frozen=True)
@@ -239,6 +198,10 @@ class Evaluation:
     min_positives: int = 10  # fewer: n/a
     examples: int = 1500  # simulated patients among whom a plain example of each finding is sought
     normals: int = 120  # normal ECGs a group whose waves are measured
+    probe_task: str = "superclasses"  # a file of ecg_lib/evaluation/tasks
+    probe_ecgs: int | None = None  # at most, to train and to test the probe on; null = all
+    probe_epochs: int = 8  # of the encoder trained from scratch, beside which a probe is set
+    probe_seeds: list[int] = field(default_factory=lambda: [0])  # of this one and the random one
     zero_shot_prompt: str = "Does this ECG reveal any signs of {label}?"
 
 
@@ -252,11 +215,12 @@ class Config:
     data: Data = field(default_factory=Data)
     signal: Signal = field(default_factory=Signal)
     questions: Questions = field(default_factory=Questions)
-    encoder: Encoder = field(default_factory=Encoder)
+    # `name` is a file of ecg_lib/encoders; the others are that encoder's own settings
+    encoder: dict[str, Any] = field(default_factory=lambda: {"name": "stem_vit"})
     text_encoder: TextEncoder = field(default_factory=TextEncoder)
-    contrastive: Contrastive = field(default_factory=Contrastive)
+    start: str = "scratch"  # or simulated: the encoder goes on from one of `simulated`
+    objective: dict[str, Any] = field(default_factory=dict)  # its `name`, and its own settings
     simulated: Simulated = field(default_factory=Simulated)
-    pairs: Pairs = field(default_factory=Pairs)
     pretraining_study: PretrainingStudy = field(default_factory=PretrainingStudy)
     llm: Llm = field(default_factory=Llm)
     lora: Lora = field(default_factory=Lora)
@@ -269,6 +233,14 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""
         return asdict(self)
+
+    def ecg_input(self, normalisation: str | None = None) -> EcgInput:
+        """What the encoder reads; `normalisation` in place of the profile's own."""
+        from ecg_lib.encoders.base import EcgInput  # torch: seconds to import
+
+        return EcgInput(
+            rate=self.signal.rate, normalisation=normalisation or self.signal.normalisation
+        )
 
 
 def load_config(params: str | Path = paths.PARAMS) -> Config:
@@ -288,22 +260,9 @@ def load_config(params: str | Path = paths.PARAMS) -> Config:
 
 def from_mapping(values: Any, where: str = "params") -> Config:
     """Validate nested mappings into a Config; `where` names their origin in errors."""
-    try:
-        schema = OmegaConf.structured(Config)
-        _thaw(schema)  # frozen dataclasses become read-only nodes; the result is frozen again
-        config = OmegaConf.to_object(OmegaConf.merge(schema, values))
-    except OmegaConfBaseException as error:
-        field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
-        raise ConfigError(f"{where}: {field}{str(error).splitlines()[0]}") from error
+    config = typed(Config, values, f"{where}: ")
     check(config, where)
     return config
-
-
-def _thaw(node: Any) -> None:
-    if OmegaConf.is_config(node):
-        OmegaConf.set_readonly(node, False)
-        for key in range(len(node)) if OmegaConf.is_list(node) else node:
-            _thaw(node._get_node(key))
 
 
 def vary(config: Config, overrides: Iterable[str], where: str) -> Config:
@@ -350,9 +309,7 @@ def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
     text = OmegaConf.to_yaml(values, resolve=True)
     if path.is_file() and path.read_text() == text:
         return False
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_atomically(path, text)
     return True
 
 

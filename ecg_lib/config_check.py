@@ -21,14 +21,6 @@ def check(config: Config, where: str) -> None:
     ConfigError
         A value is impossible, alone or beside another.
     """
-    tokens, rest = divmod(1000, config.encoder.patch)
-    if rest or tokens % 4:
-        raise ConfigError(
-            f"{where}: encoder.patch is {config.encoder.patch}; it must divide 1000 into a "
-            "multiple of 4 tokens (equation 5): 1, 2, 5, 10, 25, 50, 125 or 250"
-        )
-    if config.encoder.width % config.encoder.heads or config.encoder.width % 4:
-        raise ConfigError(f"{where}: encoder.width must be divisible by 4 and by encoder.heads")
     if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
         raise ConfigError(
             f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
@@ -36,17 +28,13 @@ def check(config: Config, where: str) -> None:
         )
     if config.signal.resampler not in ("fft", "polyphase"):
         raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
+    _check_encoder(config, where)
     if not 0 <= config.questions.confounding <= 1:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
-    if config.simulated.optimizer not in ("adamw", "muon"):
-        raise ConfigError(
-            f"{where}: simulated.optimizer is {config.simulated.optimizer!r}; choose adamw or muon"
-        )
-    if not 0 <= config.simulated.average <= 1:
-        raise ConfigError(f"{where}: simulated.average must lie between 0 and 1")
     _check_rates(config, where)
+    _check_objectives(config, where)
     _check_start(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
@@ -57,6 +45,24 @@ def check(config: Config, where: str) -> None:
             f"{where}: data.root is empty; name the folder of your data sets, e.g. "
             f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
         )
+
+
+def _check_encoder(config: Config, where: str) -> None:
+    """The encoder's own config judges its settings, the projector its number of tokens."""
+    from ecg_lib import encoders  # torch and transformers: seconds to import
+    from ecg_lib.ecg_llm.projector import Projector
+
+    name = str(config.encoder.get("name"))
+    try:
+        tokens = encoders.configure(name, config.encoder, config.ecg_input()).tokens
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    try:
+        Projector.slots(tokens)
+    except ValueError as error:
+        raise ConfigError(
+            f"{where}: {error}; change encoder.patch, or what else sets the tokens of {name}"
+        ) from error
 
 
 def _check_rates(config: Config, where: str) -> None:
@@ -72,19 +78,36 @@ def _check_rates(config: Config, where: str) -> None:
             raise ConfigError(f"{where}: study.{name} must lie above 0")
 
 
-def _check_start(config: Config, where: str) -> None:
-    start, trained = config.contrastive.start, config.simulated
-    if start not in (SCRATCH, SIMULATED):
-        raise ConfigError(
-            f"{where}: contrastive.start is {start!r}; choose {SCRATCH} or {SIMULATED}"
-        )
-    if start == SIMULATED and (
-        config.signal.normalisation not in trained.normalisations or not trained.seeds
+def _check_objectives(config: Config, where: str) -> None:
+    from ecg_lib.objectives.objective import settings  # torch: seconds, spared where nobody asks
+
+    study = config.pretraining_study
+    for section, values in (
+        ("objective", config.objective),
+        ("simulated.objective", config.simulated.objective),
+        ("pretraining_study.objective", study.objective),
+        ("pretraining_study.further", {**study.objective, **study.further}),
     ):
+        settings(values, f"{where}: {section}")
+
+
+def _check_start(config: Config, where: str) -> None:
+    trained = config.simulated
+    if config.start not in (SCRATCH, SIMULATED):
+        raise ConfigError(f"{where}: start is {config.start!r}; choose {SCRATCH} or {SIMULATED}")
+    if config.start == SCRATCH:
+        return
+    if config.signal.normalisation not in trained.normalisations or not trained.seeds:
         raise ConfigError(
-            f"{where}: contrastive.start is {SIMULATED}, but simulated trains no "
-            f"encoder with {config.signal.normalisation}; add it to "
-            "simulated.normalisations, and a seed to simulated.seeds"
+            f"{where}: start is {SIMULATED}, but simulated trains no encoder with "
+            f"{config.signal.normalisation}; add it to simulated.normalisations, and a seed to "
+            "simulated.seeds"
+        )
+    own, given = config.objective.get("width"), trained.objective.get("width")
+    if own is not None and own != given:
+        raise ConfigError(
+            f"{where}: objective.width is {own}, but it starts from simulated.objective.width "
+            f"{given}; give both the same"
         )
 
 

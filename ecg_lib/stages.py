@@ -204,9 +204,7 @@ def _step(name: str, step: dict[str, Any]) -> Stage:
         "from ecg_lib.experiments.experiment import Experiment\n"
         f"from {module} import {function}\n{function}(Experiment.open())"
     )
-    return Stage(
-        name, MAIN, f"python -m {module} {step.get('argument', '')}".strip(), source, None, step
-    )
+    return Stage(name, MAIN, step["command"], source, None, step)
 
 
 def maker(name: str) -> str | None:

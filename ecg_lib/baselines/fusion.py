@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from ecg_lib.baselines.fusion_classifier import FusionClassifier, FusionConfig
-from ecg_lib.config import Fusion
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.questions.closed_vocabulary import admitted_matrix, answer_matrix, decode
 from ecg_lib.questions.vocabulary import all_answers
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Fusion
 
 
 class FusionCollator:
@@ -81,20 +84,14 @@ def train_fusion(
         settings.dropout,
     )
     model = FusionClassifier(config)
-    history = fit(
-        model,
-        prepare(rows, tokenizer),
-        FusionCollator(tokens),
-        folder,
-        epochs=settings.epochs,
+    schedule = Schedule.of(
+        settings,
         batch_size=min(settings.batch_size, len(rows)),
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup=settings.warmup,
-        seed=seed,
-        group_by_length=True,
+        order="by length",
         clip_norm=1.0,
     )
+    data, collate = prepare(rows, tokenizer), FusionCollator(tokens)
+    history = fit(model, data, collate, folder, schedule, seed=seed)
     model.save_pretrained(str(folder))
     history.to_csv(folder / "curve.csv", index=False)
 

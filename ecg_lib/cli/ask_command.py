@@ -54,15 +54,16 @@ def run(options: argparse.Namespace) -> None:
     """Read, ask, print."""
     from transformers.utils import logging  # torch behind it: seconds, so not for --help
 
-    from ecg_lib.ecg_llm.ask import ask, load_model, newest_model, read_ecg
+    from ecg_lib.ecg_llm.ask import ask, load_model, model_reads, newest_model, read_ecg
     from ecg_lib.errors import DataError
 
     question = " ".join(options.question.split())
     if not question:
         raise DataError("the question is empty")
     records = [record for record in (options.record, options.second) if record]
-    signals = [read_ecg(record) for record in records]
     folder = Path(options.model or newest_model(paths.ROOT / "checkpoints"))
+    rate = model_reads(folder).rate
+    signals = [read_ecg(record, rate) for record in records]
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with warnings.catch_warnings():

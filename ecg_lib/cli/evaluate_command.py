@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from ecg_lib.files import write_atomically
 
 DESCRIPTION = """Measure a saved encoder on the ECGs of prepared stores. Every value is an AUC in
 percent with a 95 % interval over patients; n counts ECGs that have the label."""
@@ -12,7 +15,9 @@ EPILOG = """examples:
   python -m ecg_lib evaluate zero-shot --model checkpoints/ptbxl/encoder/clip --cohort stores/ludb
   python -m ecg_lib evaluate linear-probe --model checkpoints/ptbxl/encoder/clip
       --train stores/ptbxl --test stores/ptbxl --share 0.01 0.1 1 --seeds 0 1 2 --baseline
-  python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0/reader
+  python -m ecg_lib evaluate linear-probe --task findings --model checkpoints/ptbxl/encoder/clip
+      --train stores/ptbxl --test stores/ludb
+  python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
       --cohort stores/ptbxl --out simulated_to_real.csv"""
 _MODEL = "folder of a saved CLIP or reader (notebook 02)"
 
@@ -47,10 +52,10 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
 
     zero = whats.add_parser(
         "zero-shot",
-        help="Table 4's nine labels by text",
+        help="labels by their texts",
         formatter_class=raw,
-        description="CLIP's row of Table 4: cosine of each ECG to the words of "
-        "each label; labels that the cohort cannot carry are left out.",
+        description="How well each ECG fits the texts of each label, by default as in CLIP's "
+        "row of Table 4; labels that the cohort cannot carry are left out.",
     )
     zero.add_argument("--model", required=True, metavar="DIR", help=_MODEL)
     zero.add_argument("--cohort", required=True, metavar="STORE", help="a prepared store")
@@ -60,24 +65,21 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         metavar="TEXT",
         help="text with {label} in it (default: the bare label)",
     )
+    _add_task(zero, "table4")
 
     probe = whats.add_parser(
         "linear-probe",
         help="logistic regression on frozen tokens",
         formatter_class=raw,
-        description="A logistic regression on the "
-        "standardised [CLS] and mean token. One store for both --train and "
-        "--test is parted by PTB-XL's folds (9 and 10 tested), or its splits.",
+        description="A logistic regression on the standardised [CLS], mean and maximum of the "
+        "tokens. One store for both --train and --test is parted as the task says: by PTB-XL's "
+        "folds (9 and 10 tested), or its splits. Beside it the same of a random frozen encoder, "
+        "and an encoder trained from scratch on the same labels.",
     )
     probe.add_argument("--model", required=True, metavar="DIR", help=f"{_MODEL}, or an ECG-LLM")
     probe.add_argument("--train", required=True, metavar="STORE", help="a prepared store")
     probe.add_argument("--test", required=True, metavar="STORE", help="the same or another")
-    probe.add_argument(
-        "--labels",
-        choices=["superclasses", "findings"],
-        default="superclasses",
-        help="PTB-XL's five superclasses (default), or single findings",
-    )
+    _add_task(probe, "superclasses")
     probe.add_argument(
         "--share",
         type=float,
@@ -97,7 +99,14 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
     probe.add_argument(
         "--baseline",
         action="store_true",
-        help="also gradient boosting on hand-made features, 20 ms an ECG",
+        help="also gradient boosting on hand-made features, 20 ms per ECG",
+    )
+    probe.add_argument(
+        "--epochs",
+        type=int,
+        default=8,
+        metavar="N",
+        help="of the encoder trained from scratch, the slow part (default 8; 0 leaves it out)",
     )
 
     for what, run in ((transfer, run_transfer), (zero, run_zero_shot), (probe, run_linear_probe)):
@@ -112,23 +121,33 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         what.set_defaults(run=run)
 
 
+def _add_task(verb: argparse.ArgumentParser, default: str) -> None:
+    verb.add_argument(
+        "--task",
+        "--labels",
+        default=default,
+        metavar="NAME",
+        help=f"a file of ecg_lib/evaluation/tasks: labels, texts, split (default {default})",
+    )
+
+
 def run_transfer(options: argparse.Namespace) -> None:
     """Findings of recorded ECGs, read by what simulated ones taught."""
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
     from ecg_lib.evaluation.transfer import transfer_table
-    from ecg_lib.objectives.findings_and_text import EcgReader
+    from ecg_lib.objectives.findings_and_text import FindingsAndText
 
     for folder in options.reader:
         if not (Path(folder) / "findings.json").is_file():
             raise DataError(
                 f"--reader {folder}: no findings.json there; give the folder that "
-                "notebook 02 saved, e.g. checkpoints/demo/simulated/mv-0/reader"
+                "notebook 02 saved, e.g. checkpoints/demo/simulated/mv-0"
             )
     _check(options)
     store = EcgStore.open(options.cohort)
-    readers = [EcgReader.from_pretrained(folder) for folder in options.reader]
-    scaled = {reader.clip.ecg_encoder.config.normalisation for reader in readers}
+    readers = [FindingsAndText.from_pretrained(folder) for folder in options.reader]
+    scaled = {reader.clip.ecg_encoder.config.ecg_input.normalisation for reader in readers}
     if len(scaled) > 1:
         raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")
     title = store.manifest["source"]
@@ -139,31 +158,44 @@ def run_transfer(options: argparse.Namespace) -> None:
 
 
 def run_zero_shot(options: argparse.Namespace) -> None:
-    """Table 4's labels of a store by cosine to their words."""
+    """Labels of a store by their texts."""
+    import torch
+
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
-    from ecg_lib.evaluation.zero_shot import auc_table, label_text, store_scores
-    from ecg_lib.knowledge.zero_shot_labels import zero_shot_targets
+    from ecg_lib.evaluation.probe import encoder_features
+    from ecg_lib.evaluation.task import load_task
+    from ecg_lib.evaluation.text_scores import text_scores
+    from ecg_lib.evaluation.zero_shot import auc_table
     from ecg_lib.objectives.loading import load_clip
 
     _check(options)
     if "{label}" not in options.prompt:
         raise DataError(f"--prompt {options.prompt!r}: put {{label}} where the label's words go")
-    store = EcgStore.open(options.cohort)
+    task, store = load_task(f"{options.task}.yaml"), EcgStore.open(options.cohort)
     clip, tokenizer = load_clip(options.model)
-    targets = zero_shot_targets(store.records)
-    scores = store_scores(clip, tokenizer, store, label_text(targets), options.prompt)
+    targets = task.targets(store.records)
+    texts = {
+        label: [options.prompt.format(label=text) for text in texts]
+        for label, texts in task.prompts.items()
+        if targets[label].notna().any()
+    }
+    features = encoder_features(store, clip.ecg_encoder)
+    cls = torch.from_numpy(features[:, : clip.ecg_encoder.config.width])
+    scores = text_scores(cls, clip, tokenizer, texts)
     table = auc_table(scores, targets, options.resamples, 0, 10, store.records["patient_id"])
     _show(table.rename(columns={"column": "label"}), options.out)
 
 
 def run_linear_probe(options: argparse.Namespace) -> None:
-    """Probe an encoder, and hand-made features beside it if asked to."""
+    """Probe an encoder, its controls, and hand-made features beside them if asked to."""
     import pandas as pd
 
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
-    from ecg_lib.evaluation import linear_probe as lp
+    from ecg_lib.evaluation.probe import part_of, probe_table
+    from ecg_lib.evaluation.task import load_task
+    from ecg_lib.experiments.controls import readings
     from ecg_lib.objectives.loading import load_encoder
 
     _check(options)
@@ -171,19 +203,18 @@ def run_linear_probe(options: argparse.Namespace) -> None:
         raise DataError("--share: give shares of the training patients, above 0 and up to 1")
     train = EcgStore.open(options.train)
     test = train if Path(options.test) == Path(options.train) else EcgStore.open(options.test)
-    rows = lp.disjoint_rows(train, test)
+    task = load_task(f"{options.task}.yaml")
+    stores, rows, tables = (train, test), task.rows(train, test), []
     encoder = load_encoder(options.model)
-    readings = {"linear probe": (lambda store: lp.encoder_features(store, encoder), lp.logistic)}
-    if options.baseline:
-        readings["boosting, hand features"] = (lp.hand_features, lp.boosting)
-    tables = []
-    for name, (features, make) in readings.items():
-        known = features(train)
-        parts = (
-            lp.part_of(train, rows[0], known, options.labels),
-            lp.part_of(test, rows[1], known if test is train else features(test), options.labels),
-        )
-        table = lp.probe_table(*parts, options.share, options.seeds, options.resamples, make=make)
+    for name, (features, reading) in readings(
+        encoder, stores, rows, options.epochs, options.baseline
+    ).items():
+        parts = [
+            part_of(store, own, features(store, own), task)
+            for store, own in zip(stores, rows, strict=True)
+        ]
+        drawn = options.share, options.seeds, options.resamples
+        table = probe_table(*parts, *drawn, reading=reading)
         tables.append(table.assign(reading=name))
     _show(pd.concat(tables, ignore_index=True), options.out)
 
@@ -201,7 +232,5 @@ def _check(options: argparse.Namespace) -> None:
 def _show(table: Any, out: str | None) -> None:
     """Print a table, and write it, whole or not at all, if asked to."""
     if out:
-        partial = Path(out).with_name(Path(out).name + ".tmp")
-        table.to_csv(partial, index=False)
-        partial.replace(out)
+        write_atomically(out, partial(table.to_csv, index=False))
     print(table.round(dict.fromkeys(("value", "ci_low", "ci_high"), 1)).to_string(index=False))

@@ -11,6 +11,7 @@ import argparse
 import copy
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from ecg_lib import errors, paths
 from ecg_lib.config import load_config
+from ecg_lib.files import write_atomically
 
 CHECKED = "nbval-check-output"  # tag of cells whose output is stored and compared by nbval
 STAGE = "ecg_lib"  # key of a notebook's metadata: what it tells the pipeline (`ecg_lib.stages`)
@@ -136,10 +138,7 @@ def for_storage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a notebook atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    write_atomically(path, partial(nbformat.write, notebook))
 
 
 def run(name: str) -> Path:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 
-DESCRIPTION = """Read a cohort's files into a store: signals.npy (100 Hz, first 10 s, by lead name),
+DESCRIPTION = """Read a cohort's files into a store: signals.npy (first 10 s, leads by name),
 records.parquet, quarantine.csv (what was left out, and why) and manifest.json. An interrupted
 preparation goes on where it stopped; an older store is replaced only at the end."""
-COHORTS = "ptbxl, mimic_iv_ecg, ludb, cpsc, cpsc2018, shaoxing, georgia, challenge"
-EPILOG = f"""cohorts: {COHORTS}
-example: python -m ecg_lib prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/ptbxl --workers 8"""
+EXAMPLE = """example:
+  python -m ecg_lib prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/ptbxl --workers 8"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help with the cohorts found, looked for only when help is asked for: it takes a second."""
+
+    def add_text(self, text: str | None) -> None:
+        super().add_text(f"cohorts: {', '.join(_cohorts())}\n{text}" if text is EXAMPLE else text)
 
 
 def add_to(verbs: argparse._SubParsersAction) -> None:
@@ -19,8 +25,8 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         "prepare",
         help="read a downloaded data set into a store",
         description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXAMPLE,
+        formatter_class=_Help,
     )
     verb.add_argument("cohort", metavar="COHORT", help="which data set it is, see below")
     verb.add_argument(
@@ -38,6 +44,12 @@ def add_to(verbs: argparse._SubParsersAction) -> None:
         help="processes that read (default 1); the store is the same for any number",
     )
     verb.add_argument(
+        "--rate",
+        type=int,
+        metavar="HZ",
+        help="sampling rate of the store (default 100); each rate needs a folder of its own",
+    )
+    verb.add_argument(
         "--ecgqa",
         metavar="DIR",
         help="ptbxl only: folder of ECG-QA, whose splits then replace the folds",
@@ -52,19 +64,27 @@ def run(options: argparse.Namespace) -> None:
     from ecg_lib.data.store import summary
     from ecg_lib.errors import DataError
 
-    known = sorted(set(prepare.SOURCES) - {prepare.SIMULATED})
+    known = _cohorts()
     if options.cohort not in known:
         raise DataError(f"unknown cohort {options.cohort!r}: choose one of {', '.join(known)}")
     if options.workers < 1:
         raise DataError(f"--workers is {options.workers}; give 1 or more")
-    extra = {}
+    extra = {} if options.rate is None else {"rate": options.rate}
     if options.ecgqa:
         if options.cohort != "ptbxl":
             raise DataError(f"--ecgqa belongs to ptbxl, not to {options.cohort}")
         extra["ecgqa_root"] = prepare.find_cohort(options.ecgqa, "ecgqa")
     store = prepare.prepare(options.cohort, options.source, options.out, options.workers, **extra)
     if options.json:
-        told = {name: store.manifest[name] for name in ("source", "version", "counts", "reasons")}
+        names = ("source", "version", "rate", "counts", "reasons")
+        told = {name: store.manifest[name] for name in names}
         print(json.dumps({"folder": str(store.folder), **told, "hash": store.hash}))
     else:
         print(summary(store))
+
+
+def _cohorts() -> list[str]:
+    """Names of the cohorts that are read from a folder."""
+    from ecg_lib.data.prepare import sources
+
+    return [name for name, kind in sources().items() if kind.SIGNATURE]

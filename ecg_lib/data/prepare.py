@@ -2,84 +2,77 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
+import pkgutil
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import Source
-from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.sources.challenge import Challenge
-from ecg_lib.data.sources.cpsc2018 import Cpsc2018
-from ecg_lib.data.sources.ludb import Ludb
-from ecg_lib.data.sources.mimic_iv_ecg import MimicIvEcg
-from ecg_lib.data.sources.ptbxl import PtbXl
 from ecg_lib.data.store import EcgStore, write_store
 from ecg_lib.errors import DataError
+from ecg_lib.signal.resample import STANDARD_RATE
 
-SIMULATED = "simulated"  # the one cohort without a folder
-_SHAOXING = ("chapman_shaoxing", "ningbo")  # Chapman University and Shaoxing, then Ningbo
-
-SOURCES: Mapping[str, Callable[..., Source]] = MappingProxyType(
-    {
-        "ptbxl": PtbXl,
-        "mimic_iv_ecg": MimicIvEcg,
-        "ludb": Ludb,
-        "cpsc": partial(Challenge, sources=("cpsc_2018",), name="cpsc"),
-        "cpsc2018": Cpsc2018,
-        "shaoxing": partial(Challenge, sources=_SHAOXING, name="shaoxing"),
-        "georgia": partial(Challenge, sources=("georgia",), name="georgia"),
-        "challenge": Challenge,
-        SIMULATED: SimulatedCohort,
-    }
-)
-# What to look for below a data root; folder names differ from download to download.
-SIGNATURES: Mapping[str, str] = MappingProxyType(
-    {
-        "ptbxl": "ptbxl_database.csv",
-        "mimic_iv_ecg": "record_list.csv",
-        "ludb": "ludb.csv",
-        "cpsc": "training/cpsc_2018",
-        "cpsc2018": "REFERENCE*.csv",
-        "shaoxing": "training/ningbo",
-        "georgia": "training/georgia",
-        "challenge": "training/*",
-        "ecgqa": "ptbxl/train_ecgs.tsv",
-    }
-)
+SIMULATED = "simulated"  # the cohort that takes a number of patients
+_SOURCES = "ecg_lib.data.sources"  # each file there is found by itself
+_QUESTIONS = {"ecgqa": "ptbxl/train_ecgs.tsv"}  # no ECGs, but found below a data root like them
 
 
-def build_source(name: str, root: str | os.PathLike | None, **options: Any) -> Source:
+def sources() -> dict[str, type[Source]]:
+    """Every cohort that can be prepared, by name: the sources that the files of their room hold.
+
+    Raises
+    ------
+    DataError
+        Two sources of one name.
+    """
+    found: dict[str, type[Source]] = {}
+    for file in pkgutil.iter_modules(importlib.import_module(_SOURCES).__path__):
+        module = importlib.import_module(f"{_SOURCES}.{file.name}")
+        for kind in vars(module).values():
+            if isinstance(kind, type) and hasattr(kind, "SIGNATURE"):
+                if found.setdefault(kind.NAME, kind) is not kind:
+                    raise DataError(f"{module.__file__}: another source is named {kind.NAME}")
+    return dict(sorted(found.items()))
+
+
+def signatures() -> dict[str, str]:
+    """What to look for below a data root, by cohort; folder names differ between downloads."""
+    of_sources = {name: kind.SIGNATURE for name, kind in sources().items() if kind.SIGNATURE}
+    return of_sources | _QUESTIONS
+
+
+def build_source(
+    name: str, root: str | os.PathLike | None, rate: int = STANDARD_RATE, **options: Any
+) -> Source:
     """The source of a cohort.
 
     Parameters
     ----------
-    name : a key of `SOURCES`
+    name : a key of `sources()`
     root : its folder, or a folder up to two levels above; not read for "simulated"
+    rate : Hz of the records
     options : for the source, e.g. `method="polyphase"`, `ecgqa_root=...`
 
     Raises
     ------
     DataError
-        Unknown name, no root, or a folder without the cohort's files.
+        Unknown name, impossible rate, no root, or a folder without the cohort's files.
     """
-    if name not in SOURCES:
-        raise DataError(f"unknown cohort {name!r}: choose one of {', '.join(sorted(SOURCES))}")
-    if name == SIMULATED:
-        return SOURCES[name](**options)
+    kind = _known(name, sources())
+    if rate < 1:
+        raise DataError(f"rate {rate} Hz: give 1 or more")
+    if not kind.SIGNATURE:
+        return kind(rate=rate, **options)
     if root is None:
-        raise DataError(f"cohort {name} needs data.root: the folder with {SIGNATURES[name]}")
-    return SOURCES[name](root, **options)
+        raise DataError(f"cohort {name} needs data.root: the folder with {kind.SIGNATURE}")
+    return kind(root, rate=rate, **options)
 
 
 def find_cohort(data_root: str | os.PathLike, name: str) -> Path:
     """Folder of a cohort (or of ECG-QA: "ecgqa") at most two levels below a data root."""
-    if name not in SIGNATURES:
-        raise DataError(f"unknown cohort {name!r}: choose one of {', '.join(sorted(SIGNATURES))}")
-    return locate(data_root, SIGNATURES[name], name)
+    return locate(data_root, _known(name, signatures()), name)
 
 
 def prepare(
@@ -88,7 +81,14 @@ def prepare(
     out: str | os.PathLike,
     workers: int = 1,
     reuse: bool = False,
+    rate: int = STANDARD_RATE,
     **options: Any,
 ) -> EcgStore:
     """Read a cohort into a store at `out`; see `build_source` and `store.write_store`."""
-    return write_store(out, build_source(name, root, **options), workers=workers, reuse=reuse)
+    return write_store(out, build_source(name, root, rate, **options), workers=workers, reuse=reuse)
+
+
+def _known(name: str, among: dict[str, Any]) -> Any:
+    if name not in among:
+        raise DataError(f"unknown cohort {name!r}: choose one of {', '.join(sorted(among))}")
+    return among[name]

@@ -10,12 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from ecg_lib.signal.resample import STANDARD_RATE
+
 SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class EcgRecord:
-    """One 10 s, 12-lead ECG.
+    """One 12-lead ECG.
 
     `labels` maps a code of findings.csv to its likelihood in per cent; 0 means "stated without a
     likelihood", as in PTB-XL, and counts as certain. `attributes` may hold `heart_axis`, `noise`
@@ -27,7 +29,7 @@ class EcgRecord:
 
     ecg_id: str  # "<cohort>/<record>", e.g. "ptbxl/00001"
     patient_id: str
-    signal: np.ndarray  # float32 (12, 1000), mV at 100 Hz, in the order of LEADS
+    signal: np.ndarray  # float32 (12, T), mV at `rate`, in the order of LEADS
     recorded_at: str = ""  # ISO 8601, "" if unknown
     age: float = math.nan  # years
     sex: str = ""  # "F", "M" or ""
@@ -35,6 +37,7 @@ class EcgRecord:
     report: str = ""
     split: str = "train"
     attributes: dict[str, Any] = field(default_factory=dict)
+    rate: int = STANDARD_RATE  # Hz
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or len(self.signal) != 12:
@@ -58,8 +61,13 @@ class Source(Protocol):
     Items must be plain data (strings, numbers, dicts): worker processes receive them, and their
     text is part of what tells an interrupted preparation from another one.
     `index` may set `self.not_at_hand`: how many ECGs a table lists whose signals are absent.
+    A source whose records are not at 100 Hz has `self.rate`.
     A generator of ECGs may offer `batches() -> Iterator[list[EcgRecord]]`, all records in the
     order of `index`, used instead of `read` where present.
+
+    A class in a file of data/sources/ becomes a cohort to prepare by two constants more: `NAME`
+    and `SIGNATURE`, the file or folder to look for below a data root (None: it needs no folder).
+    It is built by `Mine(root, rate=100, ...)`, without a folder by `Mine(rate=100, ...)`.
     """
 
     name: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,28 @@ from tqdm import tqdm
 
 from ecg_lib.data.record import EcgRecord, Source
 from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.files import write_atomically
+from ecg_lib.signal.resample import STANDARD_RATE
 
 UNIT_MV = 1e-3  # one step of the stored int16: 1 uV
 STORABLE_MV = np.iinfo(np.int16).max * UNIT_MV
 CHUNK = 500  # records in a part
 
 
+def rate_of(source: Source) -> int:
+    """Hz of a source's records."""
+    return getattr(source, "rate", STANDARD_RATE)
+
+
+def rate_mark(rate: int) -> bytes:
+    """What a hash says of the rate: nothing of the standard one, so that older hashes hold."""
+    return b"" if rate == STANDARD_RATE else f"{rate} Hz\n".encode()
+
+
 def key_of(source: Source, items: Sequence[Any]) -> str:
-    """Identity of a preparation: the source, its version and everything its table says."""
+    """Identity of a preparation: the source, its version, rate and everything its table says."""
     digest = hashlib.sha256(f"{source.name}\n{source.version}\n".encode())
+    digest.update(rate_mark(rate_of(source)))
     for start in range(0, len(items), CHUNK):
         digest.update(json.dumps(items[start : start + CHUNK], default=str).encode())
     return digest.hexdigest()
@@ -59,7 +71,7 @@ def write_batches(folder: Path, source: Any, total: int, chunk: int = CHUNK) -> 
 
     def write() -> None:
         paths.append(folder / f"batch-{len(paths):08d}.npz")
-        _write_part(paths[-1], records)
+        _write_part(paths[-1], rate_of(source), records)
         records.clear()
 
     with tqdm(total=total, desc=source.name, unit="ECG", leave=False) as bar:
@@ -96,13 +108,17 @@ def _read_part(source: Source, items: Sequence[Any], path: Path) -> int:
         except Exception as error:  # a fault of the reader, not of the record: stop and name it
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"{source.name}: reading record {name} failed ({reason})") from error
-    _write_part(path, records, bad)
+    _write_part(path, rate_of(source), records, bad)
     return len(items)
 
 
-def _write_part(path: Path, records: Iterable[EcgRecord], bad: Iterable[list[str]] = ()) -> None:
+def _write_part(
+    path: Path, rate: int, records: Iterable[EcgRecord], bad: Iterable[list[str]] = ()
+) -> None:
     kept, bad = [], list(bad)
     for record in records:
+        if record.rate != rate:
+            raise DataError(f"{record.ecg_id} is at {record.rate} Hz, its source at {rate} Hz")
         peak = np.abs(record.signal).max()
         if peak <= STORABLE_MV:
             kept.append(record)
@@ -114,9 +130,8 @@ def _write_part(path: Path, records: Iterable[EcgRecord], bad: Iterable[list[str
         signals = np.rint(stacked / UNIT_MV).astype(np.int16)
     rows = [_row(record) for record in kept]
     text = json.dumps({"rows": rows, "quarantine": bad, "samples": signals.shape[-1]})
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-    np.savez(temporary, signals=signals, text=np.frombuffer(text.encode(), np.uint8))
-    os.replace(temporary, path)
+    packed = np.frombuffer(text.encode(), np.uint8)
+    write_atomically(path, lambda temporary: np.savez(temporary, signals=signals, text=packed))
 
 
 def _row(record: EcgRecord) -> dict[str, Any]:

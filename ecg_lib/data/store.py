@@ -1,9 +1,9 @@
-"""The prepared store: one folder per cohort, quick to read, and readable without ecg_lib.
+"""The prepared store: one folder per cohort and rate, quick to read, readable without ecg_lib.
 
-signals.npy      int16 uV (N, 12, 1000), 100 Hz, leads in the order of LEADS
-records.parquet  one row an ECG, in the same order
+signals.npy      int16 uV (N, 12, T), leads in the order of LEADS
+records.parquet  one row per ECG, in the same order
 quarantine.csv   what was left out, and why
-manifest.json    source, version, counts, hash of the content
+manifest.json    source, version, rate (Hz), seconds, counts, hash of the content
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ from ecg_lib.data.shards import (
     key_of,
     part_signals,
     part_text,
+    rate_mark,
+    rate_of,
     read_parts,
     write_batches,
 )
 from ecg_lib.errors import DataError
 from ecg_lib.signal.leads import LEADS
-from ecg_lib.signal.resample import RATE
+from ecg_lib.signal.resample import STANDARD_RATE
 
 FORMAT = 1
 SCHEMA = pa.schema(
@@ -54,8 +56,8 @@ class EcgStore:
 
     Attributes
     ----------
-    records : DataFrame, one row an ECG; `labels` and `attributes` are dictionaries
-    signals : int16 memory map (N, 12, 1000), uV; `mv` gives mV
+    records : DataFrame, one row per ECG; `labels` and `attributes` are dictionaries
+    signals : int16 memory map (N, 12, samples) at `rate`, uV; `mv` gives mV
     manifest : dict
     """
 
@@ -93,6 +95,16 @@ class EcgStore:
         return self.manifest["hash"]
 
     @property
+    def rate(self) -> int:
+        """Hz of the signals."""
+        return self.manifest.get("rate", STANDARD_RATE)
+
+    @property
+    def samples(self) -> int:
+        """Samples of each lead."""
+        return self.signals.shape[-1]
+
+    @property
     def labels(self) -> pd.Series:
         """Per ECG: {code: likelihood}."""
         return self.records["labels"]
@@ -124,7 +136,7 @@ class EcgStore:
         return np.flatnonzero(keep)
 
     def mv(self, rows: int | str | slice | Sequence[int] | Sequence[str]) -> np.ndarray:
-        """Signals of rows (or ecg_ids), float32 (n, 12, 1000) in mV."""
+        """Signals of rows (or ecg_ids), float32 (n, 12, samples) in mV."""
         if not isinstance(rows, slice):
             several = [rows] if np.isscalar(rows) else rows
             rows = [self.row_of(r) if isinstance(r, str) else r for r in several]
@@ -135,16 +147,21 @@ class EcgStore:
         """One ECG with all that is known about it."""
         at = self.row_of(row) if isinstance(row, str) else int(row)
         fields = self.records.iloc[at].drop(["normal", "severity"]).to_dict()
-        return EcgRecord(signal=self.mv(at)[0], **fields)
+        return EcgRecord(signal=self.mv(at)[0], rate=self.rate, **fields)
 
     def verify(self) -> None:
         """Recompute the hash of the content; `DataError` if files changed since preparation."""
-        digest = _ContentHash()
+        digest = _ContentHash(self.rate)
         for start in range(0, len(self), CHUNK):
             digest.add_signals(self.signals[start : start + CHUNK])
         digest.add_rows(pq.read_table(self.folder / "records.parquet").to_pylist())
         if digest.hexdigest() != self.hash:
             raise DataError(f"store {self.folder} changed since it was written: prepare it again")
+
+
+def folder_name(cohort: str, rate: int = STANDARD_RATE) -> str:
+    """Name of a cohort's store folder; stores of several rates lie side by side."""
+    return cohort if rate == STANDARD_RATE else f"{cohort}-{rate}hz"
 
 
 def write_store(
@@ -170,11 +187,13 @@ def write_store(
     Raises
     ------
     DataError
-        No usable record, an ecg_id twice, a patient in two splits, or a folder that is no store.
+        No usable record, an ecg_id twice, a patient in two splits, a record at another rate than
+        its source, or a folder that is no store or holds one of another rate.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
         raise DataError(f"{folder} exists and is not a store: name another folder or remove it")
+    _refuse_another_rate(folder, rate_of(source))
     items = source.index()
     key = key_of(source, items)
     if reuse:
@@ -217,9 +236,10 @@ def summary(store: EcgStore) -> str:
 
 
 class _ContentHash:
-    """Hash of signals and rows that does not depend on how they were cut into parts."""
+    """Hash of signals, rate and rows that does not depend on how they were cut into parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
         self.signals, self.rows = hashlib.sha256(), hashlib.sha256()
 
     def add_signals(self, signals: np.ndarray) -> None:
@@ -230,7 +250,8 @@ class _ContentHash:
             self.rows.update(json.dumps([row[name] for name in SCHEMA.names]).encode() + b"\n")
 
     def hexdigest(self) -> str:
-        return hashlib.sha256(self.signals.digest() + self.rows.digest()).hexdigest()
+        whole = self.signals.digest() + self.rows.digest() + rate_mark(self.rate)
+        return hashlib.sha256(whole).hexdigest()
 
 
 def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
@@ -248,7 +269,8 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
     signals = np.lib.format.open_memmap(
         new / "signals.npy", mode="w+", dtype=np.int16, shape=(total, len(LEADS), samples)
     )
-    digest, at = _ContentHash(), 0
+    rate = rate_of(source)
+    digest, at = _ContentHash(rate), 0
     ids: set[str] = set()
     split_of: dict[str, str] = {}
     counts = dict.fromkeys(SPLITS, 0)
@@ -277,7 +299,8 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
         "version": source.version,
         "counts": counts,
         "reasons": _reasons(reason for _, reason in bad),
-        "rate": RATE,
+        "rate": rate,
+        "seconds": samples / rate,
         "unit": "uV",
         "leads": list(LEADS),
         "key": key,
@@ -285,6 +308,16 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
     }
     text = json.dumps(manifest, indent=1) + "\n"
     (new / "manifest.json").write_text(text, encoding="utf-8")
+
+
+def _refuse_another_rate(folder: Path, rate: int) -> None:
+    """`DataError` where the folder holds a store of another rate: both are to be kept."""
+    there = rate
+    with contextlib.suppress(OSError, ValueError):  # none, or damaged: it may be replaced
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        there = manifest.get("rate", STANDARD_RATE)
+    if there != rate:
+        raise DataError(f"{folder} holds ECGs at {there} Hz: name another folder for {rate} Hz")
 
 
 def _check_row(name: str, row: dict, ids: set[str], split_of: dict[str, str]) -> None:

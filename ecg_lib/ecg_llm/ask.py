@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ecg_lib import encoders
 from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.ecg_llm.answering import first_token_scores
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.base import EcgInput
 from ecg_lib.encoders.token_cache import encode
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import STANDARD_RATE
 
 ARM = "de-biased"  # the paper's model
 _SUFFIXES = (".hea", ".dat", ".mat")
@@ -51,10 +54,10 @@ class Answer:
     p_yes: float | None = None
 
 
-def read_ecg(path: str | os.PathLike, method: str = "fft") -> np.ndarray:
-    """A WFDB record, with or without suffix, as every cohort's ECGs are read: (12, 1000) mV.
+def read_ecg(path: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "fft") -> np.ndarray:
+    """A WFDB record, with or without suffix, as every cohort's ECGs are read: (12, T) mV at `rate`.
 
-    Leads by name, any sampling rate, the first 10 s; nothing is repaired.
+    Leads by name, any sampling rate of the file, the first 10 s; nothing is repaired.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def read_ecg(path: str | os.PathLike, method: str = "fft") -> np.ndarray:
         stem = stem.with_suffix("")
     try:
         recording = read_wfdb(stem)
-        return standardise(recording.signal, recording.names, recording.fs, method=method)
+        return standardise(recording.signal, recording.names, recording.fs, rate, method=method)
     except BadRecord as error:
         raise BadRecord(f"{path}: {error}") from error
 
@@ -98,12 +101,7 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
     DataError
         The folder holds no saved model, or its language model cannot be had.
     """
-    folder = Path(folder)
-    if not (folder / "projector.safetensors").is_file():
-        raise DataError(
-            f"{folder}: no saved ECG-LLM (projector.safetensors is missing): run "
-            "`make paper` first or pass --model FOLDER"
-        )
+    folder = _checked(folder)
     try:
         model = EcgLlm.from_pretrained(folder, "auto")
         processor = EcgLlmProcessor.from_pretrained(folder)
@@ -111,6 +109,26 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{folder}: cannot be loaded ({first})") from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), processor
+
+
+def model_reads(folder: str | os.PathLike) -> EcgInput:
+    """What the encoder of a saved ECG-LLM reads, without loading it.
+
+    Raises
+    ------
+    DataError
+        The folder holds no saved model.
+    """
+    return encoders.input_of(_checked(folder) / "encoder")
+
+
+def _checked(folder: str | os.PathLike) -> Path:
+    if not Path(folder, "projector.safetensors").is_file():
+        raise DataError(
+            f"{folder}: no saved ECG-LLM (projector.safetensors is missing): run "
+            "`make paper` first or pass --model FOLDER"
+        )
+    return Path(folder)
 
 
 def worded_as_yes_no(question: str) -> bool:
@@ -131,7 +149,7 @@ def ask(
 
     Parameters
     ----------
-    signals_mv : one or two arrays (12, 1000), mV at 100 Hz, in the order of LEADS
+    signals_mv : one or two arrays (12, T), mV at the encoder's rate, in the order of LEADS
 
     Returns
     -------

@@ -12,17 +12,18 @@ from peft import LoraConfig
 from torch import nn
 from transformers import set_seed
 
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.stem_vit import EcgEncoder
-from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import answer_text
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 
 if TYPE_CHECKING:
     from ecg_lib.config import Lora, Stage
+    from ecg_lib.encoders.base import EcgEncoder
+    from ecg_lib.encoders.token_cache import EcgTokens
 
 WEIGHT = "weight"  # a column of question rows: how much a row counts
 
@@ -33,8 +34,14 @@ def new_model(
     """An ECG-LLM whose projector and adapters know nothing yet."""
     set_seed(seed)
     language_model, tokenizer = load_llm(llm, dtype)
-    processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
-    settings = LoraConfig(
+    processor = EcgLlmProcessor(tokenizer, Projector.slots(encoder.config.tokens))
+    model = EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), adapters(lora))
+    return model, processor
+
+
+def adapters(lora: Lora) -> LoraConfig:
+    """The adapters of a configuration, as PEFT takes them."""
+    return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
@@ -42,7 +49,6 @@ def new_model(
         target_modules=list(lora.target_modules),
         task_type="CAUSAL_LM",
     )
-    return EcgLlm.build(encoder, language_model, processor.slot_id, str(llm), settings), processor
 
 
 class QuestionCollator:
@@ -109,20 +115,15 @@ def train_stage(
         raise DataError(f"rows with a column {WEIGHT!r} and a `wrap` that reads it go together")
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
+    batch = min(stage.batch_size, len(rows))
     history = fit(
         wrap(model) if wrap else model,
         prepare_rows(rows, processor),
         QuestionCollator(processor, tokens),
         folder,
-        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else None,
-        epochs=stage.epochs,
-        batch_size=min(stage.batch_size, len(rows)),
-        learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        warmup=stage.warmup,
+        Schedule.of(stage, batch_size=batch, order="by length"),
+        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else (),
         seed=seed,
-        bf16=stage.bf16,
-        group_by_length=True,
     )
     # The saved model names its LLM relative to its final place, one level up from `folder`.
     model.save_pretrained(folder, processor)

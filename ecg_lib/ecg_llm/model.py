@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from ecg_lib import encoders
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 
 
 class EcgLlmConfig(PreTrainedConfig):
@@ -52,6 +53,9 @@ class EcgLlm(PreTrainedModel):
     """
 
     config_class = EcgLlmConfig
+    # The Trainer asks: the loss is a mean over a batch's answers, so that their number over all
+    # batches of a step (`num_items_in_batch`) must not be handed to `forward`.
+    accepts_loss_kwargs = False
 
     def __init__(self, config: EcgLlmConfig, encoder: EcgEncoder, language_model: torch.nn.Module):
         super().__init__(config)
@@ -128,7 +132,6 @@ class EcgLlm(PreTrainedModel):
         attention_mask: Tensor,
         ecg_tokens: Tensor,
         labels: Tensor | None = None,
-        **_,
     ) -> EcgLlmOutput:
         """Next-token loss on the answer; logits only where labels are (the last position without).
 
@@ -162,9 +165,7 @@ class EcgLlm(PreTrainedModel):
             inputs_embeds=embeds, attention_mask=attention_mask, **kwargs
         )
 
-    def save_pretrained(
-        self, folder: str | Path, processor: EcgLlmProcessor | None = None, **_
-    ) -> None:
+    def save_pretrained(self, folder: str | Path, processor: EcgLlmProcessor | None = None) -> None:
         """Config, encoder, projector (safetensors) and adapters (as PEFT saves them).
 
         The frozen language model is not copied: the config names it. A folder is stored
@@ -211,6 +212,6 @@ class EcgLlm(PreTrainedModel):
         if (folder / "adapter").is_dir():
             lm = PeftModel.from_pretrained(lm, str(folder / "adapter"), is_trainable=trainable)
         config.language_model = name
-        model = cls(config, EcgEncoder.from_pretrained(folder / "encoder"), lm)
+        model = cls(config, encoders.load(folder / "encoder"), lm)
         model.projector.load_state_dict(load_file(str(folder / "projector.safetensors")))
         return model.eval()

@@ -8,17 +8,9 @@ FACTOR = 4  # tokens joined into one, equation 5
 
 
 def concat_four(z: Tensor) -> Tensor:
-    """z[i] = concat(z[4i], z[4i+1], z[4i+2], z[4i+3]): (B, n, D) -> (B, n / 4, 4 D).
-
-    Raises
-    ------
-    ValueError
-        n is not a multiple of 4: tokens would be lost.
-    """
+    """z[i] = concat(z[4i], z[4i+1], z[4i+2], z[4i+3]): (B, n, D) -> (B, n / 4, 4 D)."""
     batch, n, width = z.shape
-    if n % FACTOR:
-        raise ValueError(f"{n} ECG tokens cannot be joined by fours; choose another patch size")
-    return z.reshape(batch, n // FACTOR, FACTOR * width)
+    return z.reshape(batch, Projector.slots(n), FACTOR * width)
 
 
 class Projector(nn.Module):
@@ -29,6 +21,19 @@ class Projector(nn.Module):
         self.linear = nn.Linear(FACTOR * encoder_width, llm_width)
         nn.init.normal_(self.linear.weight, std=init_std)  # recovered from the authors' code
         nn.init.normal_(self.linear.bias, std=init_std)
+
+    @staticmethod
+    def slots(tokens: int) -> int:
+        """Positions of the LLM that an ECG of so many tokens fills.
+
+        Raises
+        ------
+        ValueError
+            The number is not a multiple of 4: tokens would be lost.
+        """
+        if tokens % FACTOR:
+            raise ValueError(f"{tokens} ECG tokens cannot be joined by fours (equation 5)")
+        return tokens // FACTOR
 
     def forward(self, z: Tensor) -> Tensor:
         return self.linear(concat_four(z))  # (B, n, D) -> (B, n / 4, H)

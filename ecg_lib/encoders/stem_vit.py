@@ -1,54 +1,58 @@
-"""The ECG encoder: stem, temporal patches, [CLS], pre-LN transformer (equations 1-4)."""
+"""The paper's ECG encoder: stem, temporal patches, [CLS], pre-LN transformer (equations 1-4)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers import AutoConfig, AutoModel
+
+from ecg_lib.encoders.base import EcgEncoder, EcgEncoderConfig, EncoderOutput, without_absent
 
 
-class EcgEncoderConfig(PreTrainedConfig):
+class StemVitConfig(EcgEncoderConfig):
     """Sizes of the encoder; the defaults are the only ones the authors trained publicly."""
 
-    model_type = "ecg_encoder"
+    model_type = "stem_vit"
 
     def __init__(
         self,
-        leads: int = 12,
-        samples: int = 1000,
         patch: int = 10,
         width: int = 768,
         depth: int = 12,
         heads: int = 12,
         mlp: int = 3072,
         dropout: float = 0.1,
-        normalisation: str = "lead_minmax",
         stem: str = "paper",
         **kwargs,
     ):
-        self.leads, self.samples, self.patch = leads, samples, patch
+        self.patch = patch  # samples per patch
         self.width, self.depth, self.heads, self.mlp = width, depth, heads, mlp
         self.dropout = dropout
         self.stem = stem  # "paper" or "residual"
-        self.normalisation = normalisation  # how its input was scaled; readers must do the same
         super().__init__(**kwargs)
+        self._check(self.ecg_input.samples)
+
+    def _check(self, samples: int) -> None:
+        fitting = [size for size in range(1, samples + 1) if samples % size == 0]
+        if self.stem not in ("paper", "residual"):
+            raise ValueError(f"stem is {self.stem!r}; choose paper or residual")
+        if self.stem == "residual":  # it halves the rate before it cuts patches
+            fitting = [size for size in fitting if size % 2 == 0]
+        if self.patch not in fitting:
+            raise ValueError(
+                f"patch is {self.patch}; with the {self.stem} stem it must divide {samples} "
+                f"samples: {', '.join(map(str, fitting))}"
+            )
+        if self.heads < 1 or self.width % self.heads:
+            raise ValueError(f"heads is {self.heads}; it must divide the width, {self.width}")
+        if self.width % 4:
+            raise ValueError(f"width is {self.width}; 4 must divide it, for the stem's channels")
 
     @property
     def tokens(self) -> int:
         """Number of patch tokens n = T / p, without [CLS]."""
-        return self.samples // self.patch
-
-
-@dataclass
-class EcgEncoderOutput(ModelOutput):
-    """`tokens` is z_L without [CLS], un-normalised; `cls` is y = LN(z_L^0) (equation 4)."""
-
-    tokens: Tensor | None = None  # (B, n, D)
-    cls: Tensor | None = None  # (B, D)
+        return self.ecg_input.samples // self.patch
 
 
 class Stem(nn.Sequential):
@@ -89,7 +93,7 @@ class Residual(nn.Module):
 class ResidualStem(nn.Sequential):
     """Not in the paper: convolutions that shorten the signal early, at half the cost.
 
-    50 Hz after the first convolution, patches after the last: (B, 12, T) -> (B, D, T / patch).
+    Half the rate after the first, patches after the last: (B, L, T) -> (B, D, T / patch).
     """
 
     def __init__(self, leads: int, width: int, patch: int):
@@ -123,7 +127,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Pre-LN transformer block with residual connections (equations 2 and 3)."""
 
-    def __init__(self, config: EcgEncoderConfig):
+    def __init__(self, config: StemVitConfig):
         super().__init__()
         width = config.width
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -141,23 +145,19 @@ class Block(nn.Module):
         return z + self.dropout(self.feed_forward(self.norm2(z)))
 
 
-class EcgEncoder(PreTrainedModel):
-    """12-lead ECG, normalised, 10 s at 100 Hz -> patch tokens and a global vector.
+class StemVit(EcgEncoder):
+    """ECG (B, L, T), normalised -> patch tokens and a global vector."""
 
-    Forward takes `ecg` (B, 12, T) float and returns an `EcgEncoderOutput`.
-    """
+    config_class = StemVitConfig
 
-    config_class = EcgEncoderConfig
-    main_input_name = "ecg"
-
-    def __init__(self, config: EcgEncoderConfig):
+    def __init__(self, config: StemVitConfig):
         super().__init__(config)
-        width = config.width
+        width, leads = config.width, len(config.ecg_input.leads)
         if config.stem == "residual":
-            self.stem = ResidualStem(config.leads, width, config.patch)
+            self.stem = ResidualStem(leads, width, config.patch)
             self.patchify = nn.Identity()
         else:
-            self.stem = Stem(config.leads, width)
+            self.stem = Stem(leads, width)
             self.patchify = nn.Conv1d(width // 2, width, config.patch, stride=config.patch)
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.positions = nn.Parameter(torch.randn(1 + config.tokens, width) * 0.02)
@@ -166,13 +166,19 @@ class EcgEncoder(PreTrainedModel):
         self.norm = nn.LayerNorm(width)
         self.post_init()
 
-    def _init_weights(self, module: nn.Module) -> None:
-        """Keep PyTorch's defaults: they suit convolutions and pre-LN blocks."""
+    def forward(self, ecg: Tensor, lead_mask: Tensor | None = None) -> EncoderOutput:
+        """`tokens` are z_L without [CLS], un-normalised; `cls` is y = LN(z_L^0) (equation 4).
 
-    def forward(self, ecg: Tensor, return_dict: bool = True) -> EcgEncoderOutput:
+        An absent lead is read as 0: the stem mixes leads, so that no token could be left out.
+        """
+        ecg = without_absent(ecg, lead_mask)  # (B, L, T)
         patches = self.patchify(self.stem(ecg)).transpose(1, 2)  # (B, n, D)
         cls = self.cls.expand(len(ecg), 1, -1)  # (B, 1, D)
         z = self.dropout(torch.cat([cls, patches], dim=1) + self.positions)  # (B, 1 + n, D)
         for block in self.blocks:
             z = block(z)
-        return EcgEncoderOutput(tokens=z[:, 1:], cls=self.norm(z[:, 0]))
+        return EncoderOutput(tokens=z[:, 1:], cls=self.norm(z[:, 0]))
+
+
+AutoConfig.register(StemVitConfig.model_type, StemVitConfig)
+AutoModel.register(StemVitConfig, StemVit)

@@ -8,21 +8,26 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.closure import code_hash
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.errors import DataError
-from ecg_lib.signal.normalise import normalise
+
+if TYPE_CHECKING:
+    from ecg_lib.data.store import EcgStore
+
+MARKER = "encoded.json"  # what the tokens beside it were made of
 
 
 def encoder_input(signals_mv: np.ndarray, encoder: EcgEncoder) -> Tensor:
     """(E, 12, T) mV -> what this encoder was trained on, as its config says."""
-    return torch.from_numpy(normalise(signals_mv, encoder.config.normalisation)).float()
+    return torch.from_numpy(encoder.config.ecg_input.prepare(signals_mv))
 
 
 def weights_hash(module: torch.nn.Module) -> str:
@@ -82,8 +87,19 @@ def on_gpu(module: torch.nn.Module) -> Iterator[torch.device]:
 
 @torch.no_grad()
 def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]:
-    """The plain path: (E, 12, T) mV -> tokens (E, n, D) and cls (E, D)."""
+    """The plain path: (E, 12, T) mV -> tokens (E, n, D) and cls (E, D).
+
+    Raises
+    ------
+    DataError
+        The encoder masks tokens of a whole ECG: a cache has no mask, so they would pass for valid.
+    """
     output = encoder.eval()(encoder_input(signals_mv, encoder).to(encoder.device))
+    if output.token_mask is not None and not output.token_mask.all():
+        raise DataError(
+            f"{type(encoder).__name__} masks tokens of an ECG without absent leads; cached tokens "
+            "have no mask: let it give only tokens that count"
+        )
     return output.tokens.float().cpu(), output.cls.float().cpu()
 
 
@@ -92,17 +108,22 @@ def encode_store(
 ) -> EcgTokens:
     """Encode a whole store, or load it where the same encoder has encoded the same store.
 
-    The cache is keyed by the encoder's weights and the store's content; it is written to a
-    temporary name and renamed.
+    Each encoder has a folder of its own below `folder`, named by the hash of its weights, config
+    and code. What a store holds may change: then the folder is written anew, to temporary names
+    that are renamed at the end.
+
+    Raises
+    ------
+    DataError
+        The store has another rate, or lacks leads that the encoder reads.
     """
-    folder = Path(folder)
-    key = {
-        "encoder": weights_hash(encoder),
-        "store": store.hash,
-        "normalisation": encoder.config.normalisation,
-    }
+    check_fit(store, encoder)
+    made_of = _made_of(encoder)
+    name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:8]
+    folder, title = Path(folder) / name, Path(folder).name
+    key = made_of | {"store": store.hash}
     ids = store.records["ecg_id"].tolist()
-    marker = folder / "encoded.json"
+    marker = folder / MARKER
     if marker.is_file() and json.loads(marker.read_text()) == key:
         return EcgTokens(folder, ids)
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +138,7 @@ def encode_store(
     }
     starts = range(0, len(ids), batch_size)
     with on_gpu(encoder):
-        for start in tqdm(starts, desc=f"encode {folder.name}", leave=False):
+        for start in tqdm(starts, desc=f"encode {title}", leave=False):
             rows = range(start, min(start + batch_size, len(ids)))
             arrays["tokens"][rows.start : rows.stop], arrays["cls"][rows.start : rows.stop] = (
                 part.numpy() for part in encode(store.mv(list(rows)), encoder)
@@ -127,3 +148,38 @@ def encode_store(
         os.replace(folder / f"{name}.tmp", folder / f"{name}.npy")
     marker.write_text(json.dumps(key, indent=1) + "\n")
     return EcgTokens(folder, ids)
+
+
+def check_fit(store: EcgStore, encoder: EcgEncoder) -> None:
+    """Whether a store holds what an encoder reads.
+
+    Raises
+    ------
+    DataError
+        It has another rate, or lacks leads.
+    """
+    wanted = encoder.config.ecg_input
+    if store.rate != wanted.rate:
+        raise DataError(
+            f"the encoder reads ECGs at {wanted.rate} Hz, the store {store.folder} holds them at "
+            f"{store.rate} Hz; set signal.rate={wanted.rate}, or prepare a store with "
+            f"`python -m ecg_lib prepare ... --rate {wanted.rate}`"
+        )
+    missing = [lead for lead in wanted.leads if lead not in store.manifest["leads"]]
+    if missing:
+        raise DataError(
+            f"the encoder reads lead {', '.join(missing)}, which the store {store.folder} lacks; "
+            "prepare a store that has it"
+        )
+
+
+def _made_of(encoder: EcgEncoder) -> dict[str, str]:
+    """Hashes of what decides an encoder's output."""
+    config = encoder.config.to_dict()
+    config = {k: v for k, v in config.items() if k not in ("transformers_version", "_name_or_path")}
+    told = json.dumps(config, sort_keys=True, default=str)
+    return {
+        "encoder": weights_hash(encoder),
+        "config": hashlib.sha256(told.encode()).hexdigest(),
+        "code": code_hash(EcgTokens, type(encoder)),
+    }

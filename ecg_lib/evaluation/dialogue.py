@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import DataError
+from ecg_lib.files import write_atomically
 from ecg_lib.knowledge import advice
 from ecg_lib.knowledge.glossary import load_glossary
 from ecg_lib.questions.draw import Pool
@@ -193,7 +193,4 @@ def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -
             f"## {title}",
             "\n".join(["| question | answer | truth |", "|:--|:--|:--|", *rows]),
         ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    write_atomically(path, "\n\n".join(parts) + "\n")

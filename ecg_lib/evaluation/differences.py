@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.statistics import Estimate, bootstrap_means
+from ecg_lib.intervals import Estimate, bootstrap_means, wilson
 from ecg_lib.questions.schema import SHORT_NAMES
 
 AVERAGE, ALL = "average", "all"
@@ -37,8 +37,8 @@ def difference_table(
     Returns
     -------
     DataFrame
-        column, value, n, ci_low, ci_high: a line a question type, their unweighted "average" (as
-        Table 5 has it) and "all" rows together. NaN where there is no row.
+        column, value, n, ci_low, ci_high: one line per question type, their unweighted "average"
+        (as Table 5 has it) and "all" rows together. NaN where there is no row.
 
     Raises
     ------
@@ -51,33 +51,53 @@ def difference_table(
             "compare answers to the same rows"
         )
     difference = np.asarray(a, float) - np.asarray(b, float)
-    short = rows["question_type"].map(SHORT_NAMES).to_numpy()
-    patients = np.arange(len(rows)) if groups is None else np.asarray(groups)
-    cells, draws, means = [], [], []
+    cells = mean_cells(difference, rows, columns, resamples, seed, groups)
+    kept = short_types(rows).isin(columns).to_numpy()
+    together, found = difference[kept], Estimate.none()
+    if kept.any():
+        own = None if groups is None else np.asarray(groups)[kept]
+        draws = bootstrap_means(together, resamples, seed + len(columns), own)
+        found = Estimate.of(together.mean(), draws, len(together))
+    return pd.DataFrame([*cells, {"column": ALL, **found.percent()}])
+
+
+def mean_cells(
+    values: np.ndarray,
+    rows: pd.DataFrame,
+    columns: Sequence[str],
+    resamples: int,
+    seed: int,
+    groups: pd.Series | None = None,
+    proportion: bool = False,
+) -> list[dict[str, object]]:
+    """Mean of a measure by question type, and the unweighted average of the types, in percent.
+
+    Parameters
+    ----------
+    values : (rows,)
+    proportion : the measure is right or not, so that a type's interval is Wilson's; the average
+        has a bootstrap interval in any case
+    """
+    short = short_types(rows).to_numpy()
+    cells, means, draws = [], [], []
     for number, column in enumerate(columns):
         own = short == column
-        drawn = _draw(difference[own], resamples, seed + number, patients[own])
-        cells.append(_cell(column, difference[own], drawn))
-        if own.any():
-            draws.append(drawn)
-            means.append(difference[own].mean())
-    kept = np.isin(short, list(columns))
+        part, found = values[own], Estimate.none()
+        if len(part):
+            group = None if groups is None else np.asarray(groups)[own]
+            means.append(part.mean())
+            draws.append(bootstrap_means(part, resamples, seed + number, group))
+            found = Estimate.of(means[-1], draws[-1], len(part))
+            if proportion:
+                found = wilson(int(part.sum()), len(part))
+        cells.append({"column": column, **found.percent()})
     if means:
-        low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
-        average = Estimate(float(np.mean(means)), float(low), float(high), int(kept.sum()))
+        n = int(np.isin(short, list(columns)).sum())
+        average = Estimate.of(np.mean(means), np.mean(draws, axis=0), n)
         cells.append({"column": AVERAGE, **average.percent()})
-    drawn = _draw(difference[kept], resamples, seed + len(columns), patients[kept])
-    cells.append(_cell(ALL, difference[kept], drawn))
-    return pd.DataFrame(cells)
+    return cells
 
 
-def _draw(values: np.ndarray, resamples: int, seed: int, groups: np.ndarray) -> np.ndarray:
-    return bootstrap_means(values, resamples, seed, groups) if len(values) else values
-
-
-def _cell(column: str, values: np.ndarray, draws: np.ndarray) -> dict[str, object]:
-    if not len(values):
-        return {"column": column, **Estimate(np.nan, np.nan, np.nan, 0).percent()}
-    low, high = np.percentile(draws, [2.5, 97.5])
-    estimate = Estimate(float(values.mean()), float(low), float(high), len(values))
-    return {"column": column, **estimate.percent()}
+def short_types(rows: pd.DataFrame) -> pd.Series:
+    """Question type of each row, by the name that tables print."""
+    return rows["question_type"].map(SHORT_NAMES)

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.statistics import wilson
+from ecg_lib.intervals import wilson
 from ecg_lib.questions.closed_vocabulary import ecgqa_classes
 from ecg_lib.questions.schema import SHORT_NAMES
 from ecg_lib.questions.vocabulary import JOINER, NONE, normalise, parse_answer

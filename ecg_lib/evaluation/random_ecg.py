@@ -8,7 +8,7 @@ question, and both ECGs of a comparison are replaced, by two different ECGs. The
 cannot come from the severity of illness alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.statistics import Estimate, bootstrap_means, wilson
-from ecg_lib.questions.schema import SHORT_NAMES
+from ecg_lib.evaluation.differences import mean_cells
 
 ORIGINAL, RANDOM, DROP = "original ECG", "random ECG", "drop"
 VERIFY = ("S-Verify", "CC-Verify", "CI-Verify")  # the columns of Table 5
@@ -102,38 +101,11 @@ def drop_table(
     if not len(correct_original) == len(correct_random) == len(rows):
         raise DataError("random ECG: answers and rows differ in number; score the same rows twice")
     original, random = (np.asarray(c, float) for c in (correct_original, correct_random))
-    short = rows["question_type"].map(SHORT_NAMES).to_numpy()
-    patients = None if groups is None else np.asarray(groups)
     cells = []
-    for label, values in ((ORIGINAL, original), (RANDOM, random), (DROP, original - random)):
-        means, estimates = [], []
-        for number, column in enumerate(columns):
-            part = values[short == column]
-            if not len(part):
-                estimates.append(Estimate(np.nan, np.nan, np.nan, 0))
-                continue
-            group = None if patients is None else patients[short == column]
-            means.append(bootstrap_means(part, resamples, seed + number, group))
-            estimates.append(
-                _interval(part.mean(), means[-1], len(part))
-                if label == DROP
-                else wilson(int(part.sum()), len(part))
-            )
-        cells += [_cell(label, c, e) for c, e in zip(columns, estimates, strict=True)]
-        present = [e for e in estimates if e.n]
-        if present:
-            mean, n = np.mean([e.value for e in present]), sum(e.n for e in present)
-            cells.append(_cell(label, "average", _interval(mean, np.mean(means, axis=0), n)))
+    for row, values in ((ORIGINAL, original), (RANDOM, random), (DROP, original - random)):
+        own = mean_cells(values, rows, columns, resamples, seed, groups, proportion=row != DROP)
+        cells += [{"row": row, **cell} for cell in own]
     return pd.DataFrame(cells)
-
-
-def _interval(value: float, draws: NDArray, n: int) -> Estimate:
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Estimate(float(value), float(low), float(high), n)
-
-
-def _cell(row: str, column: str, estimate: Estimate) -> Mapping[str, object]:
-    return {"row": row, "column": column, **estimate.percent()}
 
 
 def _positions(rows: pd.DataFrame, records: pd.DataFrame) -> NDArray:

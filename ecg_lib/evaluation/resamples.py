@@ -6,7 +6,6 @@ method's scores can later be compared with them draw by draw.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.statistics import bootstrap_ids
+from ecg_lib.files import write_atomically
+from ecg_lib.intervals import bootstrap_ids, counts_of
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,13 @@ class Resamples:
                 f"resamples: patient {min(missing)} is not among the "
                 f"{len(self.patients)} drawn from; draw them anew"
             )
-        n = len(self.patients)
-        own = self.drawn + n * np.arange(len(self.drawn))[:, None]
-        counts = np.bincount(own.ravel(), minlength=n * len(self.drawn)).reshape(-1, n)
-        return counts[:, np.searchsorted(self.patients, asked)].astype(float)
+        counts = counts_of(self.drawn, len(self.patients))
+        return counts[:, np.searchsorted(self.patients, asked)]
 
     def save(self, path: Path) -> None:
         """Write both arrays as .npz, atomically."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp.npz")
-        np.savez_compressed(temporary, patients=self.patients, drawn=self.drawn)
-        os.replace(temporary, path)
+        arrays = {"patients": self.patients, "drawn": self.drawn}
+        write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
     @classmethod
     def load(cls, path: Path) -> Resamples:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.token_cache import encode, on_gpu
-from ecg_lib.evaluation.statistics import wilson
+from ecg_lib.intervals import wilson
 from ecg_lib.objectives.parts.clip import EcgClip
 
 

@@ -11,26 +11,16 @@ import torch
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.evaluation.distributions import CALIBRATION_FOLDS
-from ecg_lib.evaluation.statistics import Estimate, auc_over_seeds
+from ecg_lib.evaluation.task import load_task
+from ecg_lib.intervals import Estimate, auc_over_seeds
 from ecg_lib.knowledge.findings import transfer_findings
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 
+TASK = load_task("findings.yaml")
 READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
 MEAN = "mean of 14"
 ENSEMBLE = "ensemble"  # mean of the heads' logits
 _BATCH = 128
-
-
-def targets_of(records: pd.DataFrame) -> pd.DataFrame:
-    """Which findings each ECG's labels state, (ECGs, findings) bool; any likelihood counts."""
-    findings = transfer_findings()
-    return pd.DataFrame(
-        {
-            f: records["labels"].map(lambda labels, c=codes: any(code in labels for code in c))
-            for f, codes in zip(findings["finding"], findings["codes"], strict=True)
-        },
-        dtype=bool,
-    )
 
 
 def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
@@ -46,20 +36,18 @@ def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def read_store(reader: EcgReader, store: EcgStore) -> dict[str, pd.DataFrame]:
+def read_store(reader: FindingsAndText, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Scores (ECGs, findings) of both readings, for every ECG of a store."""
-    findings = transfer_findings()
-    prompts = dict(zip(findings["finding"], findings["prompts"], strict=True))
     head, text = [], []
     for start in range(0, len(store), _BATCH):
         mv = store.mv(slice(start, start + _BATCH))
-        logits, cosine = reader.read(encoder_input(mv, reader.clip.ecg_encoder), prompts)
+        logits, cosine = reader.read(encoder_input(mv, reader.clip.ecg_encoder), TASK.prompts)
         head.append(logits)
         text.append(cosine)
     ids = store.records["ecg_id"]
     return {
         "head": pd.DataFrame(torch.cat(head).numpy(), ids, reader.findings),
-        "text": pd.DataFrame(torch.cat(text).numpy(), ids, list(prompts)),
+        "text": pd.DataFrame(torch.cat(text).numpy(), ids, list(TASK.prompts)),
     }
 
 
@@ -101,7 +89,7 @@ def transfer_cells(
 
 
 def transfer_table(
-    readers: Mapping[str, Sequence[EcgReader]],
+    readers: Mapping[str, Sequence[FindingsAndText]],
     stores: Mapping[str, EcgStore],
     resamples: int,
     seed: int,
@@ -120,7 +108,7 @@ def transfer_table(
     """
     rows = []
     for title, store in stores.items():
-        targets, patients = targets_of(store.records), store.records["patient_id"].to_numpy()
+        targets, patients = TASK.targets(store.records), store.records["patient_id"].to_numpy()
         scores: dict[tuple[str, str], list[pd.DataFrame]] = {}
         for normalisation, trained in readers.items():
             for read in (read_store(reader, store) for reader in trained):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -15,25 +14,11 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.answering import score_yes_to_each
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.token_cache import EcgTokens, encode
+from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.resamples import Resamples
-from ecg_lib.evaluation.statistics import auc_with_ci
-from ecg_lib.knowledge.zero_shot_labels import zero_shot_near, zero_shot_targets
+from ecg_lib.intervals import auc_over_seeds
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_near, zero_shot_targets
 from ecg_lib.objectives.parts.clip import EcgClip
-
-LABEL_TEXT = MappingProxyType(
-    {  # the nine labels of Table 4 in words
-        "AF": "atrial fibrillation",
-        "LBBB": "left bundle branch block",
-        "RBBB": "right bundle branch block",
-        "LVH": "left ventricular hypertrophy",
-        "RVH": "right ventricular hypertrophy",
-        "SA": "sinus arrhythmia",
-        "SB": "sinus bradycardia",
-        "SR": "sinus rhythm",
-        "ST": "sinus tachycardia",
-    }
-)
 
 
 def label_text(targets: pd.DataFrame) -> dict[str, str]:
@@ -72,6 +57,7 @@ def llm_scores(
     return pd.DataFrame(p_yes, ecg_ids, list(names))
 
 
+@torch.no_grad()
 def clip_scores(
     clip: EcgClip,
     tokenizer,
@@ -82,41 +68,11 @@ def clip_scores(
 ) -> pd.DataFrame:
     """Cosine of each ECG to each label's text, (ECGs, labels)."""
     cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
-    return pd.DataFrame(_cosines(clip, tokenizer, cls, names, prompt), ecg_ids, list(names))
-
-
-def store_scores(
-    clip: EcgClip,
-    tokenizer,
-    store: EcgStore,
-    names: Mapping[str, str],
-    prompt: str = "{label}",
-    batch_size: int = 128,
-) -> pd.DataFrame:
-    """`clip_scores` of a whole store whose tokens are not kept."""
-    each = [
-        _cosines(
-            clip,
-            tokenizer,
-            encode(store.mv(slice(at, at + batch_size)), clip.ecg_encoder)[1],
-            names,
-            prompt,
-        )
-        for at in range(0, len(store), batch_size)
-    ]
-    return pd.DataFrame(np.concatenate(each), store.records["ecg_id"], list(names))
-
-
-@torch.no_grad()
-def _cosines(
-    clip: EcgClip, tokenizer, cls: torch.Tensor, names: Mapping[str, str], prompt: str
-) -> np.ndarray:
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
-    text = tokenizer(
-        [prompt.format(label=n) for n in names.values()], padding=True, return_tensors="pt"
-    )
+    texts = [prompt.format(label=name) for name in names.values()]
+    text = tokenizer(texts, padding=True, return_tensors="pt")
     words = clip.embed_text(text["input_ids"], text["attention_mask"])  # (labels, E)
-    return (ecg @ words.T).numpy()
+    return pd.DataFrame((ecg @ words.T).numpy(), ecg_ids, list(names))
 
 
 def auc_table(
@@ -144,7 +100,7 @@ def auc_table(
         known = targets[label].notna().to_numpy()
         if not known.any():
             continue
-        cell = auc_with_ci(
+        cell = auc_over_seeds(
             targets[label][known].to_numpy(dtype=bool),
             scores[label].to_numpy()[known],
             resamples=resamples,

@@ -34,18 +34,16 @@ from ecg_lib.experiments.arms import (
     stage_folder,
 )
 from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
+from ecg_lib.experiments.language_model import held_to_gate, llm_of_profile
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
-from ecg_lib.experiments.reading import held_to_gate, language_model
 from ecg_lib.questions.build import paired_test
 from ecg_lib.questions.schema import sample_rows
 from ecg_lib.training.cache import fingerprint, train_or_load, version_of
 
-LESION_ARM = (
-    PLAIN.key
-)  # one stage of training: the cheapest arm, and nothing but the lesion differs
+LESION_ARM = PLAIN.key  # one stage of training, and nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
-_SEES = ("encoder", "text_encoder", "contrastive", "signal")  # what an encoder is trained by
+_SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what an encoder is trained by
 _LESION = (*_SEES, "lora", "stage2", "study")
 _SETTINGS = (*_SEES, "lora", "questions", "stage1", "stage2", "evaluation")
 
@@ -229,7 +227,8 @@ def home_of(run: LlmExperiment, training: Training) -> str:
     sees = [getattr(training.config, section) for section in _SEES]
     if sees == [getattr(run.config, section) for section in _SEES]:
         return ""
-    return "encoder-" + fingerprint(sees=[asdict(section) for section in sees])["sees"][:8]
+    values = training.config.as_dict()
+    return "encoder-" + fingerprint(sees=[values[name] for name in _SEES])["sees"][:8]
 
 
 def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
@@ -246,7 +245,7 @@ def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
         return own
     # practice and gate as in notebook 04
     own = replace(own, llm_home=None, config=replace(run.config, seed=training.seed))
-    language_model(own)
+    llm_of_profile(own)
     return own
 
 

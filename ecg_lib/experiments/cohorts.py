@@ -34,6 +34,7 @@ def prepare_cohort(run: Experiment, cohort: Cohort) -> EcgStore:
         run.store_folder(cohort),
         workers=config.data.workers,
         reuse=True,
+        rate=config.signal.rate,
         **options,
     )
 

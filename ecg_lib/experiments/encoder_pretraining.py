@@ -2,142 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ecg_lib import encoders
 from ecg_lib.closure import code_hash
+from ecg_lib.config import Config
 from ecg_lib.config_check import SCRATCH, SIMULATED
-from ecg_lib.data import report_text
-from ecg_lib.data.simulated.simulator_tables import fingerprint as simulator_version
 from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.experiments.experiment import Experiment
-from ecg_lib.knowledge.findings import transfer_findings
-from ecg_lib.objectives import clip_reports, simulated_stream
-from ecg_lib.objectives.clip_snippets import Start, train_pairs
-from ecg_lib.objectives.findings_and_text import EcgReader
-from ecg_lib.objectives.loading import load_clip as load_saved_clip
+from ecg_lib.objectives import objective
+from ecg_lib.objectives.findings_and_text import FindingsAndText
+from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.objective import Given
+from ecg_lib.objectives.parts.clip import PretrainedClip
 from ecg_lib.training.cache import fingerprint, train_or_load
 
 
 def pretrain_encoder(run: Experiment, store: EcgStore) -> Path:
-    """Contrastive pretraining, or what the same inputs trained before; returns its folder."""
-    config, folder = run.config, run.checkpoints("encoder", "clip")
-    if config.contrastive.start == SIMULATED:  # of these readers, that of the first seed
-        seed, normalisation = config.simulated.seeds[0], config.signal.normalisation
-        only = replace(config.simulated, seeds=[seed], normalisations=[normalisation])
-        train_readers(replace(run, config=replace(config, simulated=only)))
-        given = start_from(run, SIMULATED, normalisation, seed)
-        rows = {
-            split: np.flatnonzero(store.records["split"] == split) for split in ("train", "valid")
-        }
-        return train_further(
-            run, store, rows["train"], folder, given, config.seed, normalisation, rows["valid"]
-        )
-    key = fingerprint(
-        params=[
-            config.seed,
-            asdict(config.encoder),
-            asdict(config.text_encoder),
-            asdict(config.contrastive),
-            config.signal.normalisation,
-        ],
-        data=store.hash,
-        code=code_hash(clip_reports.pretrain),
-    )
-    return train_or_load(folder, key, lambda folder: clip_reports.pretrain(store, config, folder))
+    """The profile's encoder, taught or loaded as the same inputs taught it before; its folder."""
+    config, start = run.config, None
+    normalisation = config.signal.normalisation
+    if config.start == SIMULATED:  # of these encoders, that of the first seed
+        seeds = config.simulated.seeds[:1]
+        first = replace(config.simulated, seeds=seeds, normalisations=[normalisation])
+        train_readers(replace(run, config=replace(config, simulated=first)))
+        start = start_from(run, SIMULATED, normalisation, *seeds)
+    train, valid = (np.flatnonzero(store.records["split"] == s) for s in ("train", "valid"))
+    given = Given(config.seed, config.text_encoder, store, train, valid, start)
+    return teach(config, config.objective, normalisation, given, run.checkpoints("encoder", "clip"))
 
 
-def start_from(run: Experiment, start: str, normalisation: str, seed: int) -> Start | None:
-    """What training goes on with: the CLIP of a reader of simulated ECGs, or None, nothing."""
+def train_readers(run: Experiment) -> dict[str, list[FindingsAndText]]:
+    """Encoders taught by fresh simulated ECGs alone, by normalisation, one per seed."""
+    config, readers = run.config, {}
+    for normalisation in config.simulated.normalisations:
+        for seed in config.simulated.seeds:
+            folder = run.checkpoints("simulated", f"{normalisation}-{seed}")
+            given = Given(seed, config.text_encoder)
+            teach(config, config.simulated.objective, normalisation, given, folder)
+            readers.setdefault(normalisation, []).append(FindingsAndText.from_pretrained(folder))
+    return readers
+
+
+def start_from(run: Experiment, start: str, normalisation: str, seed: int) -> PretrainedClip | None:
+    """What training goes on with: the CLIP of an encoder of simulated ECGs, or None, nothing."""
     if start == SCRATCH:
         return None
-    return Start(
-        *load_saved_clip(run.checkpoints("simulated", f"{normalisation}-{seed}", "reader"))
-    )
+    return PretrainedClip(*load_clip(run.checkpoints("simulated", f"{normalisation}-{seed}")))
 
 
-def train_further(
-    run: Experiment,
-    store: EcgStore,
-    rows: Sequence[int],
-    folder: Path,
-    given: Start | None,
-    seed: int,
-    normalisation: str,
-    valid: Sequence[int] = (),
+def teach(
+    config: Config, section: Mapping[str, Any], normalisation: str, given: Given, folder: Path
 ) -> Path:
-    """Contrast ECGs with runs of words of their reports, or load what has been trained so.
+    """Pretrain an encoder by an objective, or load what the same inputs pretrained before.
 
     Parameters
     ----------
-    rows : of the store, to train on
-    given : what training goes on with; None: an untrained CLIP
-    valid : rows whose loss is written beside, and nothing else
+    section : of the configuration; the objective's name and settings
     """
-    config = run.config
-    own = {**asdict(config.pairs)}
-    for name in ("epochs", "learning_rate"):  # what the other start reads does not count
-        own.pop(name if given else f"{name}_further")
-    sizes = (
-        []
-        if given
-        else [
-            asdict(config.encoder),
-            asdict(config.text_encoder),
-            {**asdict(config.contrastive), "start": None},
-        ]
-    )
+    name, settings = section["name"], objective.settings(section)
+    build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
+    encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
+    untrained = None if given.start else [config.encoder, asdict(config.text_encoder)]
     key = fingerprint(
-        params=[seed, normalisation, own, sizes],
-        start=weights_hash(given.clip) if given else "",
-        data=[store.hash, list(map(int, rows)), list(map(int, valid)), report_text.phrases()],
-        code=code_hash(train_pairs),
+        params=[given.seed, normalisation, name, asdict(settings), untrained],
+        text=[config.text_encoder.max_tokens, config.text_encoder.trainable],
+        start=weights_hash(given.start.clip) if given.start else "",
+        data=given.store.hash if given.store else "",
+        rows=[list(map(int, rows)) for rows in (given.train, given.valid)],
+        code=code_hash(objective.pretrain, kind, encoder),
     )
-    return train_or_load(
-        folder,
-        key,
-        partial(
-            train_pairs,
-            store,
-            rows,
-            config,
-            seed=seed,
-            normalisation=normalisation,
-            start=given,
-            valid=valid,
-        ),
-    )
+    return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
 
 
-def train_readers(run: Experiment) -> dict[str, list[EcgReader]]:
-    """Encoders trained on fresh simulated ECGs alone, by normalisation, one a seed."""
-    config, readers = run.config, {}
-    settings = config.simulated
-    for normalisation in settings.normalisations:
-        for seed in settings.seeds:
-            key = fingerprint(
-                params=[
-                    seed,
-                    normalisation,
-                    asdict(config.encoder),
-                    asdict(config.text_encoder),
-                    {**asdict(config.contrastive), "start": None},
-                    {**asdict(settings), "seeds": None, "normalisations": None},
-                ],
-                data=[simulator_version(), transfer_findings().to_csv()],
-                code=code_hash(simulated_stream.train_reader),
-            )
-            folder = run.checkpoints("simulated", f"{normalisation}-{seed}")
-            train_or_load(
-                folder,
-                key,
-                partial(simulated_stream.train_reader, config, seed, normalisation=normalisation),
-            )
-            reader = EcgReader.from_pretrained(folder / "reader")
-            readers.setdefault(normalisation, []).append(reader)
-    return readers
+def encoder_builder(config: Config, normalisation: str) -> partial[EcgEncoder]:
+    """What makes an untrained encoder of the profile's sizes."""
+    name, reads = config.encoder["name"], config.ecg_input(normalisation)
+    return partial(encoders.find(name), encoders.configure(name, config.encoder, reads))

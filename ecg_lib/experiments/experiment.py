@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from ecg_lib import paths
 from ecg_lib.config import Cohort, Config, load_config
-from ecg_lib.data.store import EcgStore
+from ecg_lib.data.store import EcgStore, folder_name
 from ecg_lib.questions.schema import read_split, sample_rows
 from ecg_lib.report import style, tables
 from ecg_lib.report.provenance import Provenance
@@ -81,7 +81,7 @@ class Experiment:
 
     def store_folder(self, cohort: Cohort) -> Path:
         """Where a cohort's prepared store lies."""
-        return self.data("cohorts", cohort.folder)
+        return self.data("cohorts", folder_name(cohort.folder, self.config.signal.rate))
 
     def open_store(self, cohort: Cohort) -> EcgStore:
         """A prepared cohort, as notebook 01 left it."""

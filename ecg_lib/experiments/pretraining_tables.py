@@ -10,9 +10,9 @@ from scipy.stats import rankdata
 
 from ecg_lib.config import Evaluation
 from ecg_lib.config_check import SCRATCH, SIMULATED, SIMULATED_ONLY
-from ecg_lib.evaluation.linear_probe import LABELS
-from ecg_lib.evaluation.statistics import macro_auc
-from ecg_lib.evaluation.study_answers import Answers, Split
+from ecg_lib.evaluation.study_answers import SUPERCLASSES, TASKS, Answers, Split
+from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
+from ecg_lib.intervals import macro_auc
 
 BOOSTING = "boosting on hand features"
 TOGETHER, EVERYTHING = "seeds together", "seeds and normalisations together"
@@ -51,7 +51,7 @@ def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, l
     pairs = {}
     for scaled in dict.fromkeys(scaled for _, scaled in models):
         further = list(models.get((SIMULATED, scaled), []))
-        for other in (SCRATCH, SIMULATED_ONLY) if further else ():
+        for other in (SCRATCH, SIMULATED_ONLY, RANDOM, LABELS_ONLY) if further else ():
             if (other, scaled) in models:
                 pairs[f"{SIMULATED} minus {other}, {scaled}"] = (
                     further,
@@ -75,12 +75,12 @@ def study_cells(
     """
 
     def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
-        key = ("superclasses", name)
+        key = (SUPERCLASSES, name)
         scores, less = (
             None if m is None else np.concatenate([one[key] for one in m]) for m in (plus, minus)
         )
         found = macro_auc(
-            split.truth("superclasses"),
+            split.truth(SUPERCLASSES),
             scores,
             less,
             settings.resamples,
@@ -124,7 +124,7 @@ def finding_cells(
     """
     sources = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
     cells, groups = [], split.patients[split.test]
-    for labels in LABELS:
+    for labels in TASKS:
         truth = split.truth(labels)
         for source, trained in (sources | {BOOSTING: [boosting]}).items():
             for name in _columns(trained, "findings"):
@@ -139,7 +139,7 @@ def finding_cells(
                         settings.min_positives,
                         groups,
                     )
-                    row = f"superclass {label}" if labels == "superclasses" else label
+                    row = f"superclass {label}" if labels == SUPERCLASSES else label
                     cells.append(
                         {
                             "row": row,
@@ -151,5 +151,5 @@ def finding_cells(
     return pd.DataFrame(cells)
 
 
-def _columns(trained: Sequence[Answers], of: str = "superclasses") -> list[str]:
+def _columns(trained: Sequence[Answers], of: str = SUPERCLASSES) -> list[str]:
     return [name for labels, name in trained[0] if labels == of]

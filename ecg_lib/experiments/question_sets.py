@@ -37,28 +37,10 @@ def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
 def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels; nothing is written."""
     settings = config.questions
-    few = question_sizes(settings.per_answer_test)
-    sizes = {"train": question_sizes(settings.per_answer), "valid": few, "test": few}
+    few = Sizes.per_answer(settings.per_answer_test)
+    sizes = {"train": Sizes.per_answer(settings.per_answer), "valid": few, "test": few}
     return build_questions(
         store.records, sizes, settings.confounding, config.seed, settings.templates or None
-    )
-
-
-def question_sizes(per_answer: int) -> Sizes:
-    """How many rows of each question type are drawn where a yes/no question has `per_answer`."""
-
-    def some(share: float) -> int:
-        return max(1, round(per_answer * share))
-
-    return Sizes(
-        verify=per_answer,
-        broad=6 * per_answer,
-        choose=some(0.3),
-        query=some(0.3),
-        comparison_verify=some(0.25),
-        comparison_query=some(0.25),
-        min_positive=min(5, per_answer),
-        query_rows=10 * per_answer,
     )
 
 

@@ -18,10 +18,10 @@ from ecg_lib.baselines.fusion_classifier import FusionClassifier
 from ecg_lib.closure import code_hash
 from ecg_lib.ecg_llm.answering import read_rows
 from ecg_lib.ecg_llm.finetune import rows_seen
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import on_gpu
-from ecg_lib.experiments.reading import written_reports
+from ecg_lib.questions.written_reports import written_reports
 from ecg_lib.training.cache import fingerprint, train_or_load, version_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def answers_from_text(
             model,
             EcgLlmProcessor(tokenizer, slots=0),
             rows,
-            written_reports(config, ecgs),
+            written_reports(ecgs, config.questions.templates),
             config.seed,
             config.evaluation.max_new_tokens,
             config.evaluation.batch_size,

@@ -1,6 +1,6 @@
-"""Lesions of the ECG-LLM: a deeper projector, an LLM or an encoder that learns too.
+"""Variants of the ECG-LLM: a deeper projector, an LLM or an encoder that learns too.
 
-The four arms never come here; what their fingerprints hold (`models`, `finetune`) stays as it is.
+The four arms never come here; what their keys hold (`ecg_llm/`) stays as it is.
 """
 
 from __future__ import annotations
@@ -8,21 +8,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from torch import Tensor, nn
 from transformers import set_seed
 
-from ecg_lib.config import Lora, Stage, Surgery
-from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm import finetune
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens, encoder_input
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Lora, Stage, Surgery
+    from ecg_lib.data.store import EcgStore
 
 
 class DeepProjector(Projector):
@@ -42,7 +45,7 @@ class DeepProjector(Projector):
         return self.further(super().forward(z))  # (B, n, D) -> (B, n / 4, H)
 
 
-class Seeing(nn.Module):
+class EncoderProjector(nn.Module):
     """Encoder and projector in one, in the projector's place, so that answers train both."""
 
     def __init__(self, encoder: EcgEncoder, projector: Projector):
@@ -55,11 +58,11 @@ class Seeing(nn.Module):
         return self.projector.linear
 
     def forward(self, ecg: Tensor) -> Tensor:
-        return self.projector(self.encoder(ecg).tokens)  # (E, 12, T) -> (E, n / 4, H)
+        return self.projector(self.encoder(ecg).tokens)  # (E, L, T) -> (E, n / 4, H)
 
 
 class Signals:
-    """Normalised ECGs (E, 12, T) where an `EcgTokens` gives tokens that are cached."""
+    """Normalised ECGs (E, L, T) where an `EcgTokens` gives tokens that are cached."""
 
     def __init__(self, store: EcgStore, encoder: EcgEncoder):
         self.store, self.encoder = store, encoder
@@ -79,7 +82,7 @@ def build(
     if surgery.train_llm:
         set_seed(seed)
         language_model, tokenizer = load_llm(llm, dtype)
-        processor = EcgLlmProcessor(tokenizer, slots=encoder.config.tokens // 4)
+        processor = EcgLlmProcessor(tokenizer, Projector.slots(encoder.config.tokens))
         model = EcgLlm.build(encoder, language_model, processor.slot_id, str(llm))
         model.language_model.requires_grad_(True)
     else:
@@ -89,7 +92,7 @@ def build(
             model.config.encoder_width, model.config.llm_width, surgery.projector_layers
         )
     if surgery.train_encoder:
-        model.projector = Seeing(model.encoder, model.projector)
+        model.projector = EncoderProjector(model.encoder, model.projector)
     return model, processor
 
 
@@ -105,18 +108,13 @@ def train(
     """Train on question rows as `finetune.train_stage` does; only `curve.csv` is kept."""
     set_seed(seed)
     rows = finetune.rows_seen(rows, stage, seed)
+    batch = min(stage.batch_size, len(rows))
     history = fit(
         model,
         finetune.prepare_rows(rows, processor),
         finetune.QuestionCollator(processor, ecgs),
         folder,
-        epochs=stage.epochs,
-        batch_size=min(stage.batch_size, len(rows)),
-        learning_rate=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        warmup=stage.warmup,
+        Schedule.of(stage, batch_size=batch, order="by length"),
         seed=seed,
-        bf16=stage.bf16,
-        group_by_length=True,
     )
     history.to_csv(folder / "curve.csv", index=False)

@@ -1,4 +1,4 @@
-"""What to do at which age and sex, for the dialogue of Figure 4: sentences to practise it with."""
+"""Advice by age and sex, and what terms mean: the sentences of the dialogue of Figure 4."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from ecg_lib.errors import DataError
@@ -18,7 +17,7 @@ _FILE = Path(__file__).parent / "advice.yaml"
 
 @dataclass(frozen=True)
 class Entry:
-    """Advice for a sex and an age from `ages[0]` to `ages[1]` years, and where to read on."""
+    """Advice for one sex and ages from `ages[0]` to `ages[1]` years, and where to read on."""
 
     sex: str
     ages: tuple[int, int]
@@ -33,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Advice:
-    """All entries; words for people by sex and ways of asking, first those of a dialogue."""
+    """All entries, words for people by sex, and ways of asking; the dialogue's own come first."""
 
     people: dict[str, tuple[str, ...]]
     asked: tuple[str, ...]
@@ -70,9 +69,16 @@ def load_advice() -> Advice:
 
 
 def question(term: str, age: float, sex: str) -> str:
-    """As a dialogue asks."""
+    """What a patient asks about a term of the glossary, in the dialogue's own words."""
     known = load_advice()
-    return known.asked[0].format(age=_number(int(age)), person=known.people[sex][0], term=term)
+    return worded(known.asked[0], term, age, known.people[sex][0])
+
+
+def worded(way: str, term: str, age: float, person: str) -> str:
+    """A way of asking, filled in; an age follows its article, as in "an 80", "a 69"."""
+    years = int(age)
+    article = "an" if years in (8, 11, 18) or 80 <= years < 90 else "a"
+    return way.format(age=f"{article} {years}", person=person, term=term)
 
 
 def advised(term: str, age: float, sex: str) -> str:
@@ -84,53 +90,11 @@ def advised(term: str, age: float, sex: str) -> str:
 
 
 def explained(term: str) -> str:
-    """What a term of the glossary means."""
+    """What a term of the glossary means, what it leads to and when to see a doctor."""
     entry = load_glossary()[term]
     return f"{entry.what} It can lead to: {entry.leads_to} When to see a doctor: {entry.see_doctor}"
 
 
 def meaning(term: str) -> str:
-    """As a dialogue asks."""
+    """The question after what a term means, in the dialogue's own words."""
     return f"What does {term} mean?"
-
-
-def talks(n: int, seed: int) -> list[tuple[str, str]]:
-    """`n` questions and answers to practise the dialogue: meanings, and half as often advice."""
-    rng, terms = np.random.default_rng(seed), list(load_glossary())
-    said = []
-    for k in range(n):
-        term = terms[rng.integers(len(terms))]
-        if k % 3:
-            said.append((meaning(term), explained(term)))
-            continue
-        age, sex, person = _anyone(rng)
-        ways = load_advice().asked
-        asked = ways[rng.integers(len(ways))]
-        said.append(
-            (asked.format(age=_number(age), person=person, term=term), advised(term, age, sex))
-        )
-    return said
-
-
-def spans(n: int, seed: int) -> list[tuple[str, str]]:
-    """`n` short questions after what advice hangs on: "58 year old woman?", "A woman of 50 to 64".
-
-    In a whole answer these words are few among many, and a small model overlooks the age.
-    """
-    rng, known, said = np.random.default_rng(seed), load_advice(), []
-    for _ in range(n):
-        age, sex, person = _anyone(rng)
-        said.append((f"{age} year old {person}?", known.entry(age, sex).span))
-    return said
-
-
-def _number(age: int) -> str:
-    """An age after its article: an 80, a 69."""
-    return f"{'an' if age in (8, 11, 18) or 80 <= age < 90 else 'a'} {age}"
-
-
-def _anyone(rng: np.random.Generator) -> tuple[int, str, str]:
-    """Age up to 95 years, sex and a word for such a person, each value as likely."""
-    age, sex = int(rng.integers(YOUNGEST, 96)), ("F", "M")[rng.integers(2)]
-    people = load_advice().people[sex]
-    return age, sex, people[rng.integers(len(people))]

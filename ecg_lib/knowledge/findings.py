@@ -55,16 +55,6 @@ def name_of(code: str) -> str:
     return FINDINGS.at[code, "name"]
 
 
-def code_of(name: str) -> str:
-    """The code behind ECG-QA's words, the inverse of `name_of`; `KeyError` if none."""
-    return _codes_by_name()[name]
-
-
-@cache
-def _codes_by_name() -> dict[str, str]:
-    return {name: code for code, name in FINDINGS["name"].items()}
-
-
 @cache
 def transfer_findings() -> pd.DataFrame:
     """Findings that transfer from simulated to real ECGs is measured on.

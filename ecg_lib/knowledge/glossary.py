@@ -1,4 +1,4 @@
-"""The glossary: what terms of a report mean, in plain language (`glossary.yaml`)."""
+"""The glossary: terms of a report in plain language (`glossary.yaml`)."""
 
 from dataclasses import dataclass, fields
 from functools import lru_cache

@@ -12,8 +12,19 @@ from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS, read_table
 
 ROLES = ("counts", "apart", "blank")
-
-
+LABEL_TEXT = MappingProxyType(
+    {  # the nine labels of Table 4 in words
+        "AF": "atrial fibrillation",
+        "LBBB": "left bundle branch block",
+        "RBBB": "right bundle branch block",
+        "LVH": "left ventricular hypertrophy",
+        "RVH": "right ventricular hypertrophy",
+        "SA": "sinus arrhythmia",
+        "SB": "sinus bradycardia",
+        "SR": "sinus rhythm",
+        "ST": "sinus tachycardia",
+    }
+)
 DATASETS = MappingProxyType(
     {  # first part of an ecg_id -> the data set's name in Table 4
         "ptbxl": "PTB-XL",

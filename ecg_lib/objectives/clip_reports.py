@@ -1,27 +1,24 @@
-"""Contrastive pretraining of the ECG encoder on ECG-report pairs (section "ECG Encoder")."""
+"""Contrast of ECGs with their reports: the paper's objective (section "ECG Encoder")."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from transformers import AutoTokenizer, set_seed
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
 
-from ecg_lib.config import Config
-from ecg_lib.data.store import EcgStore
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
-from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
 from ecg_lib.encoders.token_cache import encoder_input
-from ecg_lib.objectives.parts.clip import EcgClip
-from ecg_lib.objectives.parts.gather import in_training, true_of
-from ecg_lib.training.distributed import is_first, processes
-from ecg_lib.training.fit import fit
+from ecg_lib.objectives.objective import BaseObjective, Given, store_of
+from ecg_lib.objectives.parts.clip_text import ClipSettings, a_statement, build_clip, tokenised
+from ecg_lib.objectives.parts.gather import contrast, equal, gathered, gathered_lists
+from ecg_lib.objectives.parts.losses import clip_loss
 
 MIN_WORDS = 3  # paper: reports with fewer words are removed
-_STATEMENT = re.compile(r"[.;]\s+|,\s+(?=\w{4})")
 
 
 def usable(reports: pd.Series) -> pd.Series:
@@ -29,122 +26,69 @@ def usable(reports: pd.Series) -> pd.Series:
     return reports.str.split().str.len() >= MIN_WORDS
 
 
-def build_clip(
-    config: Config, reports: list[str], normalisation: str | None = None
-) -> tuple[EcgClip, object]:
-    """An untrained EcgClip and its tokenizer, as the configuration says."""
-    sizes, text = config.encoder, config.text_encoder
-    encoder = EcgEncoder(
-        EcgEncoderConfig(
-            patch=sizes.patch,
-            width=sizes.width,
-            depth=sizes.depth,
-            heads=sizes.heads,
-            mlp=sizes.mlp,
-            dropout=sizes.dropout,
-            stem=sizes.stem,
-            normalisation=normalisation or config.signal.normalisation,
-        )
-    )
-    if text.name_or_path:
-        tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
-        text_encoder = TextEncoder.from_pretrained(text.name_or_path)
-    else:
-        tokenizer = train_report_tokens(reports, text.vocabulary)
-        text_encoder = TextEncoder(
-            small_bert(len(tokenizer), text.width, text.depth, text.heads, text.max_tokens)
-        )
-    clip = EcgClip(
-        encoder,
-        text_encoder,
-        config.contrastive.width,
-        config.contrastive.temperature,
-        text.trainable,
-    )
-    return clip, tokenizer
+@dataclass(frozen=True, kw_only=True)
+class Settings(ClipSettings):
+    """Values and their reasons stand in `conf/objective/clip_reports.yaml`."""
+
+    epochs: int
+    whole: float  # share of texts that are a whole report; the others are one statement of it
 
 
-def a_piece(report: str, whole: float, generator: torch.Generator) -> str:
-    """One statement of a report, or with probability `whole` all of it."""
-    if torch.rand((), generator=generator) < whole:
-        return report
-    pieces = [piece for piece in _STATEMENT.split(report.rstrip(".")) if piece]
-    return pieces[int(torch.randint(len(pieces), (), generator=generator))] if pieces else report
+class Objective(BaseObjective):
+    """CLIP on whole reports, where equal reports are no negatives; below 1, on statements too.
 
-
-class PairCollator:
-    """Rows of a store -> normalised ECGs, token ids, and what each text is true of.
-
-    With `whole` = 1 (the paper) a text is its report, and `text_id` numbers distinct reports. Below
-    1 it may be one statement of it, and `positives` tells all ECGs whose reports contain it.
+    With `whole` below 1 every ECG whose report contains a text is a positive of it.
     """
 
-    def __init__(
-        self,
-        store: EcgStore,
-        encoder: EcgEncoder,
-        tokenizer,
-        max_tokens: int,
-        whole: float = 1.0,
-        seed: int = 0,
-    ):
-        self.store, self.encoder = store, encoder
-        self.tokenizer, self.max_tokens, self.whole = tokenizer, max_tokens, whole
-        self.reports = store.records["report"].tolist()
-        self.text_id = pd.factorize(store.records["report"])[0]
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, encoder: PreTrainedModel, settings: Settings, given: Given):
+        super().__init__(encoder, settings, given)
+        self.store = store_of(given)
+        reports = self.store.records["report"]
+        self.reports, good = reports.tolist(), usable(reports).to_numpy()
+        self.train_rows, self.valid_rows = (
+            [int(i) for i in rows if good[i]] for rows in (given.train, given.valid)
+        )
+        texts = reports.iloc[self.train_rows].tolist()
+        self.clip, self.tokenizer = build_clip(encoder, settings, given, texts)
 
-    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+    def rows(self) -> tuple[list[dict], list[dict]]:
+        return [{"row": i} for i in self.train_rows], [{"row": i} for i in self.valid_rows]
+
+    def collate(self, rows: Sequence[dict]) -> dict[str, Any]:
         index = [row["row"] for row in rows]
         texts = reports = [self.reports[i] for i in index]
-        batch = {"ecg": encoder_input(self.store.mv(index), self.encoder)}
-        if self.whole < 1:
-            texts = [a_piece(report, self.whole, self.generator) for report in reports]
-            batch["positives"] = true_of(texts, reports)
-            if processes() > 1:  # the texts of others may be true of these ECGs
-                batch |= {"texts": texts, "reports": reports}
+        ecg = encoder_input(self.store.mv(index), self.clip.ecg_encoder)
+        if self.settings.whole < 1:
+            texts = [a_statement(r, self.settings.whole, self.generator) for r in reports]
+        words = tokenised(self.tokenizer, texts, self.given.text.max_tokens)
+        return {"ecg": ecg, **words, "texts": texts, "reports": reports}
+
+    def forward(
+        self,
+        ecg: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        texts: Sequence[str],
+        reports: Sequence[str],
+    ) -> ModelOutput:
+        """Loss of a batch.
+
+        Parameters
+        ----------
+        ecg : (B, 12, T), normalised
+        input_ids, attention_mask : (B, L), the texts as tokens
+        texts, reports : (B,), a text for each ECG and the ECG's whole report
+        """
+        ecgs = self.clip.embed_ecg(ecg)  # (B, E)
+        words = self.clip.embed_text(input_ids, attention_mask)  # (B, E)
+        if self.settings.whole < 1:
+            loss = contrast(ecgs, words, self.clip.scale(), texts, reports)
         else:
-            batch["text_id"] = torch.from_numpy(self.text_id[index])
-        words = self.tokenizer(
-            texts, truncation=True, padding=True, max_length=self.max_tokens, return_tensors="pt"
-        )
-        return batch | {"input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
+            same = equal(gathered_lists(reports)[0]).to(ecgs.device)
+            loss = clip_loss(gathered(ecgs), gathered(words), self.clip.scale(), same)
+        return ModelOutput(loss=loss)
 
-
-def pretrain(store: EcgStore, config: Config, folder: Path) -> None:
-    """Train and save `clip/` (with its tokenizer) and `curve.csv` below `folder`."""
-    set_seed(config.seed)
-    records, settings = store.records, config.contrastive
-    good = usable(records["report"])
-    train = np.flatnonzero(good & (records["split"] == "train"))
-    valid = np.flatnonzero(good & (records["split"] == "valid"))
-    clip, tokenizer = build_clip(config, records["report"].iloc[train].tolist())
-    collate = PairCollator(
-        store,
-        clip.ecg_encoder,
-        tokenizer,
-        config.text_encoder.max_tokens,
-        settings.whole,
-        config.seed,
-    )
-    history = fit(
-        in_training(clip),
-        [{"row": int(i)} for i in train],
-        collate,
-        folder,
-        valid=[{"row": int(i)} for i in valid],
-        epochs=settings.epochs,
-        batch_size=min(settings.batch_size, len(train)),
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup=settings.warmup,
-        seed=config.seed,
-        bf16=settings.bf16,
-        clip_norm=1.0,
-        drop_last=True,
-    )
-    if not is_first():
-        return
-    clip.save_pretrained(folder / "clip")
-    tokenizer.save_pretrained(str(folder / "clip"))
-    history.to_csv(folder / "curve.csv", index=False)
+    def save(self, folder: Path) -> None:
+        """`clip/` with its tokenizer."""
+        self.clip.save_pretrained(folder / "clip")
+        self.tokenizer.save_pretrained(str(folder / "clip"))

@@ -7,7 +7,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib import encoders
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.errors import DataError
 from ecg_lib.objectives.parts.clip import EcgClip
 
@@ -54,4 +55,4 @@ def load_encoder(folder: str | Path) -> EcgEncoder:
             f"--model {folder}: no saved encoder there; give the folder of a CLIP, of "
             "a reader or of an ECG-LLM, e.g. checkpoints/demo/encoder/clip"
         )
-    return EcgEncoder.from_pretrained(inner).eval()
+    return encoders.load(inner)

@@ -15,11 +15,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecg_lib.ecg_llm.model import EcgLlm
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib.ecg_llm.projector import FACTOR
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.objectives.parts.clip import EcgClip
 
 ADAM = 8  # bytes a trained weight: two moments in fp32
-SAMPLES = 1000  # 10 s at 100 Hz
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def clip_cost(clip: EcgClip, text_tokens: int, bf16: bool) -> Cost:
         # A mask of four dimensions is not looked into, which a meta tensor does not allow.
         mask = torch.zeros(1, 1, text_tokens, text_tokens, dtype=dtype, device=device)
         hidden = clip.text_encoder.backbone(input_ids=words, attention_mask=mask).last_hidden_state
-        ecg = torch.zeros(1, 12, SAMPLES, dtype=dtype, device=device)
+        ecg = torch.zeros(1, *clip.ecg_encoder.config.ecg_input.shape, dtype=dtype, device=device)
         text = clip.text_projection(hidden.mean(1))
         return (clip.ecg_projection(clip.ecg_encoder(ecg).cls) * text).sum() * clip.log_scale
 
@@ -148,7 +148,7 @@ def stage_cost(model: EcgLlm, slots: int, words: int, answer: int) -> Cost:
 
     def loss() -> Tensor:
         ids = torch.zeros(1, words, dtype=torch.long, device=device)
-        tokens = torch.zeros(1, 4 * slots, encoder.width, device=device)
+        tokens = torch.zeros(1, FACTOR * slots, encoder.width, device=device)
         ecg = model.projector(tokens).to(dtype)
         mask = torch.zeros(1, 1, length, length, dtype=dtype, device=device)
         hidden = decoder(
@@ -163,7 +163,7 @@ def stage_cost(model: EcgLlm, slots: int, words: int, answer: int) -> Cost:
 
 def encode_flops(encoder: EcgEncoder) -> int:
     """Operations to encode one ECG, once."""
-    ecg = torch.zeros(1, 12, SAMPLES, device=encoder.device)
+    ecg = torch.zeros(1, *encoder.config.ecg_input.shape, device=encoder.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         encoder.eval()(ecg)
     return counter.get_total_flops()

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ecg_lib.config import Cohort, Config
 from ecg_lib.data.prepare import SIMULATED, build_source
+from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.errors import ConfigError
 from ecg_lib.planning.cost import Cost, clip_cost, encode_flops, stage_cost
 from ecg_lib.planning.shapes import clip_shape, ecg_llm_shape, encoder_shape
 from ecg_lib.questions.ecgqa import EXPECTED_COUNTS
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Cohort, Config
 
 ECGS = {"mimic_iv_ecg": 800_035, "ptbxl": 21_799}  # records of the whole releases
 RATES = {"mimic_iv_ecg": (500,), "ptbxl": (100, 500)}  # Hz, of the files they come in
@@ -47,7 +50,7 @@ def gpu_table() -> pd.DataFrame:
 
 
 def plan(config: Config, given: Assumptions) -> dict[str, Any]:
-    """Parameters, operations, memory, time and disk of a profile's three trainings.
+    """Parameters, operations, memory, time and disk of a profile's trainings.
 
     Raises
     ------
@@ -58,22 +61,21 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     gpu = gpu_table().loc[given.gpu]
     speed = gpu["bf16_tflops"] * 1e12 * given.mfu * given.gpus
     pairs = given.ecgs or _size(config.data.pretraining)
-    slots = round(1000 / config.encoder.patch / 4 * (1 + COMPARISONS))
-    clip = clip_cost(clip_shape(config), config.text_encoder.max_tokens, config.contrastive.bf16)
+    encoder = encoder_shape(config)
+    slots = round(Projector.slots(encoder.config.tokens) * (1 + COMPARISONS))
     llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
-    contrast = config.contrastive
-    trainings = {
-        "contrastive": _training(
-            clip,
+    taught, trainings = config.objective, {}
+    if {"width", "epochs"} <= taught.keys():  # a contrast of ECG-report pairs; others differ
+        trainings["contrastive"] = _training(
+            clip_cost(clip_shape(config), config.text_encoder.max_tokens, taught["bf16"]),
             pairs,
-            contrast.epochs,
-            contrast.batch_size,
+            taught["epochs"],
+            taught["batch_size"],
             speed,
             gpu["memory_gb"],
             False,
             given.gpus,
         )
-    }
     for name in ("stage1", "stage2"):
         stage = getattr(config, name)
         rows = getattr(given, f"{name}_rows") or stage.max_rows or ECGQA["train"]
@@ -94,6 +96,8 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
         f"{given.words} words; activations are those of plain attention, the whole batch "
         "of one GPU at once",
     ]
+    if "contrastive" not in trainings:
+        notes.append(f"the objective {taught['name']} is none of ECG-report pairs: not planned")
     if config.llm.dtype == "float32":
         notes.append("this profile computes in float32: slower than the bf16 peak assumed here")
     if not (given.stage1_rows or config.stage1.max_rows):
@@ -108,7 +112,7 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
         "language_model": config.llm.name_or_path or config.llm.title,
         "trainings": trainings,
         "disk_gb": disk(config, pairs),
-        "encode_flops": encode_flops(encoder_shape(config)),
+        "encode_flops": encode_flops(encoder),
         "notes": notes,
     }
 
@@ -119,13 +123,13 @@ def disk(config: Config, pretraining_ecgs: int) -> dict[str, float]:
     questions = config.data.questions
     if questions.title not in sizes:
         sizes[questions.title] = (questions, _size(questions))
+    encoder = encoder_shape(config).config
     used: dict[str, float] = {}
     for title, (cohort, n) in sizes.items():
         for rate in RATES.get(cohort.source, ()):
             used[f"{title}, raw at {rate} Hz"] = n * (raw_bytes(rate) + HEADER) / GB
-        used[f"{title}, prepared store"] = n * (raw_bytes(100) + ROW) / GB
-    encoder = config.encoder
-    tokens = (1000 // encoder.patch + 1) * encoder.width * 2  # half precision, [CLS] beside them
+        used[f"{title}, prepared store"] = n * (raw_bytes(encoder.ecg_input.rate) + ROW) / GB
+    tokens = (encoder.tokens + 1) * encoder.width * 2  # half precision, [CLS] beside them
     used[f"{questions.title}, encoder tokens"] = sizes[questions.title][1] * tokens / GB
     if config.questions.ecgqa:
         used[f"ECG-QA, {sum(ECGQA.values()):,} rows"] = sum(ECGQA.values()) * QUESTION / GB

@@ -1,17 +1,13 @@
-"""The models of a profile without trained weights: of any size, at once, on torch's meta device.
-
-On a real device their weights are random: what a benchmark needs.
-"""
+"""The models of a profile without weights: of any size, at once, on torch's meta device."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from peft import LoraConfig
 from tokenizers import Tokenizer, models
 from transformers import (
     AutoConfig,
@@ -22,13 +18,17 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ecg_lib.config import Config, Llm
+from ecg_lib import encoders
+from ecg_lib.ecg_llm import finetune
 from ecg_lib.ecg_llm.model import EcgLlm
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert
 from ecg_lib.errors import ConfigError
 from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.tiny_llm.llama import tiny_llama
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Config, Llm
 
 _PUBLISHED = Path(__file__).resolve().with_name("published_models.yaml")
 
@@ -59,27 +59,16 @@ def named_config(name: str) -> PreTrainedConfig:
         ) from error
 
 
-def encoder_shape(config: Config, device: str = "meta") -> EcgEncoder:
+def encoder_shape(config: Config) -> EcgEncoder:
     """The ECG encoder of a profile, without weights."""
-    sizes = config.encoder
-    with torch.device(device):
-        return EcgEncoder(
-            EcgEncoderConfig(
-                patch=sizes.patch,
-                width=sizes.width,
-                depth=sizes.depth,
-                heads=sizes.heads,
-                mlp=sizes.mlp,
-                dropout=sizes.dropout,
-                stem=sizes.stem,
-            )
-        )
+    with torch.device("meta"):
+        return encoders.build(config.encoder["name"], config.encoder, config.ecg_input())
 
 
-def clip_shape(config: Config, device: str = "meta") -> EcgClip:
+def clip_shape(config: Config) -> EcgClip:
     """Both encoders of contrastive pretraining with their projections, without weights."""
-    text, encoder = config.text_encoder, encoder_shape(config, device)
-    with torch.device(device):
+    text, encoder = config.text_encoder, encoder_shape(config)
+    with torch.device("meta"):
         if text.name_or_path:
             named = named_config(text.name_or_path)
             unpooled = {"add_pooling_layer": False} if named.model_type == "bert" else {}
@@ -88,18 +77,13 @@ def clip_shape(config: Config, device: str = "meta") -> EcgClip:
             backbone = small_bert(
                 text.vocabulary, text.width, text.depth, text.heads, text.max_tokens
             )
-        return EcgClip(
-            encoder,
-            TextEncoder(backbone),
-            config.contrastive.width,
-            config.contrastive.temperature,
-            text.trainable,
-        )
+        width = config.objective["width"]
+        return EcgClip(encoder, TextEncoder(backbone), width, train_text=text.trainable)
 
 
-def llm_shape(settings: Llm, device: str = "meta") -> PreTrainedModel:
+def llm_shape(settings: Llm) -> PreTrainedModel:
     """The causal LM of a profile, without weights."""
-    with torch.device(device):
+    with torch.device("meta"):
         if settings.name_or_path is None:
             lm = tiny_llama(
                 _tokens(settings.vocabulary), settings.width, settings.depth, settings.heads
@@ -109,22 +93,12 @@ def llm_shape(settings: Llm, device: str = "meta") -> PreTrainedModel:
     return lm.to(getattr(torch, settings.dtype))
 
 
-def ecg_llm_shape(config: Config, device: str = "meta") -> EcgLlm:
+def ecg_llm_shape(config: Config) -> EcgLlm:
     """The ECG-LLM with its adapters, without weights; trainable is what training changes."""
-    lora = config.lora
-    adapters = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        bias="none",
-        target_modules=list(lora.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    encoder, lm = encoder_shape(config, device), llm_shape(config.llm, device)
-    with torch.device(device):
-        return EcgLlm.build(
-            encoder, lm, slot_id=len(lm.get_input_embeddings().weight), lora=adapters
-        )
+    encoder, lm = encoder_shape(config), llm_shape(config.llm)
+    with torch.device("meta"):
+        slot_id = len(lm.get_input_embeddings().weight)
+        return EcgLlm.build(encoder, lm, slot_id, lora=finetune.adapters(config.lora))
 
 
 def _tokens(vocabulary: int) -> PreTrainedTokenizerFast:

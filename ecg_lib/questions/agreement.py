@@ -138,27 +138,6 @@ def agreement_table(compared: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def agreement_by_feature(compared: pd.DataFrame) -> pd.DataFrame:
-    """Answers about each measurement: `feature, measured, n, agree, percent` and the reasons."""
-    measured = compared[compared["measured"] != NOTES]
-    rows = []
-    for rate, group in measured.groupby("measured"):
-        for feature in normal_ranges():
-            reasons = Counter(d[feature] for d in group["differing"] if feature in d)
-            agree = len(group) - sum(reasons.values())
-            share = {"n": len(group), "agree": agree, "percent": round(100 * agree / len(group), 2)}
-            rows.append(
-                {
-                    "feature": feature,
-                    "measured": rate,
-                    **share,
-                    **{reason: reasons[reason] for reason in REASONS},
-                }
-            )
-    columns = ["feature", "measured", "n", "agree", "percent", *REASONS]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _reason(feature: str, known: list[Mapping], coarse: bool) -> str:
     """Where a feature of two ECGs stands; see REASONS."""
     values = [(attributes.get("intervals") or {}).get(feature, math.nan) for attributes in known]

@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.stats import entropy
 
 from ecg_lib.errors import DataError
-from ecg_lib.questions.bias import interval, kind_of
+from ecg_lib.intervals import wilson_limits
+from ecg_lib.questions.bias import kind_of
 from ecg_lib.questions.debias import (
     base_share,
     effective_n,
@@ -212,7 +213,7 @@ def _shares(named: pd.DataFrame, fixed: str | None) -> pd.DataFrame:
             known = part.dropna(subset=name)
             n = effective_n(known.weight)
             value = np.average(known[name], weights=known.weight) if n else np.nan
-            low, high = interval(value * n, n) if n and name != fixed else (np.nan, np.nan)
+            low, high = wilson_limits(value * n, n) if n and name != fixed else (np.nan, np.nan)
             line |= {share: value, f"{name}_low": low, f"{name}_high": high}
         lines.append(line)
     numbers = ["n", "n_effective", *_SHARES]

@@ -9,8 +9,8 @@ from scipy.stats import chi2_contingency
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from statsmodels.stats.proportion import proportion_confint
 
+from ecg_lib.intervals import wilson_limits
 from ecg_lib.questions.schema import SHORT_NAMES, template_key
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import YES
@@ -40,11 +40,6 @@ def kind_of(rows: pd.DataFrame) -> pd.Series:
     kind = rows.template_id.map(kinds).astype(object)
     unknown = kind.isna()
     return kind.mask(unknown, rows.attribute_type.map({"noise": "noise"}).fillna("other"))
-
-
-def interval(k: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % Wilson interval of ``k`` of ``n``."""
-    return proportion_confint(np.asarray(k), np.asarray(n), method="wilson")
 
 
 def _severities(
@@ -93,7 +88,7 @@ def normal_ratio(
     grouped = table.groupby(["question", "template_id", "kind"], sort=True)["normal"]
     result = grouped.agg(n="size", k="sum").reset_index()
     result["ratio"] = result.k / result.n
-    result["ci_low"], result["ci_high"] = interval(result.k, result.n)
+    result["ci_low"], result["ci_high"] = wilson_limits(result.k, result.n)
     order = ["ratio", "question"]
     return result.sort_values(order, ascending=[False, True], ignore_index=True)[list(_SCHEMA)]
 
@@ -104,7 +99,7 @@ def normal_ratio_by_kind(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
     by_question["k"] = (by_question.ratio * by_question.n).round().astype(int)
     result = by_question.groupby("kind", as_index=False)[["n", "k"]].sum()
     result["ratio"] = result.k / result.n
-    result["ci_low"], result["ci_high"] = interval(result.k, result.n)
+    result["ci_low"], result["ci_high"] = wilson_limits(result.k, result.n)
     return result.drop(columns="k")
 
 
@@ -222,7 +217,7 @@ def question_only(
         for question_type, short in SHORT_NAMES.items():
             own = hit[types[1].loc[hit.index] == question_type]
             if len(own):
-                low, high = interval(own.sum(), len(own))
+                low, high = wilson_limits(own.sum(), len(own))
                 lines.append((short, method, len(own), own.mean(), low, high))
     return pd.DataFrame(
         lines, columns=["question_type", "method", "n", "value", "ci_low", "ci_high"]

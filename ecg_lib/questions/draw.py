@@ -41,6 +41,24 @@ class Sizes:
     choose_questions: int = 12
     query_rows: int = 200
 
+    @classmethod
+    def per_answer(cls, n: int) -> "Sizes":
+        """Sizes in proportion to the `n` ECGs that a yes/no question has per answer."""
+
+        def some(share: float) -> int:
+            return max(1, round(n * share))
+
+        return cls(
+            verify=n,
+            broad=6 * n,
+            choose=some(0.3),
+            query=some(0.3),
+            comparison_verify=some(0.25),
+            comparison_query=some(0.25),
+            min_positive=min(5, n),
+            query_rows=10 * n,
+        )
+
 
 @dataclass(frozen=True)
 class Law:

@@ -1,6 +1,5 @@
 """Reader of the ECG-QA release v1.0.2 (Oh et al. 2023): JSON shards to question rows."""
 
-import ast
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -133,15 +132,3 @@ def read_ecg_ids(root: Path | str, corpus: str, split: str) -> list[str]:
         raise DataError(f"{path}: no such file; it is part of ECG-QA ({SOURCE})")
     ids = pd.read_csv(path, sep="\t", header=None).iloc[:, -1]
     return [_ID_FORMAT[corpus].format(int(i)) for i in ids]
-
-
-def read_classes(path: Path | str) -> dict[int, tuple[str, ...]]:
-    """Answers by template from a release's ``answers_for_each_template.csv``.
-
-    Its column "classes" holds Python list literals. MIMIC-IV-ECG's list differs from PTB-XL's,
-    which :mod:`ecg_lib.questions.vocabulary` knows by itself.
-    """
-    table = pd.read_csv(path)
-    return {
-        int(row.template_id): tuple(ast.literal_eval(row.classes)) for row in table.itertuples()
-    }

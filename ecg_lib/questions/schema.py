@@ -5,9 +5,9 @@ the recent one: the order of ``ecg_id`` carries meaning and is never sorted. ``a
 written as a list.
 """
 
-import os
 import re
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecg_lib.errors import DataError
+from ecg_lib.files import write_atomically
 
 SPLITS = ("train", "valid", "test")
 SHORT_NAMES = {
@@ -129,13 +130,9 @@ def write_split(
 ) -> Path:
     """Validate ``rows`` and write ``<folder>/<split>.parquet`` atomically; returns the path."""
     rows = validate_rows(rows, known_ecgs)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{split}.parquet"
-    temporary = folder / f".{split}.parquet.{os.getpid()}"
+    path = Path(folder) / f"{split}.parquet"
     table = pa.Table.from_pydict({c: rows[c].tolist() for c in COLUMNS}, schema=ARROW_SCHEMA)
-    pq.write_table(table, temporary)
-    os.replace(temporary, path)
+    write_atomically(path, partial(pq.write_table, table))
     return path
 
 

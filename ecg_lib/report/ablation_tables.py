@@ -14,8 +14,7 @@ import pandas as pd
 
 from ecg_lib.arm_table import ARMS, COMPARED, difference
 from ecg_lib.evaluation.exact_match import HEADLINE
-from ecg_lib.evaluation.over_seeds import difference_over_seeds, mean_over_seeds
-from ecg_lib.evaluation.statistics import Estimate, mcnemar
+from ecg_lib.intervals import Estimate, difference_over_seeds, mcnemar, mean_over_seeds
 from ecg_lib.questions.schema import SHORT_NAMES
 from ecg_lib.report.tables import P_VALUE
 

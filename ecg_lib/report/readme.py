@@ -4,7 +4,6 @@ Each block stands between two markers, as ``<!-- results:demo -->`` and ``<!-- /
 nobody types its numbers.
 """
 
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ import pandas as pd
 from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, difference
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.transfer import MEAN
+from ecg_lib.files import write_atomically
 from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.paths import ROOT, results_dir
 from ecg_lib.report.reference import MODEL, PAPER_LABEL
@@ -129,9 +129,7 @@ def update_readme(readme: Path, blocks: Iterable[str], results: Path | None = No
         pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
         text = pattern.sub(lambda _, b=f"{start}\n{block}\n{end}": b, text)
     if text != before:
-        temporary = readme.with_name(readme.name + ".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, readme)
+        write_atomically(readme, text)
     return text != before
 
 

@@ -4,15 +4,17 @@ Colours (Okabe and Ito) keep their meaning throughout: blue is ours, grey is the
 drawings orange is what is trained, blue what is frozen.
 """
 
-import os
 import textwrap
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+
+from ecg_lib.files import write_atomically
 
 INK, QUIET, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
@@ -89,11 +91,9 @@ def save(fig: Figure, folder: Path, name: str) -> Path:
 
     The same figure gives the same bytes, so that a figure in git changes only when it changes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / f"{name}.png", folder / f".{name}.tmp.png"
+    path = folder / f"{name}.png"
     # a figure without a layout of its own (an ECG true to scale) must not be given one here
     with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
-        fig.savefig(temporary, dpi=DPI, metadata={"Software": None})
-    os.replace(temporary, path)
+        write_atomically(path, partial(fig.savefig, dpi=DPI, metadata={"Software": None}))
     plt.close(fig)  # a figure made through pyplot is let go; any other is none of its business
     return path

@@ -3,7 +3,6 @@
 Both files are byte-identical for identical values: fixed digits, LF, the order of the frame.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ecg_lib.errors import DataError
+from ecg_lib.files import write_atomically
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import COLUMNS, PAPER_LABEL
 
@@ -82,8 +82,8 @@ def write_table(
     for column in _NUMBERS:
         rounded[column] = [_fixed(x) for x in rounded[column]]
     csv, md = folder / f"{name}.csv", folder / f"{name}.md"
-    _write(csv, rounded.to_csv(index=False, lineterminator="\n"))
-    _write(md, _markdown(frame, title, label, note, digits))
+    write_atomically(csv, rounded.to_csv(index=False, lineterminator="\n"))
+    write_atomically(md, _markdown(frame, title, label, note, digits))
     return csv, md
 
 
@@ -182,9 +182,3 @@ def _escape(text: str) -> str:
 
 def _fixed(number: float) -> str:
     return "" if pd.isna(number) else f"{number:.6g}" if abs(number) < 1e5 else f"{number:.0f}"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ecg_lib.errors import BadRecord
 from ecg_lib.signal.leads import LEADS, by_name
-from ecg_lib.signal.resample import RATE, first_seconds, to_rate
+from ecg_lib.signal.resample import STANDARD_SECONDS, first_seconds, to_rate
 
 FLAT_MV = 0.005  # a lead that moves less than this in 10 s carries no heart beat
 LIMIT_MV = 20.0  # no ECG reaches it; a wrong gain or a lost electrode does
@@ -43,30 +43,33 @@ def standardise(
     signal: np.ndarray,
     names: Sequence[str],
     fs: float,
-    rate: int = RATE,
+    rate: int,
+    seconds: float = STANDARD_SECONDS,
     method: str = "fft",
 ) -> np.ndarray:
-    """A raw recording as the project keeps it: 12 leads by name, first 10 s, checked, 100 Hz.
+    """A raw recording as a store keeps it: 12 leads by name, first seconds, checked, resampled.
 
     Parameters
     ----------
     signal : array (n, T), mV
     names : lead name of each channel, as in the header
-    fs : Hz
+    fs : Hz of the recording
+    rate : Hz wanted
+    seconds : how much of the recording is kept
     method : resampler, see `to_rate`
 
     Returns
     -------
-    float32 array (12, 10 * rate), mV
+    float32 array (12, seconds * rate), mV
 
     Raises
     ------
     BadRecord
         Leads missing, too short, or unusable (see `check`).
     """
-    window = first_seconds(by_name(signal, names), fs)
+    window = first_seconds(by_name(signal, names), fs, seconds)
     check(window)
-    return to_rate(window, fs, rate, method)
+    return to_rate(window, fs, rate, method, seconds)
 
 
 def _name(which: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""From any sampling rate to the project's: the first 10 s at 100 Hz."""
+"""From any sampling rate to the one asked for: the first seconds of a recording."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from scipy.signal import resample, resample_poly
 
 from ecg_lib.errors import BadRecord
 
-RATE = 100  # Hz, paper
-SECONDS = 10  # paper
+STANDARD_RATE = 100  # Hz of a cohort prepared without a wish; paper
+STANDARD_SECONDS = 10  # paper
 METHODS = ("fft", "polyphase")
 
 
-def first_seconds(signal: np.ndarray, fs: float, seconds: float = SECONDS) -> np.ndarray:
+def first_seconds(signal: np.ndarray, fs: float, seconds: float = STANDARD_SECONDS) -> np.ndarray:
     """The first `seconds` of (..., T) at `fs` Hz; `BadRecord` where the recording is shorter."""
     if not fs > 0:
         raise BadRecord(f"sampling rate {fs} Hz in the header")
@@ -28,11 +28,11 @@ def first_seconds(signal: np.ndarray, fs: float, seconds: float = SECONDS) -> np
 def to_rate(
     signal: np.ndarray,
     fs: float,
-    rate: int = RATE,
+    rate: float,
     method: str = "fft",
-    seconds: float = SECONDS,
+    seconds: float = STANDARD_SECONDS,
 ) -> np.ndarray:
-    """Resample the first 10 s to `rate`.
+    """Resample the first `seconds` to `rate`.
 
     `fft` is the authors' way (recovered): scipy's Fourier method takes the window as periodic, so
     where start and end differ the edges ring. `polyphase` filters in time and has no such seam.
@@ -42,6 +42,7 @@ def to_rate(
     ----------
     signal : array (..., T) without NaN (a NaN would spread over its whole lead)
     fs : sampling rate of `signal`, Hz
+    rate : sampling rate wanted, Hz
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A course in looking things up, in short questions about made-up reports: the tiny LLM's first."""
+"""Look-up tasks: short questions about synthetic reports, from easy to hard."""
 
 from __future__ import annotations
 
@@ -9,44 +9,48 @@ import numpy as np
 
 from ecg_lib.knowledge.findings import load_findings, name_of
 from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES, answers_in
-from ecg_lib.tiny_llm.paraphrases import load_practice
+from ecg_lib.tiny_llm.paraphrases import load_paraphrases
+from ecg_lib.tiny_llm.pick import pick
 from ecg_lib.tiny_llm.synthetic_reports import (
     DOUBT,
     LONG,
     MOST,
     PLACES,
     WHERE,
-    Practice,
-    changed,
-    in_words,
-    listed,
-    one_of,
-    pick,
-    sense,
-    stated,
+    Exercise,
+    change_question,
+    list_answer,
+    list_changed,
+    names_in_reports,
+    pick_finding,
+    report_of,
     topics,
     two_reports,
 )
 
 ANY_NOISE = "noise of any kind"  # as in templates.yaml
-# Steps of the course, by the share at which they end: names in short reports that have no doubts,
-# all that is asked of one report, two reports with one finding a relation, two with a few.
+# Steps of the course, by the share at which they end: names in short reports without doubts, all
+# questions about one report, two reports with one finding per relation, two reports with a few.
 SHORT, ALONE, FEW, SEVERAL = 0.08, 0.2, 0.3, 0.65
-_FIRST, _LONGEST = 3, 8  # findings of a report that stands alone, at first and later
+_FIRST, _LONGEST = 3, 8  # findings in a single report at most, at first and later
 _LISTS = 0.35  # share of questions that ask for a list
-_NOISY, _WHOLE = 0.25, 0.25  # of single reports after the short ones: noise by lead; normal or not
+_NOISY, _WHOLE = 0.25, 0.25  # shares of later single reports: noise by lead; normal or not
 
 
-def look_ups(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Practice]:
-    """Draw `n` texts with short questions, such as "atrial fibrillation gone?": a course.
+def lookup_tasks(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Exercise]:
+    """Draw `n` exercises with short questions, such as "atrial fibrillation gone?", as a course.
 
-    Looking a name up is learned soonest in steps, each the ground of the next: whether it is in a
-    short report, then longer reports, lists, leads and whether all is normal, then in which of two;
-    last what else "gone" is called. A few questions about many texts teach sooner than many about
-    few. Where all is asked from the beginning, a model this small long learns nothing. Answers but
-    lists are balanced. `start` is the share of the course that is left out.
+    A model this small learns to look a name up soonest in steps, and for long learns nothing where
+    all is asked from the beginning. The first step is whether a name is in a short report. Then
+    come longer reports, lists, leads, and whether all is normal; then in which of two reports a
+    name is; and last, other words for "gone". A few questions about many texts teach sooner than
+    many about few. Answers are balanced, except lists.
+
+    Parameters
+    ----------
+    start : share of the course that is left out at its beginning
     """
-    rng, names = np.random.default_rng(seed), stated()
+    rng, names = np.random.default_rng(seed), names_in_reports()
     texts = []
     for k in range(n):
         done = start + (1 - start) * k / n
@@ -61,8 +65,8 @@ def look_ups(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[
     return texts
 
 
-def _of_one(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
-    """One report, asked about names, noise by lead, or whether all is normal."""
+def _of_one(rng: np.random.Generator, names: Sequence[str], questions: int) -> Exercise:
+    """One report, and questions about names, noise by lead, or whether all is normal."""
     kind = rng.random()
     if kind < _NOISY:
         return _noisy(rng, names, questions)
@@ -78,8 +82,8 @@ def _alone(
     longest: int,
     lists: float = _LISTS,
     doubts: float = DOUBT,
-) -> Practice:
-    """A report, and of findings that are in it or not whether they are; a share asks for lists."""
+) -> Exercise:
+    """A report, and questions whether it holds a finding; a share of them asks for lists."""
     n = 1 + rng.integers(longest)
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
     held, others = some[:n], some[n:]
@@ -94,11 +98,11 @@ def _alone(
             turns.append((f"{name}?", NOT_SURE if doubt[name] else YES))
         else:
             turns.append((f"{pick(rng, others)}?", NO))
-    return Practice((in_words(held, doubt),), turns)
+    return Exercise((report_of(held, doubt),), turns)
 
 
-def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Practice:
-    """A report with noise in some leads; of a noise, or of any, whether it is in a lead."""
+def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Exercise:
+    """A report with noise in some leads, and questions whether a lead has a kind, or any."""
     kinds, leads = list(answers_in("noise")), list(answers_in("lead"))
     noise = [kinds[i] for i in rng.permutation(len(kinds))[: 1 + rng.integers(2)]]
     there = {name: sorted(rng.permutation(len(leads))[: 1 + rng.integers(8)]) for name in noise}
@@ -113,11 +117,11 @@ def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Pr
         wanted = held if held and (not free or rng.random() < 0.5) else free
         where = pick(rng, sorted(wanted))
         turns.append((f"{name} in {leads[where]}?", YES if where in held else NO))
-    return Practice((". ".join(said[i] for i in rng.permutation(len(said))),), turns)
+    return Exercise((". ".join(said[i] for i in rng.permutation(len(said))),), turns)
 
 
-def _whole(rng: np.random.Generator, questions: int) -> Practice:
-    """A report that calls the ECG normal or names what is not; whether the ECG is normal."""
+def _whole(rng: np.random.Generator, questions: int) -> Exercise:
+    """A report that calls the ECG normal or names what is wrong, and questions which it is."""
     labels = [
         name for name in load_findings()["name"] if name not in (name_of("NORM"), name_of("SR"))
     ]
@@ -133,14 +137,14 @@ def _whole(rng: np.random.Generator, questions: int) -> Practice:
     doubt = {name: name in labels and rng.random() < DOUBT for name in said}
     asked = [
         (word, YES if kind == truth else NO)
-        for kind, words in load_practice().whole.items()
+        for kind, words in load_paraphrases().whole.items()
         for word in words
     ]
     turns = [
         (f"{word}?", answer)
         for word, answer in (asked[i] for i in rng.permutation(len(asked))[:questions])
     ]
-    return Practice((in_words(said, doubt),), turns)
+    return Exercise((report_of(said, doubt),), turns)
 
 
 @cache
@@ -151,28 +155,28 @@ def _topics_of(name: str) -> tuple[str, ...]:
 def _topic(
     rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
 ) -> tuple[str, str]:
-    """A topic, mostly one of which there is something, and what there is of it."""
+    """Ask for the findings of a topic, which is mostly not empty; question and answer."""
     of_one = _topics_of(pick(rng, held)) if rng.random() < 0.8 else ()
     topic = pick(rng, of_one or list(topics()))  # what is no answer has no topic
     certain = topics()[topic].certain
-    return f"{topic}?", listed([name for name in held if not (certain and doubt[name])], topic)
+    return f"{topic}?", list_answer([name for name in held if not (certain and doubt[name])], topic)
 
 
 def _looked_up_in_two(
     rng: np.random.Generator, names: Sequence[str], questions: int, most: int, words: int | None
-) -> Practice:
-    """Two reports, and of a finding where it is, whether it is in one, what became of it.
+) -> Exercise:
+    """Two reports, and questions about where a finding is and what became of it.
 
-    That is asked in the first `words` that there are for it, or in all.
+    What became of it is asked in the first `words` synonyms of a relation; None: in all of them.
     """
     reports, where = two_reports(rng, names, most)
     place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))
-    senses = {relation: said[:words] for relation, said in load_practice().senses.items()}
+    senses = {relation: said[:words] for relation, said in load_paraphrases().senses.items()}
     turns: list[tuple[str, str]] = []
     for _ in range(questions):
         kind = rng.random()
-        finding, held = one_of(rng, where)
-        relation, named = changed(rng, where)
+        finding, held = pick_finding(rng, where)
+        relation, named = list_changed(rng, where)
         asked = f"finding {pick(rng, senses[relation])}?".format(**place), named
         if rng.random() < _LISTS and asked not in turns:
             turns.append(asked)
@@ -182,6 +186,6 @@ def _looked_up_in_two(
             k = rng.integers(2)
             turns.append((f"{finding} in {place[('old', 'new')[k]]}?", YES if held[k] else NO))
         else:
-            question, answer = sense(rng, finding, held, senses)
+            question, answer = change_question(rng, finding, held, senses)
             turns.append((question.format(**place), answer))
-    return Practice(reports, turns)
+    return Exercise(reports, turns)

@@ -1,4 +1,4 @@
-"""Many questions about one text in one training row, each answered as if it were asked alone.
+"""Training rows with many questions about one text, each answered as if it were asked alone.
 
 A report is read once and its questions follow one another, but a question sees only the report
 and itself. Were the turns before it in sight, the model would learn to copy from their answers
@@ -19,7 +19,7 @@ from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 _PAD = -1
 
 
-def shared_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict:
+def packed_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict:
     """Ids of a text and of question-answer turns -> one training row.
 
     ``turn`` is 0 for the text and 1, 2, ... for its questions; ``position`` goes on from the text's
@@ -40,8 +40,8 @@ def shared_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Seque
     return row
 
 
-class AskedAlone(nn.Module):
-    """A causal LM's loss on the answers of `shared_row` rows."""
+class PackedLoss(nn.Module):
+    """A causal LM whose forward pass gives the loss on the answers of packed rows."""
 
     def __init__(self, lm: PreTrainedModel):
         super().__init__()
@@ -68,7 +68,7 @@ class AskedAlone(nn.Module):
 
 
 def collate(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, Tensor]:
-    """Rows of `shared_row` -> right-padded tensors."""
+    """Rows of `packed_row` -> right-padded tensors."""
     batch = processor.batch(rows)
     return {
         "input_ids": batch["input_ids"],

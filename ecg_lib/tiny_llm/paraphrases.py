@@ -1,7 +1,7 @@
-"""Ways of asking for the tiny LLM's reading practice, in place of all that LLaMA has read.
+"""Paraphrases of questions for the tiny LLM's practice, in place of all that LLaMA has read.
 
-`practice.yaml` holds sentences with alternatives, `[a|b]`; one is drawn for every question, so that
-practice does not hang on seven wordings. Questions about ECGs are never asked in these words.
+`paraphrases.yaml` holds sentences with alternatives, `[a|b]`; one is drawn for every question, so
+that practice does not hang on seven wordings. No question about an ECG has these words.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ import yaml
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions.templates import Question, load_templates, placeholders
+from ecg_lib.tiny_llm.pick import pick
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _PLACED = {"where": {"finding", "old", "new"}, "one": {"finding", "old"}}
 
 
 @dataclass(frozen=True)
-class Ways:
-    """Sentences by wording (`ask`), of where a finding is (`where`), of one ECG of two (`one`)."""
+class Paraphrases:
+    """Sentences by wording (`ask`), about where a finding is (`where`), about one ECG (`one`).
+
+    `senses` are short words for a relation, `whole` those for a normal and an abnormal ECG.
+    """
 
     ask: dict[str, tuple[str, ...]]
     where: tuple[str, ...]
@@ -33,12 +37,12 @@ class Ways:
     whole: dict[str, tuple[str, ...]]
 
 
-def drawn(sentence: str, rng: np.random.Generator) -> str:
+def one_variant(sentence: str, rng: np.random.Generator) -> str:
     """One of the sentences that a sentence with alternatives stands for."""
     return _CHOICE.sub(lambda m: (o := m.group(1).split("|"))[rng.integers(len(o))], sentence)
 
 
-def every(sentence: str) -> list[str]:
+def all_variants(sentence: str) -> list[str]:
     """All sentences that a sentence with alternatives stands for."""
     parts = _CHOICE.split(sentence)  # text, alternatives, text, ...
     options = [part.split("|") if i % 2 else [part] for i, part in enumerate(parts)]
@@ -46,7 +50,7 @@ def every(sentence: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def load_practice() -> Ways:
+def load_paraphrases() -> Paraphrases:
     """The sentences, checked.
 
     Raises
@@ -66,13 +70,13 @@ def load_practice() -> Ways:
     parts = content["ask"] | {name: content[name] for name in _PLACED}
     for name, sentence in ((name, s) for name, part in parts.items() for s in part):
         wants = _PLACED.get(name) or needed[name] & placeholders(sentence)
-        for text in every(sentence):
+        for text in all_variants(sentence):
             if placeholders(text) != wants:
                 raise DataError(
                     f"{path.name}: {name}: {text!r} needs exactly the placeholders "
                     f"{', '.join(sorted(wants))}, whatever is chosen"
                 )
-    return Ways(
+    return Paraphrases(
         {name: tuple(part) for name, part in content["ask"].items()},
         tuple(content["where"]),
         tuple(content["one"]),
@@ -83,9 +87,9 @@ def load_practice() -> Ways:
     )
 
 
-def asked_anew(question: Question, rng: np.random.Generator) -> str | None:
-    """A question in words of practice; None where there are none for its wording."""
-    ways = load_practice().ask.get(question.template.wording)
+def paraphrase(question: Question, rng: np.random.Generator) -> str | None:
+    """A question in other words; None where there are none for its wording."""
+    ways = load_paraphrases().ask.get(question.template.wording)
     if ways is None:
         return None
     values = question.values | {
@@ -93,9 +97,9 @@ def asked_anew(question: Question, rng: np.random.Generator) -> str | None:
     }
     if "a" in values and rng.random() < 0.5:
         values = values | {"a": values["b"], "b": values["a"]}
-    return begun(drawn(ways[rng.integers(len(ways))], rng).format(**values))
+    return begin_sentence(one_variant(pick(rng, ways), rng).format(**values))
 
 
-def begun(text: str) -> str:
-    """A sentence that begins with "the" gets its capital; a finding is written as reports do."""
+def begin_sentence(text: str) -> str:
+    """Capitalise a leading "the"; a leading finding stays as reports write it."""
     return "T" + text[1:] if text.startswith("the ") else text

@@ -1,4 +1,4 @@
-"""Everyday comprehension: two lists of plain things, and what is new, gone, kept or in neither.
+"""Toy passages: two lists of everyday things, and questions about what is new, gone or kept.
 
 LLaMA knows what "gained" or "as well as" means from everything it has read. The tiny language
 model that stands in for it learns that here, about bread and rain, before it compares ECGs.
@@ -15,6 +15,7 @@ import yaml
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import NO, NONE, YES, answer_text
+from ecg_lib.tiny_llm.pick import pick
 
 TRUE_OF = {  # relation: whether the thing is in the first, in the second
     "gone": (True, False),
@@ -22,7 +23,7 @@ TRUE_OF = {  # relation: whether the thing is in the first, in the second
     "kept": (True, True),
     "absent": (False, False),
 }
-_LONGEST = 6  # things a list
+_LONGEST = 6  # things per list
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Passage:
 
 
 @lru_cache(maxsize=1)
-def load_everyday() -> dict:
-    """Things, names of the lists, frames and sentences (`everyday.yaml`).
+def load_toy_sentences() -> dict:
+    """Things, names of the lists, frames and sentences (`toy_passages.yaml`).
 
     Raises
     ------
@@ -46,23 +47,23 @@ def load_everyday() -> dict:
         (Path(__file__).parent / "texts" / "toy_passages.yaml").read_text(encoding="utf-8")
     )
     if set(content["compare"]) != set(TRUE_OF) or not set(content["name"]) <= set(TRUE_OF):
-        raise DataError(f"everyday.yaml: compare needs exactly {', '.join(TRUE_OF)}")
+        raise DataError(f"toy_passages.yaml: compare needs exactly {', '.join(TRUE_OF)}")
     for relation, sentences in content["compare"].items():
         for sentence in sentences:
             if "{x}" not in sentence or not ("{a}" in sentence or "{b}" in sentence):
                 raise DataError(
-                    f"everyday.yaml: {relation}: {sentence!r} needs {{x}}, and {{a}} or {{b}}"
+                    f"toy_passages.yaml: {relation}: {sentence!r} needs {{x}}, and {{a}} or {{b}}"
                 )
     return content
 
 
-def everyday_passages(n: int, seed: int, questions: int = 6) -> list[Passage]:
+def toy_passages(n: int, seed: int, questions: int = 6) -> list[Passage]:
     """Draw `n` passages with `questions` questions each, as many yes as no on average.
 
-    A thing asked about is of one of the four relations, each as likely; so is the relation that
-    is asked for, but that it is the true one every second time.
+    The relation that is asked about is the true one every second time, and otherwise any of the
+    other three.
     """
-    rng, table = np.random.default_rng(seed), load_everyday()
+    rng, table = np.random.default_rng(seed), load_toy_sentences()
     return [_passage(rng, table, questions) for _ in range(n)]
 
 
@@ -76,10 +77,10 @@ def _passage(rng: np.random.Generator, table: dict, questions: int) -> Passage:
         )[:_LONGEST]
         for k in (0, 1)
     ]
-    place = dict(zip("ab", _any(rng, table["pairs"]), strict=True))
+    place = dict(zip("ab", pick(rng, table["pairs"]), strict=True))
     turns = [_turn(rng, table, lists, things[: cut[-1]], place) for _ in range(questions)]
     first, second = (", ".join(items) for items in lists)
-    return Passage(_any(rng, table["frames"]).format(first=first, second=second), turns)
+    return Passage(pick(rng, table["frames"]).format(first=first, second=second), turns)
 
 
 def _turn(
@@ -88,21 +89,17 @@ def _turn(
     inside = {x: (x in lists[0], x in lists[1]) for x in asked.tolist()}
     kind = rng.random()
     if kind < 0.15:
-        relation = _any(rng, list(table["name"]))
+        relation = pick(rng, list(table["name"]))
         named = [x for x in inside if inside[x] == TRUE_OF[relation]]
-        text = _any(rng, table["name"][relation]).format(**place)
+        text = pick(rng, table["name"][relation]).format(**place)
         return text, answer_text(named or [NONE])
-    x = _any(rng, list(inside))
+    x = pick(rng, list(inside))
     if kind < 0.3:
         which = "ab"[rng.integers(2)]
-        text = _any(rng, table["one"]).format(b=place[which], x=x)
+        text = pick(rng, table["one"]).format(b=place[which], x=x)
         return text, YES if inside[x]["ab".index(which)] else NO
     truth = next(name for name, where in TRUE_OF.items() if where == inside[x])
     others = [name for name in TRUE_OF if name != truth]
-    relation = truth if rng.random() < 0.5 else _any(rng, others)
-    text = _any(rng, table["compare"][relation]).format(x=x, **place)
+    relation = truth if rng.random() < 0.5 else pick(rng, others)
+    text = pick(rng, table["compare"][relation]).format(x=x, **place)
     return text, YES if relation == truth else NO
-
-
-def _any(rng: np.random.Generator, options: list):
-    return options[rng.integers(len(options))]

@@ -1,4 +1,4 @@
-"""What the tiny LLM practises with, as training rows: questions on *written* reports, plain text.
+"""Training rows of the tiny LLM: texts, questions and answers as token ids.
 
 Each turn has the paper's prompt with a report in the place of the ECG embeddings.
 """
@@ -7,37 +7,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from transformers import (
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedTokenizerBase
 
 from ecg_lib.ecg_llm.processor import QUESTION, EcgLlmProcessor
 from ecg_lib.questions.vocabulary import JOINER, canonical_order
-from ecg_lib.tiny_llm.packed_rows import shared_row
-from ecg_lib.tiny_llm.synthetic_reports import Practice
+from ecg_lib.tiny_llm.packed_rows import packed_row
+from ecg_lib.tiny_llm.synthetic_reports import Exercise
 from ecg_lib.tiny_llm.toy_passages import Passage
 
+if TYPE_CHECKING:
+    from ecg_lib.questions.written_reports import Report
+
 _PROBE = "Why?"
-Report = Callable[[str, np.random.Generator], str]  # ecg_id -> a written report
 
 
-class Remembering(EcgLlmProcessor):
-    """Tokenises a text once: answers and most questions come up again and again."""
+class CachedTokenizer(EcgLlmProcessor):
+    """A processor that tokenises each text once: most questions come up again and again."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         super().__init__(tokenizer, slots)
-        self._known: dict[str, list[int]] = {}
-
-    def _ids(self, text: str) -> list[int]:
-        if text not in self._known:
-            self._known[text] = super()._ids(text)
-        return self._known[text]
+        self._ids = cache(super()._ids)
 
 
-def turns(
+def report_rows(
     rows: pd.DataFrame,
     report: Report,
     processor: EcgLlmProcessor,
@@ -58,7 +55,7 @@ def turns(
     for question, answer, ecgs in zip(
         shuffled["question"], shuffled["answer"], shuffled["ecg_id"], strict=True
     ):
-        if disturb and len(ecgs) == 1:  # what is compared with what hangs on every word
+        if disturb and len(ecgs) == 1:  # in a comparison every word counts
             question = disturb(question, rng)
         by_ecgs.setdefault(tuple(ecgs), []).append((question, answer))
     examples = []
@@ -74,7 +71,7 @@ def turns(
 
 
 def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
-    """Answers in the order of the statements that they repeat; names within names do not count."""
+    """Answers in the order in which the reports state them; only whole statements count."""
     if len(answers) < 2:
         return list(answers)
     text = ". ".join(reports)
@@ -89,7 +86,7 @@ def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
 def disturber(
     general: Sequence[str], phrases: Sequence[str], share: float
 ) -> Callable[[str, np.random.Generator], str]:
-    """A function that disturbs a share of questions, so that no exact wording is relied on.
+    """Return a function that disturbs a share of questions, so that exact wordings do not count.
 
     Words are dropped, replaced by or preceded by words of the general text; terms stay. LLaMA has
     met every way of asking; this stands in for some of that.
@@ -115,8 +112,8 @@ def disturber(
     return disturb
 
 
-def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
-    """Everyday passages -> training rows: the text, its questions, loss on the answers."""
+def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
+    """Toy passages -> training rows: the text, its questions, loss on the answers."""
     start = processor.tokenizer.bos_token_id
     return [
         _row(
@@ -128,15 +125,15 @@ def comprehension(passages: Sequence[Passage], processor: EcgLlmProcessor) -> li
     ]
 
 
-def practice(texts: Sequence[Practice], processor: EcgLlmProcessor) -> list[dict]:
-    """Made-up reports and their questions -> training rows."""
-    return [_row(_until_question(text.reports, processor), text.turns, processor) for text in texts]
+def exercise_rows(exercises: Sequence[Exercise], processor: EcgLlmProcessor) -> list[dict]:
+    """Synthetic reports and their questions -> training rows."""
+    return [_row(_until_question(e.reports, processor), e.turns, processor) for e in exercises]
 
 
 def _row(
     prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
 ) -> dict:
-    return shared_row(
+    return packed_row(
         prefix,
         [(_words(question, processor), processor.answer_ids(answer)) for question, answer in turns],
     )
@@ -151,7 +148,7 @@ def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
     return processor.answer_ids(text.strip())[:-1]  # without the end mark
 
 
-def dialogues(
+def dialogue_rows(
     talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 1
 ) -> list[dict]:
     """Questions and answers about no ECG -> training rows of `pack`, loss on the answers.
@@ -162,10 +159,10 @@ def dialogues(
     return [_row([start], talk[k : k + pack], processor) for k in range(0, len(talk), pack)]
 
 
-def sentences(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
+def sentence_rows(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     """Plain text -> training rows with loss on every token."""
     rows = []
     for text in texts:
         ids = [processor.tokenizer.bos_token_id, *processor.answer_ids(text)]
-        rows.append({**shared_row(ids, []), "labels": ids})
+        rows.append({**packed_row(ids, []), "labels": ids})
     return rows

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ecg_lib.closure import code_hash
+from ecg_lib.files import write_atomically
 from ecg_lib.training.distributed import is_first, launched, wait
 
 MARKER = "fingerprint.json"
@@ -138,8 +139,5 @@ def _begin(partial: Path, key: dict[str, str]) -> bool:
     same = begun.is_file() and json.loads(begun.read_text()) == key
     if partial.is_dir() and not same:
         shutil.rmtree(partial)
-    partial.mkdir(parents=True, exist_ok=True)
-    temporary = begun.with_suffix(".new")
-    temporary.write_text(json.dumps(key))
-    os.replace(temporary, begun)  # whole or not at all, whenever the run ends
+    write_atomically(begun, json.dumps(key))  # whole or not at all, whenever the run ends
     return same

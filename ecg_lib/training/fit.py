@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,6 +19,10 @@ from transformers.trainer_utils import get_last_checkpoint
 from ecg_lib.training.averaging import Averaging
 
 WEIGHTS = "model.safetensors"
+_EXTRA_STATE = "_extra_state"  # torch's name for what `get_extra_state` returns
+_ORDERS = MappingProxyType(
+    {"random": "random", "by length": "group_by_length", "as given": "sequential"}
+)
 
 
 class Rows(torch.utils.data.Dataset):
@@ -32,7 +39,7 @@ class Rows(torch.utils.data.Dataset):
 
 
 class Progress(TrainerCallback):
-    """One bar a training, with the latest loss, instead of a printed line a log entry."""
+    """One bar per training, with the latest loss, instead of a printed line per log entry."""
 
     def __init__(self, title: str):
         self.title, self.bar = title, None
@@ -51,18 +58,50 @@ class Progress(TrainerCallback):
         self.bar.close()
 
 
-class _Trainer(Trainer):
-    """Checkpoints hold trainable weights only: a frozen 7B model is not written every epoch."""
+@dataclass(frozen=True)
+class Schedule:
+    """How a training goes: how long, in which batches, at which rate, in which order."""
 
-    def _trainable(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 1e-4
+    warmup: float = 0.1  # share of the steps
+    bf16: bool = False
+    clip_norm: float = 0.0  # of the gradient; 0 = not clipped
+    average: float = 0.0  # above 0: constant rate, mean of the weights of this share of the steps
+    order: str = "random"  # or "by length" (rows with `input_ids`), or "as given"
+    drop_last: bool = False
+
+    @classmethod
+    def of(cls, settings: Any, **more: Any) -> Schedule:
+        """The schedule that some settings name, field by field; `more` adds or replaces."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{n: getattr(settings, n) for n in names if hasattr(settings, n)} | more)
+
+
+class _Trainer(Trainer):
+    """Checkpoints hold what a training changes: a frozen 7B model is not written every epoch.
+
+    That is trainable weights, buffers (batch-norm statistics), a module's extra state (a generator
+    of random numbers), and the frozen companions that a module names, such as a teacher that
+    follows the student as a moving average.
+    """
+
+    def _changing(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
         kept = {name for name, p in model.named_parameters() if p.requires_grad}
-        kept |= {name for name, _ in model.named_buffers()}  # batch-norm statistics
-        return {n: v.contiguous() for n, v in model.state_dict().items() if n in kept}
+        kept |= {name for name, _ in model.named_buffers()}
+        more = tuple(model.companions()) if hasattr(model, "companions") else ()
+        return {
+            name: value.contiguous()
+            for name, value in model.state_dict().items()
+            if name in kept or name.endswith(_EXTRA_STATE) or name.startswith(more)
+        }
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self._trainable(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
+        save_file(self._changing(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         """The held-out loss, of any model that gives one: labels may have any name, or none."""
@@ -76,24 +115,15 @@ class _Trainer(Trainer):
 
 
 def fit(
-    model: torch.nn.Module,
+    module: torch.nn.Module,
     rows: Sequence[dict],
     collate: Callable,
     folder: Path,
+    schedule: Schedule,
     *,
-    epochs: float,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float = 1e-4,
-    warmup: float = 0.1,
+    valid: Sequence[dict] = (),
     seed: int = 42,
-    bf16: bool = False,
-    group_by_length: bool = False,
-    valid: Sequence[dict] | None = None,
-    clip_norm: float = 0.0,
-    drop_last: bool = False,
-    average: float = 0.0,
-    in_order: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
     optimizer: torch.optim.Optimizer | None = None,
 ) -> pd.DataFrame:
     """Train in place: AdamW, cosine with warm-up; return the learning curve.
@@ -102,9 +132,10 @@ def fit(
 
     Parameters
     ----------
-    average : above 0, the rate stays constant after the warm-up and the weights become the mean
-        over this share of the steps, the last ones; batch norm is then the caller's to renew.
-    in_order : rows are taken as they come, not shuffled.
+    module : its forward takes what `collate` makes and returns a `loss`. It may name prefixes of
+        frozen parts that change in training in `companions()`; a resumed run has them again.
+    valid : rows whose loss stands in the curve; it decides nothing.
+    callbacks : told of each step, after the optimiser's, with the module as `model`.
     optimizer : in AdamW's place; it brings its own decay.
 
     Returns
@@ -112,41 +143,37 @@ def fit(
     DataFrame with columns step, epoch, loss, learning_rate and, where `valid` is given, valid_loss.
     """
     work = Path(folder) / "trainer"
-    steps = max(1, int(epochs * len(rows) / batch_size))
+    steps = max(1, int(schedule.epochs * len(rows) / schedule.batch_size))
     arguments = TrainingArguments(
         output_dir=str(work),
-        per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size,
-        num_train_epochs=epochs,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        lr_scheduler_type="constant_with_warmup" if average else "cosine",
-        warmup_steps=warmup,
-        max_grad_norm=clip_norm,
-        bf16=bf16,
+        per_device_train_batch_size=schedule.batch_size,
+        per_device_eval_batch_size=schedule.batch_size,
+        num_train_epochs=schedule.epochs,
+        learning_rate=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        lr_scheduler_type="constant_with_warmup" if schedule.average else "cosine",
+        warmup_steps=schedule.warmup,
+        max_grad_norm=schedule.clip_norm,
+        bf16=schedule.bf16,
         seed=seed,
         save_strategy="epoch",
         save_total_limit=1,
         logging_steps=max(1, steps // 40),
         eval_strategy="epoch" if valid else "no",
         prediction_loss_only=True,
-        train_sampling_strategy="sequential"
-        if in_order
-        else "group_by_length"
-        if group_by_length
-        else "random",
+        train_sampling_strategy=_ORDERS[schedule.order],
         remove_unused_columns=False,
         label_names=[],
         report_to=[],
-        dataloader_drop_last=drop_last,
+        dataloader_drop_last=schedule.drop_last,
         dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
         log_level="error",
         disable_tqdm=True,
     )
-    averaging = Averaging(average)
+    averaging = [Averaging(schedule.average)] if schedule.average else []
     trainer = _Trainer(
-        model=model,
+        model=module,
         args=arguments,
         train_dataset=Rows(rows),
         eval_dataset=Rows(valid) if valid else None,
@@ -154,15 +181,17 @@ def fit(
         optimizers=(optimizer, None),
         callbacks=[
             Progress(Path(folder).name.removesuffix(".partial")),
-            *([averaging] if average else []),
+            *averaging,
+            *callbacks,
         ],
     )
     trainer.remove_callback(PrinterCallback)
     last = get_last_checkpoint(str(work)) if work.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
-    averaging.apply(model)
+    for one in averaging:
+        one.apply(module)
     shutil.rmtree(work, ignore_errors=True)  # only needed to resume
-    model.eval()
+    module.eval()
     return curve(trainer.state.log_history)
 
 

@@ -1,4 +1,4 @@
-"""Muon for matrices, AdamW for the rest: small models trained from nothing learn sooner."""
+"""Muon for matrices and AdamW for the rest: small models trained from nothing learn sooner."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class MuonAdamW(torch.optim.Optimizer):
 
     Muon (Jordan 2024) turns a matrix's momentum into an orthogonal step of AdamW's size (Liu et
     al. 2025, section 2.2), so that one learning rate serves both. A convolution's kernels are a
-    matrix with a row an output channel.
+    matrix with one row per output channel.
 
     Parameters
     ----------
     model : whose trainable parameters are stepped
-    embeddings : modules whose matrices are a row a token, not a map: AdamW's
+    embeddings : modules whose matrices hold one row per token and are no map: AdamW's
     """
 
     def __init__(

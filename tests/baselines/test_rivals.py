@@ -16,9 +16,9 @@ from ecg_lib.ecg_llm.finetune import rows_seen
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.exact_match import HEADLINE, score
-from ecg_lib.experiments.reading import written_reports
 from ecg_lib.knowledge.findings import name_of
 from ecg_lib.questions.build import build_questions
+from ecg_lib.questions.written_reports import written_reports
 from ecg_lib.tiny_llm.llama import train_byte_pairs
 
 CODES = ("AFIB", "CLBBB", "LVH", "NORM")
@@ -115,7 +115,7 @@ def test_rare_findings_have_no_tag(cohort, tagged):
 
 def test_tags_are_put_into_the_words_that_true_labels_are_put_into(cohort, tagged):
     tags, config = tagged[0], compose("smoke")
-    report = written_reports(config, tags)
+    report = written_reports(tags, config.questions.templates)
     ecg_id = tags.records["ecg_id"][tags.records["labels"].map(lambda c: "CLBBB" in c)].iloc[0]
     record = tags.record(ecg_id)
     said = set(report(ecg_id, np.random.default_rng(0)).split(". "))

@@ -15,7 +15,8 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.ecg_llm.ask import newest_model, worded_as_yes_no
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.base import EcgInput
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import dialogue
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
@@ -27,14 +28,19 @@ MIMIC = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A saved ECG-LLM of random weights; large adapters, so that every ECG counts."""
-    root = tmp_path_factory.mktemp("model")
+    return saved_model(tmp_path_factory.mktemp("model"), EcgInput())
+
+
+def saved_model(root, ecg_input):
+    """The folder of an ECG-LLM, untrained, whose encoder gives 20 tokens."""
     torch.manual_seed(0)
     texts = [QUESTION, "yes no not sure", "Which finding is new? sinus rhythm"] * 3
     tokenizer = train_byte_pairs(texts, 320)
     lm = tiny_llama(tokenizer, width=32, depth=2, heads=2)
     lm.save_pretrained(root / "lm")
     tokenizer.save_pretrained(root / "lm")
-    encoder = EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    sizes = {"width": 16, "depth": 1, "heads": 2, "mlp": 32, "patch": ecg_input.samples // 20}
+    encoder = StemVit(StemVitConfig(ecg_input=ecg_input, **sizes)).eval()
     processor = EcgLlmProcessor(tokenizer, slots=5)
     lora = LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "k_proj"])
     built = EcgLlm.build(encoder, lm, processor.slot_id, str(root / "lm"), lora)
@@ -89,6 +95,12 @@ def test_leads_go_by_name_so_mimics_order_gives_the_same_answer(capsys, model, r
     assert 0 < right["p_yes"] < 1
     assert asked(capsys, model, tmp_path / "mimic", QUESTION)["p_yes"] == right["p_yes"]
     assert asked(capsys, model, tmp_path / "misnamed", QUESTION)["p_yes"] != right["p_yes"]
+
+
+def test_a_record_is_read_at_the_rate_of_the_models_encoder(capsys, model, record, tmp_path):
+    fine = saved_model(tmp_path, EcgInput(rate=500))
+    told = [asked(capsys, one, record, QUESTION)["p_yes"] for one in (fine, model)]
+    assert 0 < told[0] < 1 and told[0] != told[1]
 
 
 def test_a_record_may_be_named_with_or_without_suffix(capsys, model, record):
@@ -180,6 +192,19 @@ def test_a_cohort_is_prepared_and_summed_up_in_one_line(capsys, tmp_path):
     assert said["counts"]["kept"] == 2 and said["hash"] == store.hash
 
 
+def test_a_cohort_is_prepared_at_the_rate_asked_for_in_a_folder_of_its_own(capsys, tmp_path):
+    write_ptbxl(tmp_path / "ptbxl", [ptbxl_row(1, 1)], rate=500)
+    base = ("prepare", "ptbxl", "--source", tmp_path)
+    assert run(capsys, *base, "--out", tmp_path / "out")[0] == 0
+    told = fails(capsys, *base, "--out", tmp_path / "out", "--rate", 500)
+    assert "at 100 Hz: name another folder for 500 Hz" in told
+    assert "give 1 or more" in fails(capsys, *base, "--out", tmp_path / "fine", "--rate", 0)
+    code, out, _ = run(capsys, *base, "--out", tmp_path / "fine", "--rate", 500, "--json")
+    assert code == 0 and json.loads(out)["rate"] == 500
+    assert EcgStore.open(tmp_path / "fine").samples == 5000
+    assert EcgStore.open(tmp_path / "out").samples == 1000
+
+
 def test_bad_input_to_prepare_is_one_line_and_exit_code_two(capsys, tmp_path):
     base = ("--source", tmp_path, "--out", tmp_path / "out")
     known = fails(capsys, "prepare", "ptb", *base)
@@ -194,7 +219,7 @@ def test_help_names_every_verb_and_option(capsys):
     for arguments, words in (
         ([], ("prepare", "ask", "exit codes")),
         (["ask"], ("--second", "--model", "--json", "not for diagnosis")),
-        (["prepare"], ("--source", "--workers", "--ecgqa", "cpsc2018")),
+        (["prepare"], ("--source", "--workers", "--rate", "--ecgqa", "cpsc2018")),
         (["evaluate"], ("transfer", "zero-shot", "linear-probe")),
         (["evaluate", "linear-probe"], ("--share", "--seeds", "--baseline")),
         (["plan"], ("PROFILE", "--gpu", "--mfu", "--json", "A100-40")),

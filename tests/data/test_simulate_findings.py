@@ -11,7 +11,7 @@ from simulated_beats import AT, axis, median, peak, q_depth, qrs_width, recordin
 from ecg_lib.data.simulated.cohort import draw_patient
 from ecg_lib.data.simulated.patients import MODIFIES, draw_visits
 from ecg_lib.data.simulated.simulator_tables import phrases, population, waves
-from ecg_lib.knowledge.findings import FINDINGS, code_of
+from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.questions.vocabulary import answers_in
 
 INFARCTIONS = {"AMI", "ASMI", "LMI", "IMI", "ILMI", "ALMI", "IPLMI", "IPMI", "PMI"}
@@ -39,7 +39,7 @@ def ecgs(drafts):
 @pytest.mark.parametrize("group", ["diagnostic", "form", "rhythm"])
 def test_every_answer_of_ecgqa_is_drawn(ecgs, group):
     seen = Counter(code for ecg in ecgs for code in ecg.labels)
-    asked = {code_of(name) for name in answers_in(group)}
+    asked = {FINDINGS.index[FINDINGS.name == name][0] for name in answers_in(group)}
     assert {code: seen[code] for code in asked if seen[code] < 3} == {}
     assert asked - DERIVED <= set(population()["diseases"])
 

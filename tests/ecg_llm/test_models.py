@@ -11,9 +11,10 @@ from peft import LoraConfig
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector, concat_four
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
-from ecg_lib.objectives.parts.clip import EcgClip, clip_loss
+from ecg_lib.objectives.parts.clip import EcgClip
+from ecg_lib.objectives.parts.losses import clip_loss
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 
 QUESTION = "Is there anything unusual in this ECG?"
@@ -25,9 +26,9 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder() -> EcgEncoder:
+def encoder() -> StemVit:
     torch.manual_seed(0)
-    return EcgEncoder(EcgEncoderConfig(width=16, depth=2, heads=2, mlp=32, patch=50)).eval()
+    return StemVit(StemVitConfig(width=16, depth=2, heads=2, mlp=32, patch=50)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_batch_of_ecgs_is_encoded_as_each_alone(encoder):
 
 def test_the_encoder_survives_saving(encoder, tmp_path):
     encoder.save_pretrained(tmp_path)
-    again = EcgEncoder.from_pretrained(tmp_path).eval()
+    again = StemVit.from_pretrained(tmp_path).eval()
     ecg = torch.randn(2, 12, 1000)
     assert torch.equal(again(ecg).cls, encoder(ecg).cls)
     assert (tmp_path / "model.safetensors").is_file()
@@ -78,7 +79,15 @@ def test_equation_5_joins_four_neighbours_in_order():
     assert concat_four(z).tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
     with pytest.raises(ValueError, match="multiple|fours"):
         concat_four(torch.zeros(1, 10, 2))
-    assert Projector(16, 32)(torch.zeros(2, 20, 16)).shape == (2, 5, 32)
+    projected = Projector(16, 32)(torch.zeros(2, 20, 16))
+    assert projected.shape == (2, Projector.slots(20), 32) and Projector.slots(20) == 5
+
+
+def test_a_misspelt_key_of_a_batch_is_not_passed_over(model, processor, encoder):
+    batch, tokens = a_batch(processor, encoder)
+    labels = batch.pop("labels")
+    with pytest.raises(TypeError, match="lables"):
+        model(**batch, ecg_tokens=tokens, lables=labels)
 
 
 def test_clip_loss_is_symmetric_and_ignores_equal_reports():

@@ -1,5 +1,7 @@
 """Training: train-or-load, resuming, what a run may change, and learning that is seen to happen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,16 +16,16 @@ from ecg_lib.ecg_llm.answering import (
     score_yes_to_each,
 )
 from ecg_lib.ecg_llm.finetune import QuestionCollator, new_model, prepare_rows, train_stage
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.zero_shot import LABEL_TEXT
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
-from ecg_lib.training.fit import fit
+from ecg_lib.training.fit import Schedule, fit
 
 QUESTION = "Is atrial fibrillation present?"
 IDS = [f"simulated/{i:06d}" for i in range(40)]
@@ -49,7 +51,7 @@ def llm(tmp_path_factory):
         processor.example(QUESTION, answer, [report])
         for report, answer in [("atrial fibrillation", "yes"), ("sinus rhythm", "no")]
     ] * 64
-    fit(model, data, processor.batch, folder, epochs=12, batch_size=16, learning_rate=1e-2)
+    fit(model, data, processor.batch, folder, Schedule(12, 16, 1e-2))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -99,7 +101,7 @@ def rows():
 
 def encoder():
     torch.manual_seed(1)
-    return EcgEncoder(EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
+    return StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=50)).eval()
 
 
 STAGE = Stage(epochs=25, learning_rate=2e-2, batch_size=20)
@@ -152,6 +154,23 @@ def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, row
     train_stage(model, processor, both, tokens, STAGE, tmp_path / "weighted", **weighted)
     said = answer_rows(model, processor, rows, tokens)["prediction"]
     assert (said == [a[0] for a in rows["answer"]]).mean() > 0.9
+
+
+def test_the_trainer_hands_over_the_batch_and_nothing_else(
+    llm, tokens, rows, tmp_path, monkeypatch
+):
+    model, processor = new_model(encoder(), llm, Lora(), "float32", seed=0)
+    given, plain = [], EcgLlm.forward
+
+    def forward(self, **batch):  # to which the Trainer would add `num_items_in_batch`, unless told
+        given.append(set(batch))
+        return plain(self, **batch)
+
+    monkeypatch.setattr(EcgLlm, "forward", forward)
+    stage = replace(STAGE, epochs=1)
+    train_stage(model, processor, rows, tokens, stage, tmp_path / "run", seed=0, valid=rows.head(4))
+    wanted = {"input_ids", "attention_mask", "labels", "ecg_tokens"}
+    assert len(given) == 3 and all(keys == wanted for keys in given)
 
 
 def test_frozen_parts_keep_every_byte(trained):
@@ -228,49 +247,3 @@ def test_the_same_seed_trains_the_same_weights(llm, tokens, rows, tmp_path):
         train_stage(model, processor, rows, tokens, stage, tmp_path / run, seed=5)
         states.append(model.trainable_state())
     assert all(torch.equal(states[0][n], states[1][n]) for n in states[0])
-
-
-class Line(torch.nn.Module):
-    """y = w x, which crashes on purpose in the middle of its training."""
-
-    def __init__(self, crash_at=None):
-        super().__init__()
-        self.w = torch.nn.Parameter(torch.zeros(1))
-        self.steps, self.crash_at = 0, crash_at
-
-    def forward(self, x, y):
-        self.steps += self.training
-        if self.crash_at and self.steps > self.crash_at:
-            raise RuntimeError("power cut")
-        return {"loss": ((self.w * x - y) ** 2).mean()}
-
-
-def pairs_of_numbers(batch):
-    return {k: torch.tensor([r[k] for r in batch]) for k in ("x", "y")}
-
-
-def test_the_held_out_loss_stands_in_the_curve_once_an_epoch_and_teaches_nothing(tmp_path):
-    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
-    held_out = [{"x": 1.0, "y": y} for y in (0.0, 1.0, 2.0, 3.0)]
-    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
-    alone, watched = Line(), Line()
-    fit(alone, data, pairs_of_numbers, tmp_path / "alone", **options)
-    curve = fit(watched, data, pairs_of_numbers, tmp_path / "run", valid=held_out, **options)
-    assert torch.equal(alone.w, watched.w)
-    found = curve["valid_loss"].dropna()
-    assert len(found) == 4
-    expected = np.mean([(watched.w.item() - row["y"]) ** 2 for row in held_out])
-    assert found.iloc[-1] == pytest.approx(expected, rel=1e-4)
-
-
-def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path):
-    data = [{"x": float(x), "y": 3.0 * x} for x in np.linspace(-1, 1, 32)]
-    options = {"epochs": 4, "batch_size": 8, "learning_rate": 0.1, "seed": 1}
-    whole, broken, resumed = Line(), Line(crash_at=9), Line()
-    fit(whole, data, pairs_of_numbers, tmp_path / "whole", **options)
-    with pytest.raises(RuntimeError, match="power cut"):
-        fit(broken, data, pairs_of_numbers, tmp_path / "run", **options)
-    curve = fit(resumed, data, pairs_of_numbers, tmp_path / "run", **options)
-    assert resumed.steps == 8  # two of four epochs were already done
-    assert torch.allclose(resumed.w, whole.w, atol=1e-6)
-    assert curve["epoch"].max() == 4

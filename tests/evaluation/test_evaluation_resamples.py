@@ -6,8 +6,8 @@ import pytest
 
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.resamples import Resamples
-from ecg_lib.evaluation.statistics import auc, auc_with_ci
 from ecg_lib.evaluation.zero_shot import auc_table
+from ecg_lib.intervals import auc, auc_over_seeds
 
 PATIENTS = ["b", "a", "b", "c", "d", "e", "f", "g"]
 TRUTH = np.array([1, 0, 1, 0, 1, 0, 1, 0], bool)
@@ -29,7 +29,7 @@ def test_what_is_kept_is_read_back_and_gives_the_same_interval(tmp_path):
     again = Resamples.load(tmp_path / "kept" / "set.npz")
     assert list((tmp_path / "kept").iterdir()) == [tmp_path / "kept" / "set.npz"]
     first, second = (
-        auc_with_ci(TRUTH, SCORE, min_positives=1, weights=r.weights(PATIENTS))
+        auc_over_seeds(TRUTH, SCORE, min_positives=1, weights=r.weights(PATIENTS))
         for r in (drawn, again)
     )
     assert first == second
@@ -42,7 +42,7 @@ def test_the_interval_is_that_of_auc_over_the_kept_draws():
         records = np.repeat(np.arange(8), row)
         if 0 < TRUTH[records].sum() < len(records):
             by_hand.append(auc(TRUTH[records], SCORE[records]))
-    found = auc_with_ci(TRUTH, SCORE, min_positives=1, weights=weights)
+    found = auc_over_seeds(TRUTH, SCORE, min_positives=1, weights=weights)
     assert (found.ci_low, found.ci_high) == pytest.approx(
         tuple(np.percentile(by_hand, [2.5, 97.5]))
     )
@@ -55,7 +55,7 @@ def test_a_table_uses_the_kept_draws_and_leaves_out_who_cannot_carry_a_label():
     cells = [auc_table(scores, targets, 7, seed, 1, PATIENTS, drawn) for seed in (0, 1)]
     pd.testing.assert_frame_equal(*cells)  # neither the number nor the seed given counts
     known = np.arange(8) != 1
-    alone = auc_with_ci(
+    alone = auc_over_seeds(
         TRUTH[known], SCORE[known], min_positives=1, weights=drawn.weights(PATIENTS)[:, known]
     )
     assert cells[0]["ci_low"][0] == pytest.approx(100 * alone.ci_low)

@@ -3,26 +3,27 @@
 import dataclasses
 
 import numpy as np
+import objective_cases as cases
 import pandas as pd
 import pytest
 import torch
 
 from ecg_lib import paths
-from ecg_lib.config import PretrainingStudy, compose
+from ecg_lib.config import compose
 from ecg_lib.data.prepare import prepare
 from ecg_lib.data.report_text import phrases, plain_text, states_labels
 from ecg_lib.errors import ConfigError, DataError
-from ecg_lib.evaluation import few_labels as few
-from ecg_lib.evaluation.linear_probe import SUPERCLASSES, drawn_rows
-from ecg_lib.evaluation.statistics import auc, auc_over_seeds, macro_auc
+from ecg_lib.evaluation.probe import drawn_rows, linear
 from ecg_lib.evaluation.study_answers import PROBE, ZERO_SHOT, Split, column
-from ecg_lib.experiments import encoder_pretraining, pretraining_study
+from ecg_lib.evaluation.task import load_task
+from ecg_lib.experiments import controls, encoder_pretraining, pretraining_study
 from ecg_lib.experiments import pretraining_tables as ps
 from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.intervals import auc, auc_over_seeds, macro_auc
 from ecg_lib.objectives import loading
-from ecg_lib.objectives.clip_snippets import RunCollator, a_run, usable_rows
+from ecg_lib.objectives.clip_snippets import a_run, usable_rows
 from ecg_lib.objectives.loading import load_clip
-from ecg_lib.objectives.simulated_stream import train_reader
+from ecg_lib.objectives.parts.gather import true_of
 from ecg_lib.report.figures import pretraining_plots
 
 
@@ -32,9 +33,8 @@ def config():
     smoke = compose("smoke")
     return dataclasses.replace(
         smoke,
-        pretraining_study=PretrainingStudy(
-            seeds=[0],
-            normalisations=["mv"],
+        pretraining_study=dataclasses.replace(
+            smoke.pretraining_study,
             fractions=[0.2, 1.0],
             draws=2,
             ecgs=60,
@@ -53,9 +53,7 @@ def done(config, store, tmp_path_factory):
     """The checkout of a finished study, and what it found."""
     patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("checkpoints")
     patch.setattr(paths, "checkpoints_dir", lambda profile: folder)
-    reader = folder / "simulated" / "mv-0"
-    reader.mkdir(parents=True)
-    train_reader(config, 0, reader, "mv")
+    encoder_pretraining.train_readers(Experiment.of(config))
     yield pretraining_study.compare_starts(config, store)
     patch.undo()
 
@@ -110,20 +108,15 @@ def test_a_text_is_a_run_of_words_of_its_report():
     assert a_run(report, 1.0, 3, generator) == report
 
 
-def test_an_ecg_is_a_positive_of_every_run_its_report_contains_by_whole_words(config, store):
-    class Words:
-        def __call__(self, texts, **_):
-            self.texts = texts
-            return {"input_ids": torch.zeros(len(texts), 1), "attention_mask": torch.ones(1)}
-
-    encoder = type("Encoder", (), {"config": type("C", (), {"normalisation": "mv"})})()
-    words = Words()
-    collate = RunCollator(store, encoder, words, 8, config.pairs, 0)
-    collate.reports = ["abnormal ecg", "normal ecg"] * (len(store) // 2)
-    batch = collate([{"row": row} for row in range(8)])
+def test_an_ecg_is_a_positive_of_every_run_its_report_contains_by_whole_words(store):
+    learner = cases.built("clip_snippets", store)
+    learner.reports = ["abnormal ecg", "normal ecg"] * (len(store) // 2)
+    batch = learner.collate([{"row": row} for row in range(8)])
+    positives = true_of(batch["texts"], batch["reports"])
     for i in range(8):
-        for j, text in enumerate(words.texts):
-            assert batch["positives"][i, j] == (f" {text} " in f" {collate.reports[i]} ")
+        for j, text in enumerate(batch["texts"]):
+            assert positives[i, j] == (f" {text.strip()} " in f" {learner.reports[i]} ")
+    assert not positives.all() and positives.diagonal().all()
     assert not usable_rows(store, range(8)).size or usable_rows(store, range(8)).max() < 8
 
 
@@ -148,17 +141,17 @@ def test_a_probe_learns_from_its_rows_only_and_text_helps_where_labels_are_few()
     known = targets.iloc[:400].reset_index(drop=True)
     blind = known.copy()
     blind.iloc[12:] = False
-    one, two = (few.linear(train, test, t, few_rows) for t in (known, blind))
+    one, two = (linear(train, test, t, few_rows) for t in (known, blind))
     pd.testing.assert_frame_equal(one, two)
     text = tuple(
         pd.DataFrame(2 * truth[part] + rng.normal(size=(200 * k, 2)), columns=["A", "B"])
         for part, k in ((slice(400), 2), (slice(400, 600), 1))
     )
-    helped = few.linear(train, test, known, few_rows, text)
+    helped = linear(train, test, known, few_rows, text)
     for label in known:
         own = targets[label].iloc[400:]
         assert auc(own, helped[label]) > auc(own, one[label])
-    empty = few.linear(train, test, known.assign(A=False), few_rows, text)
+    empty = linear(train, test, known.assign(A=False), few_rows, text)
     assert np.allclose(np.corrcoef(empty["A"], text[1]["A"])[0, 1], 1)
 
 
@@ -177,7 +170,7 @@ def test_macro_auc_is_the_mean_of_labels_and_seeds_and_its_difference_antisymmet
     assert (more.ci_low, more.ci_high) == pytest.approx((-less.ci_high, -less.ci_low))
     assert macro_auc(y, a, a[::-1], resamples=50).ci_high == pytest.approx(0)
     assert np.isnan(macro_auc(y[:, 2:], a[:, :, 2:]).value)
-    with pytest.raises(DataError, match="macro AUC"):
+    with pytest.raises(DataError, match="AUC"):
         macro_auc(y, a[0])
 
 
@@ -185,20 +178,27 @@ def test_the_study_tests_on_other_patients_and_tells_all_it_was_asked(config, do
     models, boosting, split = done
     assert not set(split.patients[split.train]) & set(split.patients[split.test])
     assert len(split.train) == 60
-    assert set(models) == {(start, "mv") for start in config.pretraining_study.starts}
+    starts = [*config.pretraining_study.starts, controls.RANDOM, controls.LABELS_ONLY]
+    assert set(models) == {(start, "mv") for start in starts}
     cells = ps.study_cells(models, boosting, split, config.evaluation, 0).set_index(
         ["row", "column"]
     )["value"]
     wanted = {ZERO_SHOT, column(PROBE, 0.2), column(PROBE, 1.0)}
     for start in config.pretraining_study.starts:
         assert wanted <= set(cells[f"{start}, mv"].index)
+    for start in (controls.RANDOM, controls.LABELS_ONLY):
+        assert set(cells[f"{start}, mv"].index) == wanted - {ZERO_SHOT}
+        assert f"simulated minus {start}, mv" in cells
     more, less = cells["simulated, mv"], cells["scratch, mv"]
     assert cells["simulated minus scratch, mv"].to_numpy() == pytest.approx(
         (more - less)[cells["simulated minus scratch, mv"].index].to_numpy()
     )
     assert column(PROBE, 1.0) in cells[ps.BOOSTING] and ZERO_SHOT not in cells[ps.BOOSTING]
     rows = set(ps.finding_cells(models, boosting, split, config.evaluation, 0)["row"])
-    assert {f"superclass {name}" for name in SUPERCLASSES} | {"AF", "LVH"} <= rows
+    assert {f"superclass {name}" for name in load_task("superclasses.yaml").labels} | {
+        "AF",
+        "LVH",
+    } <= rows
 
 
 def test_models_together_rank_as_they_do_alone_where_they_agree_and_not_by_scale():
@@ -217,7 +217,7 @@ def test_answers_do_not_change_with_the_labels_of_test_ecgs(config, store, done)
         table.iloc[split.test] = ~table.iloc[split.test]
     other = Split(split.train, split.test, flipped, split.patients)
     trained = pretraining_study.pretrain(config, store, split, "scratch", "mv", 0)
-    again = pretraining_study._encoder_answers(store, other, trained, config)
+    again = pretraining_study._encoder_answers(store, other, trained, config, folder=paths.ROOT)
     for cell, answers in models["scratch", "mv"][0].items():
         np.testing.assert_allclose(again[cell], answers, atol=1e-4)
 
@@ -228,15 +228,16 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     def fail(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("ecg_lib.objectives.clip_snippets.fit", fail)
+    monkeypatch.setattr("ecg_lib.objectives.objective.fit", fail)
     monkeypatch.setattr(pretraining_study, "_encoder_answers", fail)
     monkeypatch.setattr(pretraining_study, "_boosting_answers", fail)
+    monkeypatch.setattr(controls, "fit", fail)
     models, _, _ = pretraining_study.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
-    faster = dataclasses.replace(
-        config, pairs=dataclasses.replace(config.pairs, learning_rate=9.0)
-    )  # read by the start from scratch only
+    study = config.pretraining_study
+    study = dataclasses.replace(study, objective={**study.objective, "learning_rate": 9.0})
+    faster = dataclasses.replace(config, pretraining_study=study)  # not the rate of `further`
     pretraining_study.pretrain(faster, store, done[2], "simulated", "mv", 0)
     with pytest.raises(AssertionError, match="trained again"):
         pretraining_study.pretrain(faster, store, done[2], "scratch", "mv", 0)
@@ -269,13 +270,17 @@ def starting(config, start, rate):
     return dataclasses.replace(
         config,
         signal=dataclasses.replace(config.signal, normalisation="mv"),
-        contrastive=dataclasses.replace(config.contrastive, start=start),
-        pairs=dataclasses.replace(config.pairs, learning_rate_further=rate),
+        start=start,
+        objective={
+            **config.pretraining_study.objective,
+            "learning_rate": rate,
+            "temperature": None,
+        },
     )
 
 
 def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, store, done):
-    reader = loading.load_clip(paths.checkpoints_dir("") / "simulated" / "mv-0" / "reader")[0]
+    reader = loading.load_clip(paths.checkpoints_dir("") / "simulated" / "mv-0")[0]
     kept = dict(reader.named_parameters())
     still = starting(config, "simulated", 1e-12)
     encoder_pretraining.pretrain_encoder(Experiment.of(still), store)
@@ -291,11 +296,12 @@ def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, st
 
 def test_a_profile_that_trains_no_such_encoder_cannot_start_from_it():
     with pytest.raises(ConfigError, match="simulated.normalisations"):
-        compose("smoke", ["contrastive.start=simulated"])  # lead_minmax; simulated has mv
-    with pytest.raises(ConfigError, match="contrastive.start is 'random'"):
-        compose("smoke", ["contrastive.start=random"])
-    with pytest.raises(ConfigError, match="simulated.average"):
-        compose("smoke", ["simulated.average=1.5"])
+        compose("smoke", ["start=simulated"])  # lead_minmax; simulated has mv
+    with pytest.raises(ConfigError, match="start is 'random'"):
+        compose("smoke", ["start=random"])
+    narrow = ["start=simulated", "signal.normalisation=mv", "objective.width=16"]
+    with pytest.raises(ConfigError, match="objective.width is 16, but it starts from .* 32"):
+        compose("smoke", narrow)
 
 
 def test_a_study_that_has_no_encoder_to_start_from_is_refused():

@@ -14,12 +14,13 @@ from simulated_labels import simulated_records
 
 from ecg_lib.config import Lora, Study, Surgery, compose
 from ecg_lib.ecg_llm import finetune
+from ecg_lib.encoders import input_of
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.experiments import ablations, arms, variants
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
-from ecg_lib.objectives import clip_reports
+from ecg_lib.objectives import objective
 from ecg_lib.questions.bias import kind_of
 
 REPO = Path(__file__).resolve().parents[2]
@@ -137,8 +138,9 @@ def test_encoder_and_llm_are_trained_anew_only_where_they_are_what_varies(small,
     assert encoders == {mv, "whole-seed-7"}
     assert not list(below.rglob("language_model/tiny"))  # this profile names its LLM
     assert not ablations.home_of(small.run, named(outcomes, lesion="deep")[0])
-    markers = [json.loads(path.read_text()) for path in below.rglob("encoded.json")]
-    assert {marker["normalisation"] for marker in markers} == {"mv", "lead_minmax"}
+    trained = [input_of(folder) for folder in below.rglob("ecg_encoder")]
+    assert {ecg_input.normalisation for ecg_input in trained} == {"mv", "lead_minmax"}
+    assert len({json.loads(p.read_text())["encoder"] for p in below.rglob("encoded.json")}) == 2
 
 
 def test_the_study_s_rates_are_tried_on_its_own_arms_with_its_own_seeds(
@@ -178,7 +180,7 @@ def test_a_seed_whose_own_llm_cannot_read_stops_the_study_before_a_training(
     monkeypatch.setattr(
         LlmExperiment, "llm", property(lambda run: small.root / "llm")
     )  # has read nothing
-    monkeypatch.setattr(ablations, "language_model", lambda run: None)
+    monkeypatch.setattr(ablations, "llm_of_profile", lambda run: None)
     monkeypatch.setattr(ablations, "train_and_ask", forbidden)
     with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):
         ablations.run_study(replace(small.run, config=config))
@@ -196,7 +198,7 @@ def test_a_study_that_was_done_trains_and_asks_nothing_again(small, outcomes, mo
         (arms.finetune, "fit"),
         (variants, "fit"),
         (ablations, "_operated"),
-        (clip_reports, "fit"),
+        (objective, "fit"),
     ):
         monkeypatch.setattr(module, name, forbidden)
     again = ablations.run_study(small.run)
@@ -210,7 +212,7 @@ def test_the_name_of_a_profile_is_no_part_of_a_fingerprint(small, outcomes, monk
     (folder / "copied").symlink_to(folder / "smoke")
     (small.root / "data" / "copied").symlink_to(small.root / "data" / "smoke")
     monkeypatch.setattr(arms.finetune, "fit", None)  # calling it would fail
-    monkeypatch.setattr(clip_reports, "fit", None)
+    monkeypatch.setattr(objective, "fit", None)
     again = ablations.run_study(LlmExperiment.of(replace(small.config, profile="copied")))
     for run, right in again.right.items():
         twin = outcomes.right[run]

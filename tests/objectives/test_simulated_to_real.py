@@ -10,15 +10,18 @@ import torch
 from ecg_lib.__main__ import main
 from ecg_lib.config import compose
 from ecg_lib.data import prepare
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import transfer as transfer
-from ecg_lib.evaluation.statistics import auc, auc_over_seeds, auc_with_ci
+from ecg_lib.experiments.encoder_pretraining import encoder_builder
+from ecg_lib.intervals import auc, auc_over_seeds
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
-from ecg_lib.objectives.clip_reports import a_piece, true_of
-from ecg_lib.objectives.findings_and_text import EcgReader
+from ecg_lib.objectives import objective
+from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.parts.augment import Augmentation, augment
-from ecg_lib.objectives.parts.clip import clip_loss
-from ecg_lib.objectives.simulated_stream import FreshEcgs, train_reader
+from ecg_lib.objectives.parts.clip_text import a_statement
+from ecg_lib.objectives.parts.fresh_ecgs import FreshEcgs
+from ecg_lib.objectives.parts.gather import true_of
+from ecg_lib.objectives.parts.losses import clip_loss
 from ecg_lib.training.muon import MuonAdamW
 
 REPORTS = ["sinus rhythm. normal ecg.", "sinus rhythm; left axis deviation.", "atrial fibrillation"]
@@ -26,10 +29,18 @@ REPORTS = ["sinus rhythm. normal ecg.", "sinus rhythm; left axis deviation.", "a
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folder of a reader after a few steps in smoke size."""
+    """Folder of an encoder and its readings after a few steps in smoke size."""
     folder = tmp_path_factory.mktemp("reader")
-    train_reader(compose("smoke"), 0, folder, "mv")
+    teach(folder)
     return folder
+
+
+def teach(folder, *overrides):
+    """Train as the smoke profile does, in mV."""
+    config = compose("smoke", list(overrides))
+    section, given = config.simulated.objective, objective.Given(0, config.text_encoder)
+    build = encoder_builder(config, "mv")
+    objective.pretrain(section["name"], build, objective.settings(section), given, folder)
 
 
 @pytest.mark.parametrize(("optimizer", "by_muon"), [("adamw", False), ("muon", True)])
@@ -38,7 +49,7 @@ def test_the_optimizer_of_a_reader_is_that_of_its_profile(
 ):
     stepped = []
     monkeypatch.setattr(MuonAdamW, "step", lambda self, closure=None: stepped.append(self))
-    train_reader(compose("smoke", [f"simulated.optimizer={optimizer}"]), 0, tmp_path, "mv")
+    teach(tmp_path, f"simulated.objective.optimizer={optimizer}")
     assert bool(stepped) == by_muon
     assert all(muon.kernels for muon in stepped)  # the encoder's convolutions are its own, too
 
@@ -108,10 +119,10 @@ def test_a_text_is_true_of_every_ecg_whose_report_contains_it():
 def test_pieces_are_statements_of_their_own_report():
     generator = torch.Generator().manual_seed(0)
     for report in REPORTS:
-        pieces = {a_piece(report, 0.0, generator) for _ in range(20)}
+        pieces = {a_statement(report, 0.0, generator) for _ in range(20)}
         assert len(pieces) == (1 if report == REPORTS[2] else 2)
         assert all(piece in report for piece in pieces)
-        assert a_piece(report, 1.0, generator) == report
+        assert a_statement(report, 1.0, generator) == report
 
 
 def test_contrast_with_only_the_own_text_true_is_plain_clip():
@@ -130,7 +141,7 @@ def test_residual_stem_gives_the_tokens_of_the_papers():
     sizes = {"width": 32, "depth": 1, "heads": 2, "mlp": 64}
     for patch in (10, 20):
         shapes = {
-            stem: EcgEncoder(EcgEncoderConfig(patch=patch, stem=stem, **sizes))
+            stem: StemVit(StemVitConfig(patch=patch, stem=stem, **sizes))
             .eval()(torch.zeros(2, 12, 1000))
             .tokens.shape
             for stem in ("paper", "residual")
@@ -143,7 +154,7 @@ def test_one_seed_is_the_plain_auc_and_several_are_averaged():
     y = np.arange(60) % 3 == 0
     scores = y + rng.normal(0, 1, (2, 60))
     patients = np.arange(60) // 2
-    plain = auc_with_ci(y, scores[0], 200, 1, 10, patients)
+    plain = auc_over_seeds(y, scores[0], 200, 1, 10, patients)
     assert auc_over_seeds(y, scores[:1], 200, 1, 10, patients) == plain
     both = auc_over_seeds(y, scores, 200, 1, 10, patients)
     assert np.isclose(both.value, np.mean([auc(y, s) for s in scores]))
@@ -168,9 +179,9 @@ def test_cells_average_only_findings_with_enough_ecgs():
 
 
 def test_a_saved_reader_reads_as_before(trained, tmp_path):
-    reader = EcgReader.from_pretrained(trained / "reader")
+    reader = FindingsAndText.from_pretrained(trained)
     reader.save_pretrained(tmp_path)
-    again = EcgReader.from_pretrained(tmp_path)
+    again = FindingsAndText.from_pretrained(tmp_path)
     store = prepare.prepare("simulated", None, tmp_path / "store", patients=30, seed=9)
     one, two = (transfer.read_store(r, store) for r in (reader, again))
     for reading in transfer.READINGS:
@@ -196,7 +207,7 @@ def test_the_command_prints_and_writes_the_table(trained, tmp_path, capsys):
         "evaluate",
         "transfer",
         "--reader",
-        str(trained / "reader"),
+        str(trained),
         "--cohort",
         str(tmp_path / "store"),
         "--out",
@@ -214,7 +225,7 @@ def test_the_command_prints_and_writes_the_table(trained, tmp_path, capsys):
 
 
 def test_an_ensemble_reads_by_the_mean_of_its_heads(trained, tmp_path):
-    reader = EcgReader.from_pretrained(trained / "reader")
+    reader = FindingsAndText.from_pretrained(trained)
     contrary = copy.deepcopy(reader)
     with torch.no_grad():
         for weights in contrary.head.linear.parameters():

@@ -5,6 +5,7 @@ import os
 import socket
 from pathlib import Path
 
+import objective_cases as cases
 import pandas as pd
 import pytest
 import torch
@@ -13,13 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import distributed, multiprocessing, nn
 from transformers import BertConfig, BertModel
 
-from ecg_lib.config import Pairs
 from ecg_lib.data.prepare import prepare
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
-from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
-from ecg_lib.objectives import clip_reports, clip_snippets
-from ecg_lib.objectives.parts.clip import EcgClip
-from ecg_lib.objectives.parts.gather import GatheredClip, true_of
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
+from ecg_lib.encoders.text_encoder import TextEncoder
+from ecg_lib.objectives.objective import Given, find
+from ecg_lib.objectives.parts.clip import EcgClip, PretrainedClip
+from ecg_lib.objectives.parts.clip_text import tokenised
+from ecg_lib.objectives.parts.gather import true_of
+from ecg_lib.objectives.parts.losses import clip_loss
 from ecg_lib.training.cache import train_or_load
 
 REPO = Path(__file__).resolve().parents[2]
@@ -35,7 +37,8 @@ REPORTS = [
     "af",
 ]
 TEXTS = ["sinus rhythm", "lvh", "af", "af", "normal", "sinus rhythm. normal", "lvh", "af"]
-CASES = ("plain", "same reports", "positives")
+CASES = ("whole reports", "statements", "runs of words")
+WHOLE = torch.ones(ROWS, WORDS, dtype=torch.long)
 
 
 def small_clip():
@@ -54,14 +57,31 @@ def small_clip():
         ),
         False,
     )
-    encoder = EcgEncoder(
-        EcgEncoderConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0)
-    )
+    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0))
     clip = EcgClip(encoder, TextEncoder(text), width=8).train()
     for module in clip.modules():
         if isinstance(module, nn.BatchNorm1d):
             module.eval()
     return clip
+
+
+def learner(case):
+    """The objective of a case around the same CLIP."""
+    name, whole = {
+        "whole reports": ("clip_reports", 1.0),
+        "statements": ("clip_reports", 0.0),
+        "runs of words": ("clip_snippets", 0.0),
+    }[case]
+    clip = small_clip()
+    given = Given(0, cases.TEXT, Store(), start=PretrainedClip(clip, None))
+    own = cases.settings(name, width=8, temperature=None, whole=whole)
+    return find(name).Objective(clip.ecg_encoder, own, given)
+
+
+class Store:
+    """No ECG: batches are made by hand here."""
+
+    records = pd.DataFrame({"report": pd.Series([], dtype=str)})
 
 
 def batch(case, rows=slice(None)):
@@ -70,15 +90,11 @@ def batch(case, rows=slice(None)):
     whole = {
         "ecg": torch.randn(ROWS, 12, 1000, generator=draw),
         "input_ids": torch.randint(40, (ROWS, WORDS), generator=draw),
-        "attention_mask": torch.ones(ROWS, WORDS, dtype=torch.long),
+        "attention_mask": WHOLE,
+        "texts": REPORTS if case == "whole reports" else TEXTS,
+        "reports": REPORTS,
     }
-    if case == "same reports":
-        whole["text_id"] = torch.tensor([REPORTS.index(report) for report in REPORTS])
-    mine = {name: values[rows] for name, values in whole.items()}
-    if case == "positives":
-        texts, reports = TEXTS[rows], REPORTS[rows]
-        mine |= {"positives": true_of(texts, reports), "texts": texts, "reports": reports}
-    return mine
+    return {name: values[rows] for name, values in whole.items()}
 
 
 def step(model, values):
@@ -108,9 +124,9 @@ def process(rank, port, folder):
     }
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=2)
-    model = nn.parallel.DistributedDataParallel(GatheredClip(small_clip()))
     half = slice(rank * ROWS // 2, (rank + 1) * ROWS // 2)
     for case in CASES:
+        model = nn.parallel.DistributedDataParallel(learner(case))
         save_file(step(model, batch(case, half)), folder / f"{case}-{rank}.safetensors")
 
     def train(partial):
@@ -135,10 +151,7 @@ def two_processes(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_have_the_loss_and_gradients_of_one(two_processes, case):
-    whole = step(
-        small_clip(),
-        {name: values for name, values in batch(case).items() if name not in ("texts", "reports")},
-    )
+    whole = step(learner(case), batch(case))
     assert len(whole) > 20
     for rank in (0, 1):
         mine = load_file(two_processes / f"{case}-{rank}.safetensors")
@@ -151,15 +164,18 @@ def test_two_processes_have_the_loss_and_gradients_of_one(two_processes, case):
 def test_the_halves_alone_would_have_another_loss(two_processes):
     for case in CASES:
         together = load_file(two_processes / f"{case}-0.safetensors")["loss"]
-        alone = GatheredClip(small_clip())(**batch(case, slice(0, ROWS // 2))).loss
+        alone = learner(case)(**batch(case, slice(0, ROWS // 2))).loss
         assert abs(together - alone) > 0.05
 
 
-def test_alone_it_is_the_plain_model_to_the_bit():
-    for case in CASES:
-        models = small_clip(), GatheredClip(small_clip())
-        one, other = (step(model, batch(case)) for model in models)
-        assert all(torch.equal(one[name], other[name]) for name in one)
+@pytest.mark.parametrize("case", CASES)
+def test_alone_it_is_the_plain_loss_of_the_batch(case):
+    model, values = learner(case), batch(case)
+    vectors = model.clip.embed_ecg(values["ecg"]), model.clip.embed_text(values["input_ids"], WHOLE)
+    true = torch.tensor([[text in report for text in values["texts"]] for report in REPORTS])
+    same = torch.tensor([[one == other for one in REPORTS] for other in REPORTS])
+    told = {"same": same} if case == "whole reports" else {"positives": true}
+    assert torch.equal(model(**values).loss, clip_loss(*vectors, model.clip.scale(), **told))
 
 
 def test_of_two_processes_both_train_and_one_finishes_the_folder(two_processes):
@@ -169,40 +185,22 @@ def test_of_two_processes_both_train_and_one_finishes_the_folder(two_processes):
     assert not (two_processes / "trained.partial").exists()
 
 
-def test_reports_travel_with_a_batch_only_where_others_need_them(monkeypatch, tmp_path):
+def test_texts_travel_so_that_others_can_tell_of_which_ecgs_they_are_true(tmp_path):
     store = prepare("simulated", None, tmp_path, patients=12, seed=0)
-    reports = pd.Series(store.records["report"])
-    tokenizer = train_report_tokens(reports, 300)
-    encoder = small_clip().ecg_encoder
-    rows = [{"row": i} for i in range(6)]
-    for count, whole, travels in ((1, 0.25, False), (2, 0.25, True), (2, 1.0, False)):
-        monkeypatch.setattr(clip_reports, "processes", lambda count=count: count)
-        made = clip_reports.PairCollator(store, encoder, tokenizer, 32, whole)(rows)
-        assert ("texts" in made) == ("reports" in made) == travels
-        if travels:
-            assert made["reports"] == reports.tolist()[:6]
-            assert torch.equal(made["positives"], true_of(made["texts"], made["reports"]))
-
-
-def test_runs_of_words_travel_so_that_others_can_tell_of_which_ecgs_they_are_true(
-    monkeypatch, tmp_path
-):
-    store = prepare("simulated", None, tmp_path, patients=12, seed=0)
-    tokenizer, encoder = train_report_tokens(store.records["report"], 300), small_clip().ecg_encoder
-    alone = clip_snippets.RunCollator(store, encoder, tokenizer, 32, Pairs(words=2), 0)
-    assert "texts" not in alone([{"row": 0}, {"row": 1}])
-    monkeypatch.setattr(clip_snippets, "processes", lambda: 2)
-    collate = clip_snippets.RunCollator(store, encoder, tokenizer, 32, Pairs(words=2), 0)
-    halves = [collate([{"row": i} for i in part]) for part in (range(6), range(6, 12))]
-    assert all(
-        torch.equal(half["positives"], true_of(half["texts"], half["reports"])) for half in halves
-    )
-    across = true_of(halves[0]["texts"], halves[1]["reports"])
-    assert across.any() and not across.all()  # what one process would otherwise take for negatives
-    plain = [text.strip() for text in halves[0]["texts"]]  # spaces mark whole words only
-    assert torch.equal(
-        halves[0]["input_ids"], tokenizer(plain, padding=True, return_tensors="pt")["input_ids"]
-    )
+    for name, made in (
+        ("clip_reports", {"whole": 0.0}),
+        ("clip_snippets", {"words": 2}),
+    ):
+        model = cases.built(name, store, **made)
+        halves = [model.collate([{"row": i} for i in part]) for part in (range(9), range(9, 18))]
+        for half in halves:
+            assert true_of(half["texts"], half["reports"]).diagonal().all()
+            plain = [text.strip() for text in half["texts"]]  # spaces mark whole words only
+            assert torch.equal(
+                half["input_ids"], tokenised(model.tokenizer, plain, 64)["input_ids"]
+            )
+        across = true_of(halves[0]["texts"], halves[1]["reports"])
+        assert across.any() and not across.all()  # one process would take them for negatives
 
 
 @pytest.mark.parametrize("name, kind", [("ddp", "MULTI_GPU"), ("fsdp", "FSDP")])

@@ -1,6 +1,7 @@
 """Profiles: each composes, a mistake is named by its field, and both ways of composing agree."""
 
 import dataclasses
+import os
 
 import pytest
 from omegaconf import OmegaConf
@@ -50,11 +51,20 @@ def test_the_profile_paper_holds_the_values_of_table_2():
     ("override", "named"),
     [
         ("encoder.patch=7", "encoder.patch"),  # does not divide 1000
+        ("encoder.patch=125", "encoder.patch"),  # does, but not what the residual stem leaves
+        ("encoder.width=wide", "encoder.width"),  # wrong type
+        ("+encoder.layers=2", "encoder.layers"),  # unknown to the encoder
+        ("encoder.name=stem_vit_2", "encoder.name"),  # no such file
         ("encoder.patch=8", "encoder.patch"),  # divides it, but 125 tokens are no multiple of 4
         ("encoder.heads=5", "encoder.heads"),
         ("signal.normalisation=zscore", "signal.normalisation"),
         ("signal.resampler=linear", "signal.resampler"),
-        ("simulated.optimizer=sgd", "simulated.optimizer"),
+        ("simulated.objective.optimizer=sgd", "simulated.objective.optimizer"),
+        ("simulated.objective.average=1.5", "simulated.objective.average"),
+        ("objective.epochs=many", "objective.epochs"),
+        ("+objective.speed=3", "objective.speed"),
+        ("objective.name=nothing", "objective.name"),
+        ("+pretraining_study.further.speed=3", "pretraining_study.further.speed"),
         ("questions.confounding=1.5", "questions.confounding"),
         ("questions.built=false", "questions.built"),
         ("stage1.epochs=many", "stage1.epochs"),  # wrong type
@@ -125,7 +135,7 @@ def test_a_configuration_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         composed.seed = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
-        composed.encoder.width = 1
+        composed.text_encoder.width = 1
 
 
 def test_writing_params_twice_changes_nothing_and_leaves_nothing_else(tmp_path):
@@ -141,7 +151,7 @@ def test_writing_params_twice_changes_nothing_and_leaves_nothing_else(tmp_path):
 def test_an_interrupted_write_leaves_the_old_params(tmp_path, monkeypatch):
     target = tmp_path / "params.yaml"
     write_params(compose_values("smoke"), target)
-    monkeypatch.setattr(config.os, "replace", _interrupt)
+    monkeypatch.setattr(os, "replace", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_params(compose_values("demo"), target)
     assert load_config(target) == compose("smoke")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ecg_lib.data.prepare import SIGNATURES, find_cohort
+from ecg_lib.data.prepare import find_cohort, signatures
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SETS = ["ptbxl", "ludb", "cpsc", "shaoxing", "ecgqa", "mimic_iv_ecg"]
@@ -33,7 +33,7 @@ def downloads() -> dict[str, str]:
 @pytest.mark.parametrize("name", SETS)
 def test_what_the_readme_downloads_is_found_below_one_folder(name, tmp_path):
     for other, folder in downloads().items():
-        file = tmp_path / folder / SIGNATURES[other]
+        file = tmp_path / folder / signatures()[other]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     assert find_cohort(tmp_path, name) == tmp_path / downloads()[name]

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from ecg_lib.cli.notebook import all_names
 from ecg_lib.config import compose_values
 from ecg_lib.ecg_llm.answering import CLOSED, first_token_scores, read_rows
-from ecg_lib.ecg_llm.language_model import load_llm
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlmConfig
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.knowledge.zero_shot_labels import DATASETS
@@ -32,8 +32,8 @@ PLACES = {"data.root", "llm.name_or_path", "text_encoder.name_or_path"}
 SIZES = """
 data.workers=1 evaluation.resamples=50 evaluation.examples=150 evaluation.normals=15
 encoder.width=32 encoder.depth=2 encoder.heads=2 encoder.mlp=64
-contrastive.width=32 contrastive.batch_size=16 contrastive.epochs=15
-simulated.ecgs=64 simulated.batch_size=16
+objective.width=32 objective.batch_size=16 objective.epochs=15
+simulated.objective.ecgs=64 simulated.objective.batch_size=16
 stage1.epochs=1 stage2.epochs=1 fusion.width=16 fusion.depth=1 fusion.heads=2 fusion.epochs=1
 questions.per_answer=1 questions.per_answer_test=1
 """.split()
@@ -90,7 +90,7 @@ def paper(tmp_path_factory):
         "python", "-m", "ecg_lib.cli.notebook", *NOTEBOOKS
     )  # as the stages of dvc.yaml, in order
     clone.run(
-        "python", "-m", "ecg_lib.experiments.reading", "look_ups"
+        "python", "-m", "ecg_lib.cli.pretrain_llm", "look_ups"
     )  # and the stage that has no notebook
     return SimpleNamespace(
         clone=clone,
@@ -120,7 +120,7 @@ def test_it_is_the_paper_s_profile_but_for_sizes_and_places(paper):
     ran, meant = (dict(flat(OmegaConf.to_container(values))) for values in both)
     changed = {key for key in ran if ran[key] != meant[key]}
     assert changed <= PLACES | {size.partition("=")[0] for size in SIZES}
-    assert ran["llm.gradient_checkpointing"] and ran["stage1.bf16"] and ran["contrastive.bf16"]
+    assert ran["llm.gradient_checkpointing"] and ran["stage1.bf16"] and ran["objective.bf16"]
     assert ran["llm.dtype"] == "bfloat16" and ran["evaluation.max_rows"] is None
 
 

@@ -84,7 +84,7 @@ def test_stages_know_the_parameters_they_read_and_not_all_others():
 
 
 def test_results_depend_on_the_parameters_of_what_their_stage_builds_on():
-    assert {"encoder", "contrastive", "llm"} <= stages.parameters(STAGES["09_cases"])
+    assert {"encoder", "objective", "llm"} <= stages.parameters(STAGES["09_cases"])
     assert "stage2" not in stages.parameters(STAGES["02_contrastive"])
 
 

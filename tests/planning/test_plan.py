@@ -14,7 +14,7 @@ from ecg_lib.__main__ import main
 from ecg_lib.config import compose
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import IGNORE
-from ecg_lib.encoders.stem_vit import EcgEncoder, EcgEncoderConfig
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.errors import ConfigError
 from ecg_lib.planning.cost import clip_cost, cost_of, stage_cost
 from ecg_lib.planning.plan import Assumptions, disk, gpu_table, plan
@@ -55,16 +55,8 @@ def small(tmp_path_factory):
 
 def real(config):
     """The ECG-LLM of a configuration with weights, on the CPU."""
-    sizes = config.encoder
-    encoder = EcgEncoder(
-        EcgEncoderConfig(
-            width=sizes.width,
-            depth=sizes.depth,
-            heads=sizes.heads,
-            mlp=sizes.mlp,
-            patch=sizes.patch,
-        )
-    )
+    sizes = {k: v for k, v in config.encoder.items() if k != "name"}
+    encoder = StemVit(StemVitConfig(**sizes))
     lm = LlamaForCausalLM.from_pretrained(config.llm.name_or_path)
     lora = LoraConfig(r=config.lora.r, target_modules=["q_proj", "k_proj"], task_type="CAUSAL_LM")
     return EcgLlm.build(encoder, lm, slot_id=50, lora=lora).train()
@@ -115,7 +107,7 @@ def test_a_real_model_has_and_does_what_its_shape_says(small):
     ids[:, :slots] = model.config.slot_id
     labels = ids.clone()
     labels[:, :-answer] = IGNORE
-    tokens = torch.randn(1, 4 * slots, small.encoder.width)
+    tokens = torch.randn(1, 4 * slots, small.encoder["width"])
 
     def loss():
         return model(ids, torch.ones_like(ids), tokens, labels).loss

@@ -1,5 +1,7 @@
 """ECG-QA's own rows, answered again: what agrees, and why the rest does not."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +19,12 @@ from ecg_lib.questions.agreement import (
     NOTES,
     REASONS,
     TEMPLATES,
-    agreement_by_feature,
     agreement_table,
     compare_answers,
     question_of,
 )
 from ecg_lib.questions.ecgqa import read_ecgqa
+from ecg_lib.questions.facets import normal_ranges
 
 NORMAL = {
     "rr interval": 0.8,
@@ -149,6 +151,27 @@ def test_a_row_that_fits_no_question_is_named(store):
         question_of(row)
 
 
+def by_feature(compared: pd.DataFrame) -> pd.DataFrame:
+    """Answers about each measurement: `feature, measured, n, agree, percent` and the reasons."""
+    measured = compared[compared["measured"] != NOTES]
+    rows = []
+    for rate, group in measured.groupby("measured"):
+        for feature in normal_ranges():
+            reasons = Counter(d[feature] for d in group["differing"] if feature in d)
+            agree = len(group) - sum(reasons.values())
+            share = {"n": len(group), "agree": agree, "percent": round(100 * agree / len(group), 2)}
+            rows.append(
+                {
+                    "feature": feature,
+                    "measured": rate,
+                    **share,
+                    **{reason: reasons[reason] for reason in REASONS},
+                }
+            )
+    columns = ["feature", "measured", "n", "agree", "percent", *REASONS]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def test_tables_count_rows_and_reasons(store):
     compared = compare_answers(
         rows(
@@ -166,7 +189,7 @@ def test_tables_count_rows_and_reasons(store):
     assert fine[list(REASONS)].tolist() == [0, 1, 0, 2]
     assert fine["features"] == "pr interval 1, qt interval 1, rr interval 1"
     assert table.loc[(69, "100 Hz"), "percent"] == table.loc[(27, NOTES), "percent"] == 100
-    features = agreement_by_feature(compared).set_index(["measured", "feature"])
+    features = by_feature(compared).set_index(["measured", "feature"])
     assert features.loc[("500 Hz", "pr interval"), ["n", "agree", NEAR_LIMIT]].tolist() == [3, 2, 1]
     assert features.loc[("100 Hz", "qrs duration"), "percent"] == 100
 
@@ -202,14 +225,14 @@ def test_real_answers_about_noise_are_ours(real):
 )
 def test_real_answers_about_measurements_at_500_hz_are_ours(real, feature):
     """All but those within 10 ms of a limit, and of these nearly all. (qt corrected: next test.)"""
-    table = agreement_by_feature(real).set_index(["measured", "feature"]).loc[("500 Hz", feature)]
+    table = by_feature(real).set_index(["measured", "feature"]).loc[("500 Hz", feature)]
     assert table["n"] > 80 and table["percent"] > 98
     assert table[FAR_500] == table[NOT_DELINEABLE] == 0
 
 
 def test_100_hz_costs_a_few_real_answers_at_the_limits(real):
     """Of ECGs resampled from 500 Hz; qt corrected apart, whose limit the rows put near 0.45 s."""
-    table = agreement_by_feature(real).set_index("feature").query("measured == '100 Hz'")
+    table = by_feature(real).set_index("feature").query("measured == '100 Hz'")
     table = table.drop("qt corrected")
     assert (table["n"] > 80).all() and (table["percent"] > 90).all()
     assert table[FAR_100].sum() <= 4

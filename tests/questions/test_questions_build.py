@@ -7,7 +7,7 @@ import pytest
 from questions_cohort import synthetic_records
 
 from ecg_lib.errors import DataError
-from ecg_lib.knowledge.findings import code_of
+from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.questions.bias import normal_ratio, normal_ratio_by_kind, question_only, yes_rate
 from ecg_lib.questions.build import Law, Sizes, build_questions, paired_test
 from ecg_lib.questions.facets import answer
@@ -170,7 +170,7 @@ def test_no_question_answers_itself(tables):
 @pytest.mark.parametrize(
     ("template_id", "attribute", "of"),
     [
-        (17, "form_leads", lambda finding: code_of(finding)),
+        (17, "form_leads", lambda finding: FINDINGS.index[FINDINGS.name == finding][0]),
         (26, "noise", lambda finding: finding),
     ],
 )

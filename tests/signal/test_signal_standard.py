@@ -57,7 +57,7 @@ def test_einthovens_law_holds_until_limb_leads_are_swapped():
 @pytest.mark.parametrize("fs", [100, 250, 400, 500, 1000, 257])
 def test_a_slow_wave_keeps_its_shape_at_any_rate(fs, method):
     t_in, t_out = np.arange(10 * fs) / fs, np.arange(1000) / 100
-    resampled = to_rate(np.sin(2 * np.pi * 1.5 * t_in)[None], fs, method=method)
+    resampled = to_rate(np.sin(2 * np.pi * 1.5 * t_in)[None], fs, 100, method=method)
     assert resampled.shape == (1, 1000) and resampled.dtype == np.float32
     inner = slice(50, -50)  # filters need a margin
     np.testing.assert_allclose(
@@ -67,22 +67,22 @@ def test_a_slow_wave_keeps_its_shape_at_any_rate(fs, method):
 
 def test_frequencies_above_half_the_new_rate_are_removed():
     t = np.arange(5000) / 500
-    assert np.abs(to_rate(np.sin(2 * np.pi * 120 * t)[None], 500)).max() < 0.01
+    assert np.abs(to_rate(np.sin(2 * np.pi * 120 * t)[None], 500, 100)).max() < 0.01
 
 
 def test_only_the_first_ten_seconds_are_used():
     signal = beats(500, seconds=15)
-    np.testing.assert_array_equal(to_rate(signal, 500), to_rate(signal[:, :5000], 500))
+    np.testing.assert_array_equal(to_rate(signal, 500, 100), to_rate(signal[:, :5000], 500, 100))
 
 
 def test_a_record_at_100_hz_passes_unchanged():
     signal = beats(100).astype(np.float32)
-    np.testing.assert_array_equal(to_rate(signal, 100), signal)
+    np.testing.assert_array_equal(to_rate(signal, 100, 100), signal)
 
 
 def test_a_short_record_is_refused_with_its_length():
     with pytest.raises(BadRecord, match=r"7\.3 s long, 10 s needed"):
-        to_rate(beats(500, seconds=7.3), 500)
+        to_rate(beats(500, seconds=7.3), 500, 100)
 
 
 def test_lead_minmax_spans_minus_one_to_one_in_every_lead_and_forgets_amplitude():
@@ -118,7 +118,7 @@ def test_an_unknown_method_is_refused_by_name():
     with pytest.raises(ValueError, match="zscore"):
         normalise(beats(100), "zscore")
     with pytest.raises(ValueError, match="cubic"):
-        to_rate(beats(500), 500, method="cubic")
+        to_rate(beats(500), 500, 100, method="cubic")
 
 
 def _with(lead, value):
@@ -147,12 +147,19 @@ def test_an_impossible_amplitude_is_refused_with_its_value():
 def test_nan_after_the_first_ten_seconds_does_not_matter():
     signal = beats(500, seconds=12)
     signal[:, 5500:] = np.nan
-    assert np.isfinite(standardise(signal, LEADS, 500)).all()
+    assert np.isfinite(standardise(signal, LEADS, 500, 100)).all()
 
 
 def test_standardise_gives_the_same_ecg_whatever_order_and_rate_it_came_in():
     shuffled = [LEADS.index(name) for name in MIMIC_ORDER]
     signal = beats(1000)
-    ours = standardise(signal[shuffled], MIMIC_ORDER, 1000)
+    ours = standardise(signal[shuffled], MIMIC_ORDER, 1000, 100)
     np.testing.assert_allclose(ours[:6], beats(100)[:6], atol=0.02)
     assert ours.shape == (12, 1000)
+
+
+@pytest.mark.parametrize("rate, seconds", [(500, 10), (250, 10), (100, 5), (500, 5)])
+def test_rate_and_length_are_the_callers(rate, seconds):
+    ours = standardise(beats(1000), LEADS, 1000, rate, seconds)
+    assert ours.shape == (12, seconds * rate) and ours.dtype == np.float32
+    np.testing.assert_allclose(ours[:6], beats(rate, seconds)[:6], atol=0.02)

@@ -42,26 +42,19 @@ def collate(batch):
 
 
 @pytest.fixture
-def passed(monkeypatch):
+def passed():
     """What a training passed through, its learning curve and the model it left."""
 
     def train(folder, average):
-        kept = Passed()
-        progress = fit.Progress
-        monkeypatch.setattr(fit, "Progress", lambda title: kept)
-        model = Small()
+        kept, model = Passed(), Small()
         curve = fit.fit(
             model,
             rows(80),
             collate,
             folder,
-            epochs=1,
-            batch_size=4,
-            learning_rate=0.05,
-            warmup=0.1,
-            average=average,
+            fit.Schedule(epochs=1, batch_size=4, learning_rate=0.05, average=average),
+            callbacks=[kept],
         )
-        monkeypatch.setattr(fit, "Progress", progress)
         return kept.weights, curve, model
 
     return train

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ecg_lib.data.record import EcgRecord
+from ecg_lib.data.record import SPLITS, EcgRecord
 from ecg_lib.data.simulated import noise as noise_room
 from ecg_lib.data.simulated.heart import Constitution, draw_constitution, heartbeat
 from ecg_lib.data.simulated.leadfield import EIGHT, twelve_leads
@@ -23,7 +23,6 @@ from ecg_lib.data.simulated.simulator_tables import fingerprint, population, wav
 from ecg_lib.data.simulated.truth import attributes, intervals, labels, measure
 from ecg_lib.errors import DataError
 
-SPLITS = ("train", "valid", "test")
 SOKOLOW = (2.7, 3.8)  # mV at least in left ventricular hypertrophy of grade 0 and 1 (fitted)
 _BATCH = 24  # patients rendered together; more no longer fits the cache
 
@@ -51,11 +50,14 @@ class SimulatedCohort:
     splits : shares of train, valid, test; drawn per patient
     noise : 1 as in clinical recordings, 0 none; scales amplitudes and the rate of marked noise
     name : prefix of `ecg_id`
+    rate : Hz; hearts are rendered at 100 Hz only
 
     Raises
     ------
     DataError : impossible parameters, or a table of the simulator that is not valid
     """
+
+    NAME, SIGNATURE = "simulated", None  # it needs no folder
 
     def __init__(
         self,
@@ -64,12 +66,15 @@ class SimulatedCohort:
         splits: Sequence[float] = (0.7, 0.1, 0.2),
         noise: float = 1.0,
         name: str = "simulated",
+        rate: int = noise_room.FS,
     ):
+        if rate != noise_room.FS:
+            raise DataError(f"simulated ECGs are rendered at {noise_room.FS} Hz, not at {rate}")
         if patients < 1 or noise < 0:
             raise DataError(f"simulated cohort: patients {patients}, noise {noise}: too small")
         if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1) > 1e-6:
             raise DataError(f"simulated cohort: splits {tuple(splits)} must be 3 shares of sum 1")
-        self.name, self.patients, self.seed = name, int(patients), int(seed)
+        self.name, self.patients, self.seed, self.rate = name, int(patients), int(seed), rate
         self.splits, self.noise = tuple(float(s) for s in splits), float(noise)
         draws = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
         u = draws.random((self.patients, 2))
@@ -134,6 +139,7 @@ class SimulatedCohort:
             report=draft.report,
             split=SPLITS[self.split_of[patient]],
             attributes=draft.attributes,
+            rate=self.rate,
         )
 
 

@@ -14,8 +14,8 @@ from ecg_lib.data.simulated.leadfield import EIGHT, twelve_leads
 from ecg_lib.data.simulated.simulator_tables import population
 from ecg_lib.signal.leads import LEADS
 
-FS = 100  # Hz
-SAMPLES = 1000
+FS = 100  # Hz at which hearts are rendered, whatever cohorts of recordings have
+SAMPLES = 10 * FS
 KINDS = ("baseline drift", "static noise", "burst noise", "electrodes problems")
 MUSCLE_HZ = (3.0, 48.0)
 REACH = 0.6  # a lead is noisy if it carries this share of the noisiest lead's rms

@@ -15,6 +15,7 @@ from ecg_lib.data.wfdb_files import age_of, comment_value, read_wfdb, sex_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import STANDARD_RATE
 
 
 class Challenge:
@@ -26,20 +27,25 @@ class Challenge:
     Parameters
     ----------
     root : folder with training/, or one above
-    sources : folders of training/ to read; None for all that are there
-    name : name of the cohort, e.g. "shaoxing" for ningbo and chapman_shaoxing together
+    sources : folders of training/ to read, in place of the cohort's own (`FOLDERS`)
+    rate : Hz of the records
     method : resampler, see `signal.resample`
     """
+
+    NAME, SIGNATURE = "challenge", "training/*"
+    FOLDERS: tuple[str, ...] = ()  # of training/; all that are there
 
     def __init__(
         self,
         root: str | os.PathLike,
-        sources: Sequence[str] | None = None,
-        name: str = "challenge",
+        sources: Sequence[str] = (),
+        rate: int = STANDARD_RATE,
         method: str = "fft",
     ):
+        self.name, self.rate, self.method = self.NAME, rate, method
+        sources = sources or self.FOLDERS
         first = sources[0] if sources else "*"
-        self.root = locate(root, f"training/{first}", f"Challenge 2021 ({name})")
+        self.root = locate(root, f"training/{first}", f"Challenge 2021 ({self.name})")
         there = sorted(path.name for path in (self.root / "training").iterdir() if path.is_dir())
         self.sources = list(sources or there)
         absent = [source for source in self.sources if source not in there]
@@ -48,7 +54,6 @@ class Challenge:
                 f"Challenge 2021: no folder {absent[0]} in {self.root / 'training'}: download it "
                 f"or name other sources; there are {', '.join(there)}"
             )
-        self.name, self.method = name, method
         self.version = f"1.0.3; {' '.join(self.sources)}; {method}; maps {maps_version()}"
 
     def index(self) -> list[str]:
@@ -78,10 +83,31 @@ class Challenge:
         return EcgRecord(
             ecg_id=ecg_id,
             patient_id=ecg_id,  # the challenge has none: one record, one patient
-            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            signal=standardise(
+                recording.signal, recording.names, recording.fs, self.rate, method=self.method
+            ),
             age=age_of(comment_value(recording.comments, "Age")),
             sex=sex_of(comment_value(recording.comments, "Sex")),
             labels=found.labels,
             split="test",
             attributes=found.attributes,
+            rate=self.rate,
         )
+
+
+class Cpsc(Challenge):
+    """CPSC 2018 as the challenge gives it; in its own format: `cpsc2018`."""
+
+    NAME, SIGNATURE, FOLDERS = "cpsc", "training/cpsc_2018", ("cpsc_2018",)
+
+
+class Shaoxing(Challenge):
+    """Chapman University and Shaoxing, then Ningbo, as one cohort."""
+
+    NAME, SIGNATURE, FOLDERS = "shaoxing", "training/ningbo", ("chapman_shaoxing", "ningbo")
+
+
+class Georgia(Challenge):
+    """The challenge's ECGs from Georgia, USA."""
+
+    NAME, SIGNATURE, FOLDERS = "georgia", "training/georgia", ("georgia",)

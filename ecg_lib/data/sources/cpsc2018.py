@@ -19,6 +19,7 @@ from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import STANDARD_RATE
 
 FS = 500  # Hz, of every record
 TABLE = "REFERENCE*.csv"
@@ -33,14 +34,16 @@ class Cpsc2018:
     Parameters
     ----------
     root : folder with REFERENCE*.csv and TrainingSet*/, or one above
+    rate : Hz of the records
     method : resampler, see `signal.resample`
     """
 
+    NAME, SIGNATURE = "cpsc2018", TABLE
     name = "cpsc2018"
 
-    def __init__(self, root: str | os.PathLike, method: str = "fft"):
+    def __init__(self, root: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "fft"):
         self.root = locate(root, TABLE, "CPSC 2018")
-        self.method = method
+        self.rate, self.method = rate, method
         self.version = f"2018; {method}; maps {maps_version()}"
         self.not_at_hand = 0
 
@@ -77,10 +80,11 @@ class Cpsc2018:
         return EcgRecord(
             ecg_id=ecg_id,
             patient_id=ecg_id,
-            signal=standardise(signal, LEADS, FS, method=self.method),
+            signal=standardise(signal, LEADS, FS, self.rate, method=self.method),
             age=age_of(age),
             sex=sex_of(sex),
             labels=found.labels,
             split="test",
             attributes=found.attributes,
+            rate=self.rate,
         )

@@ -16,6 +16,7 @@ from ecg_lib.data.wfdb_files import age_of, read_wfdb, sex_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import STANDARD_RATE
 
 TABLE = "ludb.csv"
 
@@ -29,14 +30,16 @@ class Ludb:
     Parameters
     ----------
     root : folder with ludb.csv and data/, or one above
+    rate : Hz of the records
     method : resampler, see `signal.resample`
     """
 
+    NAME, SIGNATURE = "ludb", TABLE
     name = "ludb"
 
-    def __init__(self, root: str | os.PathLike, method: str = "fft"):
+    def __init__(self, root: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "fft"):
         self.root = locate(root, TABLE, "LUDB")
-        self.method = method
+        self.rate, self.method = rate, method
         self.version = f"1.0.1; {method}; maps {maps_version()}"
         self.not_at_hand = 0
 
@@ -71,11 +74,14 @@ class Ludb:
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=item["ID"],
-            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            signal=standardise(
+                recording.signal, recording.names, recording.fs, self.rate, method=self.method
+            ),
             age=age_of(item["Age"]),
             sex=sex_of(item["Sex"]),
             labels=found.labels,
             report=". ".join(lines) + ".",
             split="test",
             attributes=found.attributes,
+            rate=self.rate,
         )

@@ -19,7 +19,9 @@ from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
 from ecg_lib.signal.quality import standardise
+from ecg_lib.signal.resample import STANDARD_RATE
 
+TABLE = "record_list.csv"
 REPORTS = [f"report_{i}" for i in range(18)]
 FEWEST_WORDS = 3  # paper: reports that are empty or have under three words are dropped
 _TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end", "qrs_axis"]
@@ -43,27 +45,30 @@ class MimicIvEcg:
     ----------
     root : folder with record_list.csv, machine_measurements.csv and files/, or one above
     shares : of patients in train, valid, test
+    rate : Hz of the records
     method : resampler, see `signal.resample`
     """
 
+    NAME, SIGNATURE = "mimic_iv_ecg", TABLE
     name = "mimic-iv-ecg"
 
     def __init__(
         self,
         root: str | os.PathLike,
         shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        rate: int = STANDARD_RATE,
         method: str = "fft",
     ):
         if min(shares) < 0 or not math.isclose(sum(shares), 1):
             raise ValueError(f"shares of train, valid, test must add up to 1, not {shares}")
-        self.root = locate(root, "record_list.csv", "MIMIC-IV-ECG")
-        self.shares, self.method = tuple(shares), method
+        self.root = locate(root, TABLE, "MIMIC-IV-ECG")
+        self.shares, self.rate, self.method = tuple(shares), rate, method
         self.version = f"1.0; {method}; split {self.shares}; maps {maps_version()}"
         self.not_at_hand = 0
 
     def index(self) -> Rows:
         """One item a recording whose files are at hand."""
-        records = self._read_csv("record_list.csv", ["subject_id", "study_id", "ecg_time", "path"])
+        records = self._read_csv(TABLE, ["subject_id", "study_id", "ecg_time", "path"])
         measured = self._read_csv("machine_measurements.csv", ["study_id", *REPORTS, *_TIMES])
         table = records.merge(measured, on="study_id", how="left", validate="one_to_one")
         here = [
@@ -72,7 +77,7 @@ class MimicIvEcg:
         ]
         if not any(here):
             raise DataError(
-                f"MIMIC-IV-ECG: {self.root / 'record_list.csv'} lists {len(table):,} ECGs but none "
+                f"MIMIC-IV-ECG: {self.root / TABLE} lists {len(table):,} ECGs but none "
                 "of their files is under files/: download them into this folder"
             )
         self.not_at_hand = len(here) - sum(here)
@@ -93,12 +98,15 @@ class MimicIvEcg:
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=patient,
-            signal=standardise(recording.signal, recording.names, recording.fs, method=self.method),
+            signal=standardise(
+                recording.signal, recording.names, recording.fs, self.rate, method=self.method
+            ),
             recorded_at=str(item["ecg_time"]).replace(" ", "T"),
             labels=found.labels,
             report=report,
             split=split_of(patient, self.shares),
             attributes=found.attributes | _measurements(item),
+            rate=self.rate,
         )
 
     def _read_csv(self, name: str, columns: list[str]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from ecg_lib.knowledge.label_maps import label_map, maps_version, translate
 from ecg_lib.signal.delineate import measure_intervals
 from ecg_lib.signal.leads import LEADS, by_name
 from ecg_lib.signal.quality import standardise
-from ecg_lib.signal.resample import first_seconds
+from ecg_lib.signal.resample import STANDARD_RATE, first_seconds
 
 TABLE = "ptbxl_database.csv"
 NOISE = {
@@ -37,7 +37,9 @@ NOISE = {
 _TEXTS = ["recording_date", "report", "scp_codes", "heart_axis", "extra_beats", *NOISE.values()]
 _TEXTS += ["infarction_stadium1", "infarction_stadium2"]
 _NEEDED = ["ecg_id", "patient_id", "age", "sex", "strat_fold", "filename_lr", "filename_hr"]
-_FILES = {100: ("records100", "_lr", "filename_lr"), 500: ("records500", "_hr", "filename_hr")}
+COARSE, FINE = 100, 500  # Hz; recorded at the latter, the coarse files were made of the fine
+_FILES = {COARSE: ("records100", "_lr"), FINE: ("records500", "_hr")}  # folder, end of names
+_Stems = tuple[dict[int, str], dict[int, str]]  # of complete pairs of files, of lone files
 OVER_89 = 300  # PTB-XL 1.0.3's age for patients over 89
 
 
@@ -52,31 +54,33 @@ class PtbXl:
     ----------
     root : folder with ptbxl_database.csv and records100/ or records500/, or one above
     ecgqa_root : folder with ECG-QA's train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv, or one above
-    rate : 100 or 500: which files to prefer where both are at hand; the result is at 100 Hz
+    rate : Hz of the records, at most 500. Up to 100 the 100 Hz files are preferred and the 500 Hz
+        ones stand in; above, only the 500 Hz files will do, and a record without is quarantined
     method : resampler, see `signal.resample`
     intervals : measure `attributes["intervals"]` as ECG-QA did, about 20 ms a record: on lead II of
         the 500 Hz file where it is at hand, else of the record; not where that lead is noted to be
         noisy or to have extrasystoles
     """
 
+    NAME, SIGNATURE = "ptbxl", TABLE
     name = "ptbxl"
 
     def __init__(
         self,
         root: str | os.PathLike,
         ecgqa_root: str | os.PathLike | None = None,
-        rate: int = 100,
+        rate: int = STANDARD_RATE,
         method: str = "fft",
         intervals: bool = True,
     ):
-        if rate not in _FILES:
-            raise ValueError(f"PTB-XL comes at 100 and 500 Hz, not {rate}")
+        if rate > FINE:
+            raise DataError(f"PTB-XL was recorded at {FINE} Hz: ask for no more, not for {rate}")
         self.root = locate(root, TABLE, "PTB-XL")
         self.ecgqa_root = ecgqa_root
-        self.rates = sorted(_FILES, key=lambda r: r != rate)
-        self.method = method
+        self.rate, self.method = rate, method
         splits = "ECG-QA splits" if ecgqa_root else "folds"
-        self.version = f"1.0.3 layout; {rate} Hz first; {method}; {splits}; maps {maps_version()}"
+        first = COARSE if rate <= COARSE else FINE
+        self.version = f"1.0.3 layout; {first} Hz first; {method}; {splits}; maps {maps_version()}"
         self.intervals = intervals
         if intervals:
             self.version += f"; intervals by NeuroKit2 {_neurokit_version()}"
@@ -86,7 +90,8 @@ class PtbXl:
         """One item a waveform at hand; cheap, reads the table and lists the folders."""
         table = self._table()
         table["split"] = self._splits(table)
-        stems = self._stems()
+        coarse, fine = self._stems_at(COARSE), self._stems_at(FINE)
+        stems = self._stems(coarse, fine)
         if not stems:
             raise DataError(
                 f"PTB-XL: {self.root / TABLE} lists {len(table):,} ECGs but none of their files is "
@@ -99,8 +104,7 @@ class PtbXl:
         items = pd.concat([listed, unlisted]) if extra else listed
         items = items.sort_values("ecg_id", ignore_index=True)
         items["stem"] = [stems[ecg_id] for ecg_id in items["ecg_id"]]
-        fine, _ = self._stems_at(500)
-        items["stem_500"] = [fine.get(ecg_id, "") for ecg_id in items["ecg_id"]]
+        items["stem_500"] = [fine[0].get(ecg_id, "") for ecg_id in items["ecg_id"]]
         return Rows(items)
 
     def item_name(self, item: dict[str, Any]) -> str:
@@ -109,10 +113,14 @@ class PtbXl:
     def read(self, item: dict[str, Any]) -> EcgRecord:
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
+        if self.rate > COARSE and item["stem"].startswith(_FILES[COARSE][0]):
+            raise BadRecord(f"at hand at {COARSE} Hz only: get its file of {_FILES[FINE][0]}/")
         recording = read_wfdb(self.root / item["stem"])
         labels, unmapped = _labels(item["scp_codes"])
         attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
-        signal = standardise(recording.signal, recording.names, recording.fs, method=self.method)
+        signal = standardise(
+            recording.signal, recording.names, recording.fs, self.rate, method=self.method
+        )
         if self.intervals and "II" not in _noted_leads(item):
             attributes |= self._measure(item, recording)
         age = 90.0 if item["age"] == OVER_89 else float(item["age"])
@@ -127,6 +135,7 @@ class PtbXl:
             report=" ".join(item["report"].split()),
             split=item["split"],
             attributes=attributes,
+            rate=self.rate,
         )
 
     def _table(self) -> pd.DataFrame:
@@ -153,14 +162,15 @@ class PtbXl:
         seconds = {feature: round(value, 4) for feature, value in found.items()}
         return {"intervals": seconds, "intervals_hz": int(recording.fs)}
 
-    def _stems(self) -> dict[int, str]:
+    def _stems(self, coarse: _Stems, fine: _Stems) -> dict[int, str]:
         """ecg_id -> path without suffix; a complete pair of files before a lone one."""
-        first, second = (self._stems_at(rate) for rate in self.rates)
-        return second[1] | first[1] | second[0] | first[0]
+        if self.rate > COARSE:  # even a lone file says more of what is amiss
+            return coarse[1] | coarse[0] | fine[1] | fine[0]
+        return fine[1] | coarse[1] | fine[0] | coarse[0]
 
-    def _stems_at(self, rate: int) -> tuple[dict[int, str], dict[int, str]]:
+    def _stems_at(self, rate: int) -> _Stems:
         """The stems of complete pairs of files at one rate, and those of lone files."""
-        folder, suffix, _ = _FILES[rate]
+        folder, suffix = _FILES[rate]
         present = {
             path.relative_to(self.root).as_posix()
             for ending in ("hea", "dat")

@@ -1,60 +1,22 @@
-"""Contrastive pretraining of ECGs against reports, as CLIP does with images and captions."""
+"""ECGs and texts in one space, as CLIP has images and captions."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.utils import ModelOutput
 
-from ecg_lib.encoders.stem_vit import EcgEncoder
+from ecg_lib import encoders
+from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.text_encoder import TextEncoder
 
 _ENCODERS = ("ecg_encoder.", "text_encoder.")
 MAX_SCALE = math.log(100)  # CLIP clips its learnable temperature here (Radford et al. 2021)
-
-
-@dataclass
-class ClipOutput(ModelOutput):
-    loss: Tensor | None = None
-    ecg_embeds: Tensor | None = None  # (B, E), unit length
-    text_embeds: Tensor | None = None  # (B, E), unit length
-
-
-def clip_loss(
-    ecg: Tensor,
-    text: Tensor,
-    scale: Tensor,
-    same: Tensor | None = None,
-    positives: Tensor | None = None,
-) -> Tensor:
-    """Symmetric cross-entropy over cosine similarities.
-
-    Parameters
-    ----------
-    ecg, text : (B, E) unit vectors, row i of one belongs to row i of the other.
-    scale : scalar, inverse temperature.
-    same : (B, B) bool, optional. Pairs i != j whose reports are word for word the same: they are
-        left out of the negatives, because a normal ECG must not be pushed from "normal ECG".
-    positives : (B, B) bool, optional. Text j is true of ECG i: the target of a row (column) is
-        spread evenly over its positives. Its diagonal must be true.
-    """
-    logits = scale * ecg @ text.T  # (B, B)
-    if positives is not None:
-        share = positives.to(logits.dtype)
-        rows = (share / share.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1)
-        columns = (share / share.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0)
-        return -(rows.mean() + columns.mean()) / 2
-    if same is not None:
-        off_diagonal = same & ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-        logits = logits.masked_fill(off_diagonal, float("-inf"))
-    target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
 class EcgClip(nn.Module):
@@ -75,6 +37,15 @@ class EcgClip(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
         self.text_encoder.requires_grad_(train_text)
 
+    def scale(self) -> Tensor:
+        """What cosines are multiplied by: the inverse of the learnt temperature."""
+        return self.log_scale.clamp(max=MAX_SCALE).exp()
+
+    @torch.no_grad()
+    def set_temperature(self, temperature: float) -> None:
+        """Let training begin at a temperature again."""
+        self.log_scale.fill_(math.log(1 / temperature))
+
     def embed_ecg(self, ecg: Tensor) -> Tensor:
         """(B, 12, T) normalised ECGs -> (B, E) unit vectors."""
         return F.normalize(self.ecg_projection(self.ecg_encoder(ecg).cls), dim=-1)
@@ -83,26 +54,6 @@ class EcgClip(nn.Module):
         """(B, L) token ids -> (B, E) unit vectors."""
         text = self.text_encoder(input_ids, attention_mask)
         return F.normalize(self.text_projection(text), dim=-1)
-
-    def forward(
-        self,
-        ecg: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        text_id: Tensor | None = None,
-        positives: Tensor | None = None,
-        **_,
-    ) -> ClipOutput:
-        """`text_id` (B,) numbers distinct reports, so that equal reports are not negatives.
-
-        `positives` (B, B): which texts are true of which ECGs, see `clip_loss`.
-        """
-        ecg_embeds = self.embed_ecg(ecg)
-        text_embeds = self.embed_text(input_ids, attention_mask)
-        same = None if text_id is None else text_id[:, None] == text_id[None, :]
-        scale = self.log_scale.clamp(max=MAX_SCALE).exp()
-        loss = clip_loss(ecg_embeds, text_embeds, scale, same, positives)
-        return ClipOutput(loss=loss, ecg_embeds=ecg_embeds, text_embeds=text_embeds)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Both encoders as transformers saves them, and the two projections (safetensors)."""
@@ -117,10 +68,17 @@ class EcgClip(nn.Module):
         """Load what `save_pretrained` wrote; ready for evaluation."""
         folder = Path(folder)
         own = load_file(str(folder / "projections.safetensors"))
-        encoder = EcgEncoder.from_pretrained(folder / "ecg_encoder")
+        encoder = encoders.load(folder / "ecg_encoder")
         text = TextEncoder.from_pretrained(str(folder / "text_encoder"))
         clip = cls(encoder, text, width=own["ecg_projection.weight"].shape[0])
         missing = clip.load_state_dict(own, strict=False).missing_keys
         if any(not key.startswith(_ENCODERS) for key in missing):
             raise ValueError(f"{folder}/projections.safetensors lacks {missing}")
         return clip.eval()
+
+
+class PretrainedClip(NamedTuple):
+    """A CLIP, to go on with or to ask, and the tokenizer of its text encoder."""
+
+    clip: EcgClip
+    tokenizer: Any

@@ -3,7 +3,7 @@
 Each process computes the loss of the whole batch from gathered embeddings. `gathered` sums their
 gradients, and DistributedDataParallel then averages over processes: together that is the gradient
 of one process with the whole batch. What batch normalisation measures is still each process's own,
-unless it is converted to SyncBatchNorm.
+unless it is converted to SyncBatchNorm. With one process nothing happens here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
-from ecg_lib.objectives.parts.clip import MAX_SCALE, ClipOutput, EcgClip, clip_loss
-from ecg_lib.training.distributed import launched, processes
+from ecg_lib.objectives.parts.losses import clip_loss
+from ecg_lib.training.distributed import processes
 
 
 class _Gather(torch.autograd.Function):
@@ -58,45 +58,22 @@ def true_of(texts: Sequence[str], reports: Sequence[str]) -> Tensor:
     return torch.tensor([[text in report for text in texts] for report in reports])
 
 
-class GatheredClip(nn.Module):
-    """An `EcgClip` in training, whose negatives come from all processes; alone it is `EcgClip`.
+def equal(reports: Sequence[str]) -> Tensor:
+    """(B, B) bool: reports i and j are word for word the same."""
+    numbers: dict[str, int] = {}
+    ids = torch.tensor([numbers.setdefault(report, len(numbers)) for report in reports])
+    return ids[:, None] == ids[None, :]
 
-    The loss returned is that of the whole batch, the same in every process.
+
+def contrast(
+    ecg: Tensor, text: Tensor, scale: Tensor, texts: Sequence[str], reports: Sequence[str]
+) -> Tensor:
+    """CLIP's loss over all processes, where a text is a positive of every ECG it is true of.
+
+    Parameters
+    ----------
+    ecg, text : (B, E) unit vectors of this process
+    texts, reports : (B,), a text for each ECG and the ECG's whole report
     """
-
-    def __init__(self, clip: EcgClip):
-        super().__init__()
-        self.clip = clip
-
-    def forward(
-        self,
-        ecg: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        text_id: Tensor | None = None,
-        positives: Tensor | None = None,
-        texts: Sequence[str] = (),
-        reports: Sequence[str] = (),
-        **_,
-    ) -> ClipOutput:
-        """As `EcgClip.forward`; `texts` and `reports` (words) where there are `positives`."""
-        if processes() == 1:
-            return self.clip(ecg, input_ids, attention_mask, text_id, positives)
-        ecg_embeds = gathered(self.clip.embed_ecg(ecg))
-        text_embeds = gathered(self.clip.embed_text(input_ids, attention_mask))
-        same = None
-        if positives is not None:
-            positives = true_of(*gathered_lists(texts, reports)).to(ecg_embeds.device)
-        elif text_id is not None:
-            everyone = gathered(text_id)
-            same = everyone[:, None] == everyone[None, :]
-        scale = self.clip.log_scale.clamp(max=MAX_SCALE).exp()
-        loss = clip_loss(ecg_embeds, text_embeds, scale, same, positives)
-        return ClipOutput(loss=loss, ecg_embeds=ecg_embeds, text_embeds=text_embeds)
-
-
-def in_training(clip: EcgClip) -> GatheredClip:
-    """An `EcgClip` made ready for any number of processes; its weights are shared, not copied."""
-    if launched() > 1 and torch.cuda.is_available():  # SyncBatchNorm knows GPUs only
-        nn.SyncBatchNorm.convert_sync_batchnorm(clip)
-    return GatheredClip(clip)
+    positives = true_of(*gathered_lists(texts, reports)).to(ecg.device)
+    return clip_loss(gathered(ecg), gathered(text), scale, positives=positives)

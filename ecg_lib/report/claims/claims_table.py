@@ -7,13 +7,13 @@ holds in `verdicts.py`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ecg_lib.files import write_atomically
 from ecg_lib.paths import PAPER_RESULTS
 from ecg_lib.report.claims.claim_list import CLAIMS, Claim, Setting, Tables, rule_of
 from ecg_lib.report.claims.verdicts import (
@@ -119,12 +119,12 @@ def write_claims(
     tables = Tables(folder, published, setting.seen)
     judged = [judge(claim, tables, setting) for claim in CLAIMS]
     lines = provenance.stamp(pd.DataFrame(line for one in judged for line in _lines(one)))
-    _write(
+    write_atomically(
         folder / "claims.csv",
         lines[list(COLUMNS)].to_csv(index=False, lineterminator="\n", float_format="%.6g"),
     )
     summary = pd.DataFrame(map(_summary, judged))
-    _write(folder / "claims.md", _markdown(summary, label, provenance))
+    write_atomically(folder / "claims.md", _markdown(summary, label, provenance))
     return summary
 
 
@@ -197,9 +197,3 @@ def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
         )
         + "\n"
     )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)

@@ -12,7 +12,7 @@ from ecg_lib.report.ecg_plot import CAPTION, SPEED, draw_trace, paper_grid
 from ecg_lib.signal.delineate import RATE as DELINEATED_AT
 from ecg_lib.signal.delineate import landmarks
 from ecg_lib.signal.leads import LEADS
-from ecg_lib.signal.resample import RATE
+from ecg_lib.signal.resample import STANDARD_RATE as RATE
 
 SECONDS = 3.0
 # the three leads in which a finding is read; II, V1 and V5 for all others

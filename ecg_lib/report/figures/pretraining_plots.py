@@ -13,12 +13,16 @@ _LOOKS = {
     "simulated only": (style.SKY, "^"),
     "simulated": (style.BLUE, "o"),
     "boosting on hand features": (style.QUIET, "D"),
+    "random frozen encoder": (style.INK, "x"),
+    "trained from scratch on labels": (style.GREEN, "v"),
 }
 _WORDS = {
     "scratch": "from scratch on reports",
     "simulated only": "simulated ECGs only",
     "simulated": "simulated ECGs, then reports",
     "boosting on hand features": "boosting on hand features",
+    "random frozen encoder": "random, frozen",
+    "trained from scratch on labels": "from scratch on labels",
 }
 _SCALED = {"mv": "mV kept", "lead_minmax": "per-lead min-max", "record_minmax": "record min-max"}
 _READING, _ZERO = "probe, ", "zero-shot"

@@ -1,0 +1,231 @@
+"""Evaluation sets as data: `tasks/NAME.yaml` says who is tested on, for which labels and texts.
+
+Another evaluation set is another file in that folder, and nothing else. Its fields:
+
+``title``     in words
+``cohorts``   sources of `ecg_lib.data.sources` that it was made for; empty: any
+``split``     ``whole``: a cohort is tested on as it is; ``store``: its own splits; or an attribute
+              and the values that are held out, such as ``{strat_fold: [9, 10]}``
+``minimum``   likelihood from which a code counts; null: any
+``labels``    label -> ``codes`` of findings.csv of which any counts (or ``superclass``, a word of
+              its column), and ``prompts``, the texts that mean the label
+``table``     a table of `ecg_lib.knowledge` that gives what ``labels`` leaves out
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from ecg_lib.data.store import EcgStore
+from ecg_lib.errors import DataError
+from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
+
+ROOM = "ecg_lib.evaluation.tasks"  # by this name its files belong to the closure of their readers
+FOLDER = Path(__file__).resolve().parent / ROOM.rpartition(".")[2]
+STORE, WHOLE = "store", "whole"
+_FIELDS = ("title", "cohorts", "split", "minimum", "labels", "table")
+_FINDINGS, _NINE = "transfer_findings.csv", "zero_shot_labels.csv"
+
+
+@dataclass(frozen=True)
+class Label:
+    """Codes of which any counts, and texts that mean the label."""
+
+    codes: tuple[str, ...]
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One evaluation set; see the module for its fields."""
+
+    name: str
+    title: str
+    cohorts: tuple[str, ...]
+    split: str | Mapping[str, Sequence[Any]]
+    minimum: float | None
+    table: str
+    labels: Mapping[str, Label]
+
+    @property
+    def prompts(self) -> dict[str, tuple[str, ...]]:
+        """Label -> its texts."""
+        return {name: label.prompts for name, label in self.labels.items()}
+
+    @property
+    def hash(self) -> str:
+        """Of all that the file and its table say but the title."""
+        labels = {name: asdict(label) for name, label in self.labels.items()}
+        split = self.split if isinstance(self.split, str) else dict(self.split)
+        said = json.dumps([split, self.minimum, self.table, labels])
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def targets(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Truth (ECGs, labels) of `EcgStore.records` or rows of it.
+
+        Booleans; with zero_shot_labels.csv nullable ones, NA where an ECG's data set cannot carry
+        the label.
+        """
+        if self.table == _NINE:
+            return zero_shot_targets(records, self.minimum)
+        return pd.DataFrame(
+            {
+                name: [self._stated(stated, label.codes) for stated in records["labels"]]
+                for name, label in self.labels.items()
+            },
+            index=records.index,
+            dtype=bool,
+        )
+
+    def _stated(self, stated: Mapping[str, float], codes: Sequence[str]) -> bool:
+        found = (stated[code] for code in codes if code in stated)
+        return any(self.minimum is None or p == 0 or p >= self.minimum for p in found)
+
+    def rows(self, train: EcgStore, test: EcgStore) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to train and to test on, no patient in both.
+
+        Two stores are used whole. One store for both is parted as `split` says; where none of its
+        ECGs has the attribute, by its own splits.
+
+        Raises
+        ------
+        DataError
+            Nothing is left to train or to test on, or a patient would be in both.
+        """
+        rows = (
+            (np.arange(len(train)), np.arange(len(test)))
+            if train.hash != test.hash
+            else self._parted(train)
+        )
+        for name, store, chosen in zip(("train", "test"), (train, test), rows, strict=True):
+            if not len(chosen):
+                raise DataError(f"--{name} {store.folder}: no ECG to {name} on; give another store")
+        both = set(patients_of(train, rows[0])) & set(patients_of(test, rows[1]))
+        if both:
+            raise DataError(
+                f"{len(both)} patients (such as {min(both)}) are in {train.folder} and in "
+                f"{test.folder}: give one store for both, to be parted by its folds"
+            )
+        return rows
+
+    def _parted(self, store: EcgStore) -> tuple[np.ndarray, np.ndarray]:
+        if self.split == WHOLE:
+            raise DataError(
+                f"task {self.name} is tested on whole cohorts: give --train and --test two stores"
+            )
+        for attribute, values in {} if self.split == STORE else self.split.items():
+            known = store.attributes.map(lambda known, a=attribute: known.get(a))
+            if known.notna().any():
+                held_out = known.isin(values)
+                return np.flatnonzero(~held_out & known.notna()), np.flatnonzero(held_out)
+        return store.rows(split="train"), store.rows(split="test")
+
+
+def patients_of(store: EcgStore, rows: np.ndarray) -> np.ndarray:
+    """Patients of rows; two cohorts may number different patients alike."""
+    few = store.records.iloc[rows]
+    return (few["ecg_id"].str.partition("/")[0] + "/" + few["patient_id"]).to_numpy()
+
+
+def task_names() -> list[str]:
+    """Names of the evaluation sets there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_task(file: str | Path) -> Task:
+    """An evaluation set by the name of its file, such as "superclasses.yaml", or by a path.
+
+    Raises
+    ------
+    DataError
+        There is no such file, or one of its fields cannot be; the message names both.
+    """
+    path = FOLDER / file
+    if not path.is_file():
+        raise DataError(
+            f"{path.name}: no such evaluation set; choose {', '.join(task_names())}, or add the "
+            "file to ecg_lib/evaluation/tasks"
+        )
+    said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    _check(path, said)
+    table = said.get("table") or ""
+    known = _tables()[table]
+    own = said.get("labels") or {}
+    labels = {
+        str(name): _label(path, str(name), known.get(name, {}) | (own.get(name) or {}))
+        for name in known or own
+    }
+    if not labels:
+        raise DataError(f"{path.name}: labels: give at least one")
+    cohorts, minimum = said.get("cohorts") or (), said.get("minimum")
+    split = said["split"]
+    if not isinstance(split, str):
+        split = MappingProxyType({key: tuple(values) for key, values in split.items()})
+    return Task(path.stem, said["title"], tuple(cohorts), split, minimum, table, labels)
+
+
+def _tables() -> dict[str, dict[Any, dict[str, Any]]]:
+    """What a table says of its labels, by the table's name; "" is no table."""
+    findings = transfer_findings().set_index("finding")
+    return {
+        "": {},
+        _FINDINGS: findings[["codes", "prompts"]].to_dict("index"),
+        _NINE: {
+            label: {"codes": codes, "prompts": [LABEL_TEXT[label]]}
+            for label, codes in zero_shot_labels().items()
+        },
+    }
+
+
+def _check(path: Path, said: Any) -> None:
+    if not isinstance(said, dict) or (unknown := set(said) - set(_FIELDS)):
+        which = f"{min(unknown)}: unknown field; " if isinstance(said, dict) else ""
+        raise DataError(f"{path.name}: {which}use {', '.join(_FIELDS)}")
+    if not isinstance(said.get("title"), str):
+        raise DataError(f"{path.name}: title: give words")
+    split = said.get("split")
+    held_out = (
+        isinstance(split, dict) and split and all(isinstance(v, list) for v in split.values())
+    )
+    if split not in (STORE, WHOLE) and not (split and held_out):
+        raise DataError(
+            f"{path.name}: split: give {STORE}, {WHOLE}, or an attribute with the values held "
+            "out, such as {strat_fold: [9, 10]}"
+        )
+    if not isinstance(said.get("minimum"), (int, float, type(None))):
+        raise DataError(f"{path.name}: minimum: give a likelihood of 0 to 100, or null")
+    tables = _tables()
+    if (said.get("table") or "") not in tables:
+        raise DataError(f"{path.name}: table: give {', '.join(filter(None, tables))}, or none")
+    if not isinstance(said.get("labels") or {}, dict):
+        raise DataError(f"{path.name}: labels: give label: {{codes: [...], prompts: [...]}}")
+    beyond = set(said.get("labels") or {}) - set(tables[said.get("table") or ""])
+    if said.get("table") and beyond:
+        raise DataError(f"{path.name}: labels.{min(beyond)}: not a label of {said['table']}")
+
+
+def _label(path: Path, name: str, said: Mapping[str, Any]) -> Label:
+    where, codes = f"{path.name}: labels.{name}", said.get("codes")
+    if "superclass" in said:
+        codes = list(FINDINGS.index[FINDINGS["superclass"] == said["superclass"]])
+        if not codes:
+            raise DataError(f"{where}.superclass: {said['superclass']!r} is none of findings.csv")
+    if not codes:
+        raise DataError(f"{where}.codes: give codes of findings.csv, or a superclass")
+    unknown = [code for code in codes if code not in FINDINGS.index]
+    if unknown:
+        raise DataError(f"{where}.codes: {unknown[0]!r} is not in findings.csv")
+    if not said.get("prompts"):
+        raise DataError(f"{where}.prompts: give at least one text that means the label")
+    return Label(tuple(codes), tuple(said["prompts"]))

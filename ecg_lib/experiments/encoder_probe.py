@@ -1,0 +1,113 @@
+"""The table `probe`: what a linear probe reads from a profile's encoder, beside its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecg_lib.closure import code_hash
+from ecg_lib.data.store import EcgStore
+from ecg_lib.encoders.base import EcgEncoder
+from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.evaluation.probe import cached_features, encoder_features, label_cells, linear, part_of
+from ecg_lib.evaluation.task import Task, load_task
+from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM, scratch_scores, untrained
+from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.training.cache import fingerprint, train_or_load
+
+PRETRAINED = "pretrained encoder"
+_SCORES = "scores.npy"
+
+
+def probe_cells(
+    run: Experiment, store: EcgStore, encoder: EcgEncoder, tokens: EcgTokens
+) -> pd.DataFrame:
+    """Cells of ``probe.csv``: AUC (percent) of each label and their mean, by encoder.
+
+    Rows: the pretrained encoder, a random one and one trained from scratch (`controls`), and what
+    the first has over the others, paired by ECG. At most `evaluation.probe_ecgs` ECGs are trained
+    and tested on, drawn once. Intervals are over test patients; controls are averaged over
+    `evaluation.probe_seeds`.
+
+    Parameters
+    ----------
+    store : the cohort that `tokens` were encoded from
+    encoder : the pretrained one
+    """
+    settings, seed = run.config.evaluation, run.config.seed
+    task = load_task(f"{settings.probe_task}.yaml")
+    train, test = (_some(rows, settings.probe_ecgs, seed) for rows in task.rows(store, store))
+    known, asked = (part_of(store, rows, rows, task) for rows in (train, test))
+    ids, everyone = store.records["ecg_id"], np.arange(len(train))
+
+    def kept(rows: np.ndarray) -> np.ndarray:
+        return cached_features(tokens, tokens.rows(ids.iloc[rows].tolist()))
+
+    def random(seed: int, rows: np.ndarray) -> np.ndarray:
+        return encoder_features(store, untrained(encoder, seed), rows)
+
+    def probed(features: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        return linear(features(train), features(test), known.targets, everyone).to_numpy()
+
+    scores = {  # row -> (trainings, test ECGs, labels)
+        PRETRAINED: np.stack([probed(kept)]),
+        RANDOM: np.stack([probed(partial(random, seed)) for seed in settings.probe_seeds]),
+        LABELS_ONLY: np.stack(
+            [
+                _from_scratch(run, task, store, encoder, train, test, known.targets, seed)
+                for seed in settings.probe_seeds
+            ]
+        ),
+    }
+    drawn = settings.resamples, seed, settings.min_positives
+    tables = {row: label_cells(asked, own, *drawn) for row, own in scores.items()}
+    for row in (RANDOM, LABELS_ONLY):
+        tables[f"{PRETRAINED} minus {row}"] = label_cells(
+            asked, scores[PRETRAINED], *drawn, minus=scores[row]
+        )
+    cells = [{"row": row, **cell} for row, table in tables.items() for cell in table]
+    return pd.DataFrame(cells).rename(columns={"label": "column"})
+
+
+def _some(rows: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
+def _from_scratch(
+    run: Experiment,
+    task: Task,
+    store: EcgStore,
+    encoder: EcgEncoder,
+    train: np.ndarray,
+    test: np.ndarray,
+    targets: pd.DataFrame,
+    seed: int,
+) -> np.ndarray:
+    """Scores of the test ECGs by an encoder trained on the labels alone, or found again."""
+    key = fingerprint(
+        params=[seed, run.config.evaluation.probe_epochs, encoder.config.to_dict()],
+        data=[store.hash, task.hash, train.tolist(), test.tolist()],
+        code=code_hash(scratch_scores, type(encoder)),
+    )
+
+    def fitted(folder: Path) -> None:
+        found = scratch_scores(
+            encoder,
+            store,
+            store,
+            train,
+            test,
+            targets,
+            np.arange(len(train)),
+            epochs=run.config.evaluation.probe_epochs,
+            seed=seed,
+            folder=folder,
+        )
+        np.save(folder / _SCORES, found.to_numpy())
+
+    folder = run.checkpoints("encoder", f"from-scratch-{task.name}-{seed}")
+    return np.load(train_or_load(folder, key, fitted) / _SCORES)

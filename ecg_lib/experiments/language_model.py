@@ -1,0 +1,167 @@
+"""The language model of a profile: the one it names, or a tiny one that learns to read reports.
+
+These are steps for notebook 04: train or load the model, and hold the tiny one to its reading gate.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from ecg_lib.closure import code_hash
+from ecg_lib.config import Config
+from ecg_lib.ecg_llm.answering import read_rows
+from ecg_lib.ecg_llm.frozen_llm import load_llm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.encoders.token_cache import on_gpu
+from ecg_lib.errors import DataError
+from ecg_lib.evaluation import exact_match
+from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.questions.schema import sample_rows
+from ecg_lib.questions.written_reports import Report, written_reports
+from ecg_lib.tiny_llm.look_up_course import learn_look_ups
+from ecg_lib.tiny_llm.practice import ReportQuestions
+from ecg_lib.tiny_llm.pretrain import pretrain
+from ecg_lib.training.cache import fingerprint, train_or_load
+
+CHECKED = 2000  # questions that tell how well an LLM reads
+
+
+def llm_of_profile(run: Experiment) -> Path | str:
+    """The LLM: the one that the profile names, or a tiny one pretrained to read reports."""
+
+    def train(*how) -> None:
+        pretrain(*how, partial(_read_share, run), look_ups_of_profile(run))
+
+    judged_by = read_rows, exact_match.score  # they decide whether more reading follows
+    return _made(run, "language_model", train, pretrain, *judged_by)
+
+
+def look_ups_of_profile(run: Experiment) -> Path | str:
+    """The tiny LLM after its first course, which can be learned beside the encoder."""
+    return _made(run, "look_ups", learn_look_ups, learn_look_ups)
+
+
+def _made(run: Experiment, name: str, train: Callable, *code) -> Path | str:
+    """Train or load a part of the tiny LLM; the texts that it learns from are part of its code."""
+    config, folder = run.config, run.checkpoints(name)
+    if llm := config.llm.name_or_path:  # pretrained elsewhere: a note of its name lies here
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "named.json").write_text(json.dumps({"name_or_path": llm}) + "\n")
+        return llm
+    reports, questions = _reports(run), report_questions(run)
+    asked = [config.questions.templates, questions.per_answer, questions.prompt]
+    key = fingerprint(
+        params=[config.seed, asdict(config.llm), asked],
+        data=run.store.hash,
+        code=code_hash(*code, reports, questions),
+    )
+    return train_or_load(
+        folder / "tiny",
+        key,
+        lambda partial_: train(reports, questions, config.llm, partial_, config.seed),
+    )
+
+
+def report_questions(run: Experiment) -> ReportQuestions:
+    """Questions about the written reports of a cohort, as a profile asks them."""
+    config = run.config
+    return ReportQuestions(
+        run.store.records,
+        tuple(config.questions.templates),
+        4 * config.questions.per_answer,
+        config.evaluation.zero_shot_prompt,
+        config.llm.anew,
+        config.seed,
+    )
+
+
+def _reports(run: Experiment) -> Report:
+    return written_reports(run.store, run.config.questions.templates)
+
+
+def pretraining_curve(llm: Path | str) -> pd.DataFrame:
+    """`step` and a loss for each kind of course; no rows for an LLM pretrained elsewhere."""
+    path = Path(llm) / "curve.csv"
+    if not path.is_file():
+        return pd.DataFrame(columns=["step"])
+    curve = pd.read_csv(path)
+    kind = curve["course"].str.extract(r"([a-z_]*[a-z])", expand=False).str.replace("_", "-")
+    ends = curve.groupby("course", sort=False)["step"].max().cumsum().shift(fill_value=0)
+    curve["step"] += curve["course"].map(ends)
+    return (
+        curve.assign(kind="loss of " + kind)
+        .pivot(index="step", columns="kind", values="loss")
+        .rename_axis(columns=None)
+        .reset_index()
+    )
+
+
+# -- how well it reads -----------------------------------------------------------------------
+
+
+def read_answers(
+    run: Experiment, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> pd.DataFrame:
+    """Development questions about written reports of held-out patients, scored by exact match."""
+    seed = run.config.seed
+    rows = sample_rows(report_questions(run).of_split("dev"), CHECKED, seed)
+    processor = EcgLlmProcessor(tokenizer, slots=0)
+    said = read_rows(model, processor, rows, _reports(run), seed)
+    return exact_match.score(said, rows)
+
+
+def _read_share(
+    run: Experiment, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> float:
+    """The share of them that an LLM reads right."""
+    read = read_answers(run, model, tokenizer)
+    share = float(read[exact_match.HEADLINE].mean())
+    print(f"reads {share:.1%} of {len(read):,} development questions", file=sys.stderr)
+    return share
+
+
+def gate(accuracy: float, config: Config) -> str:
+    """A sentence on a tiny LLM's reading accuracy (percent) in held-out wordings.
+
+    An LLM that the profile names answers in its own words before stage 1; it passes ungated.
+
+    Raises
+    ------
+    DataError
+        It is below ``llm.reading_gate``: no way of training it would differ from another.
+    """
+    wanted = 100 * config.llm.reading_gate
+    if config.llm.name_or_path:
+        return f"{accuracy:.1f}% read; no gate for an LLM that was pretrained elsewhere"
+    if accuracy < wanted:
+        raise DataError(
+            f"llm: {accuracy:.1f}% of held-out wordings read, llm.reading_gate asks for "
+            f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
+            "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate"
+        )
+    return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
+
+
+def held_to_gate(run: Experiment, llm: Path | str) -> str:
+    """Ask a saved tiny LLM the development questions; `gate`'s sentence on what it reads.
+
+    Raises
+    ------
+    DataError
+        It is below ``llm.reading_gate``.
+    """
+    config = run.config
+    if config.llm.name_or_path:
+        return "no gate for an LLM that was pretrained elsewhere"
+    model, tokenizer = load_llm(llm, config.llm.dtype)
+    with on_gpu(model):
+        return gate(100 * _read_share(run, model, tokenizer), config)

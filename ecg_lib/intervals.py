@@ -1,0 +1,316 @@
+"""Intervals and tests behind every number: Wilson, McNemar, and one percentile bootstrap.
+
+The bootstrap draws whole patients wherever they are given, because the records of one patient are
+alike. All functions work in fractions (0 to 1); ``Estimate.percent()`` gives the cell of a table.
+Nothing of the library is imported but its errors, so that every room may use this file.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from ecg_lib.errors import DataError
+
+_CHUNK = 4_000_000  # numbers held at a time in a bootstrap, about 32 MB
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; NaN where the data cannot support one."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+    n_pos: int | None = None
+
+    @classmethod
+    def of(cls, value: float, draws: ArrayLike, n: int, n_pos: int | None = None) -> "Estimate":
+        """A value whose interval holds the middle 95 % of the bootstrap's draws."""
+        low, high = np.nanpercentile(draws, [2.5, 97.5])
+        return cls(float(value), float(low), float(high), n, n_pos)
+
+    @classmethod
+    def none(cls, n: int = 0, n_pos: int | None = None) -> "Estimate":
+        """No value: too few records."""
+        return cls(np.nan, np.nan, np.nan, n, n_pos)
+
+    def percent(self) -> dict[str, float | int]:
+        """value, n, ci_low, ci_high in percent; n counts positives where these were counted."""
+        return {
+            "value": 100 * self.value,
+            "n": self.n if self.n_pos is None else self.n_pos,
+            "ci_low": 100 * self.ci_low,
+            "ci_high": 100 * self.ci_high,
+        }
+
+
+# -- proportions -----------------------------------------------------------------------------
+
+
+def wilson_limits(k: ArrayLike, n: ArrayLike) -> tuple[NDArray, NDArray]:
+    """95 % Wilson limits of ``k`` of ``n``, number by number."""
+    return proportion_confint(np.asarray(k), np.asarray(n), method="wilson")
+
+
+def wilson(k: int, n: int) -> Estimate:
+    """A proportion k of n with its 95 % Wilson interval; NaN where n is 0."""
+    if not 0 <= k <= n:
+        raise DataError(f"wilson: {k} of {n} is no proportion; give 0 <= k <= n")
+    if n == 0:
+        return Estimate.none()
+    low, high = wilson_limits(k, n)
+    return Estimate(k / n, float(low), float(high), n)
+
+
+class McNemar(NamedTuple):
+    """Discordant pairs and the exact two-sided p value."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+def mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> McNemar:
+    """Exact McNemar test of two answerers on the same questions."""
+    a, b = np.asarray(a_correct, float), np.asarray(b_correct, float)
+    if a.shape != b.shape:
+        raise DataError(f"paired comparison: {len(a)} against {len(b)} answers; use the same rows")
+    only_a, only_b = int((a > b).sum()), int((a < b).sum())
+    return McNemar(only_a, only_b, float(_mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue))
+
+
+# -- means -----------------------------------------------------------------------------------
+
+
+def bootstrap_ids(n: int, resamples: int, seed: int) -> NDArray[np.intp]:
+    """Positions 0..n-1 drawn with replacement, shape (resamples, n)."""
+    return np.random.default_rng(seed).integers(0, n, size=(resamples, n))
+
+
+def bootstrap_means(
+    values: ArrayLike, resamples: int = 1000, seed: int = 0, groups: ArrayLike | None = None
+) -> NDArray:
+    """Means of `values` over resampled rows, or over resampled groups (patients)."""
+    codes = _codes(len(np.asarray(values)), groups)
+    sums, sizes = np.bincount(codes, np.asarray(values, float)), np.bincount(codes)
+    rng, count = np.random.default_rng(seed), len(sums)
+    means = []
+    for size in _steps(resamples, count):
+        ids = rng.integers(0, count, size=(size, count))
+        means.append(sums[ids].sum(axis=1) / sizes[ids].sum(axis=1))
+    return np.concatenate(means)
+
+
+def mean_over_seeds(
+    values: Sequence[ArrayLike],
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Estimate:
+    """Mean of a measure over trainings and questions; both are drawn again in the bootstrap.
+
+    With three seeds the interval knows little about how much trainings vary; it knows that they
+    do, which an interval over questions alone does not.
+
+    Parameters
+    ----------
+    values : (seeds, n)
+        A measure of each question (right or not, or a fall in it) by each training.
+    groups : (n,), optional
+        Patients: whole patients are drawn, the same for all seeds of a draw.
+
+    Returns
+    -------
+    Estimate, a fraction; n counts questions, each of which every seed answered.
+
+    Raises
+    ------
+    DataError
+        There is no training, or trainings answered different numbers of questions.
+    """
+    lengths = {len(np.asarray(part)) for part in values}
+    if len(lengths) != 1:
+        raise DataError(
+            f"over seeds: trainings answered {sorted(lengths)} questions; give at "
+            "least one training, and all the same questions"
+        )
+    matrix = np.asarray([np.asarray(part, float) for part in values])  # (S, n)
+    if not matrix.shape[1]:
+        return Estimate.none()
+    codes = _codes(matrix.shape[1], groups)
+    sums = np.stack([np.bincount(codes, row) for row in matrix])  # (S, groups)
+    sizes = np.bincount(codes)
+    rng = np.random.default_rng(seed)
+    draws = np.empty(resamples)
+    for k in range(resamples):
+        seeds = rng.integers(0, len(sums), size=len(sums))
+        drawn = rng.integers(0, len(sizes), size=len(sizes))
+        draws[k] = sums[seeds].mean(axis=0)[drawn].sum() / sizes[drawn].sum()
+    return Estimate.of(matrix.mean(), draws, matrix.shape[1])
+
+
+def difference_over_seeds(
+    a: Sequence[ArrayLike],
+    b: Sequence[ArrayLike],
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
+) -> Estimate:
+    """a minus b, paired by question and by seed; arguments as for :func:`mean_over_seeds`.
+
+    Raises
+    ------
+    DataError
+        The two have different numbers of trainings or questions.
+    """
+    if [len(np.asarray(part)) for part in a] != [len(np.asarray(part)) for part in b]:
+        raise DataError(
+            "over seeds: the two were not trained with the same seeds and asked the "
+            "same questions; compare what is paired"
+        )
+    pairs = [np.asarray(x, float) - np.asarray(y, float) for x, y in zip(a, b, strict=True)]
+    return mean_over_seeds(pairs, resamples, seed, groups)
+
+
+# -- area under the ROC curve ----------------------------------------------------------------
+
+
+def auc(y: ArrayLike, score: ArrayLike) -> float:
+    """Area under the ROC curve by ranks (Mann-Whitney), ties counting one half."""
+    y, score = np.asarray(y, bool), np.asarray(score, float)
+    positives = int(y.sum())
+    ranks = rankdata(score)[y].sum() - positives * (positives + 1) / 2
+    return float(ranks / (positives * (len(y) - positives)))
+
+
+def auc_over_seeds(
+    y: ArrayLike,
+    scores: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    min_positives: int = 10,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Estimate:
+    """AUC of one label: the mean over trainings, with an interval over records or patients.
+
+    Parameters
+    ----------
+    y : (n,) bool
+    scores : (seeds, n), or (n,) of one training
+        Each draw of records is the same for all seeds: the interval is about the records.
+    min_positives : int
+        With fewer positives, or fewer negatives, the value is NaN; n_pos is still reported.
+
+    The other parameters and the errors are those of :func:`macro_auc`.
+    """
+    y, scores = np.asarray(y, bool), np.atleast_2d(np.asarray(scores, float))
+    found = macro_auc(
+        y[:, None], scores[:, :, None], None, resamples, seed, min_positives, groups, weights
+    )
+    return Estimate(found.value, found.ci_low, found.ci_high, len(y), int(y.sum()))
+
+
+def macro_auc(
+    y: ArrayLike,
+    scores: ArrayLike,
+    minus: ArrayLike | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    min_positives: int = 10,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> Estimate:
+    """Mean AUC over labels and trainings, or the difference of two such means, with its interval.
+
+    Parameters
+    ----------
+    y : (n, labels)
+        Truth; labels with fewer positives or negatives than `min_positives` are left out.
+    scores, minus : (trainings, n, labels)
+        `minus` is subtracted in every draw of the bootstrap: the difference is paired by record.
+    groups : (n,), optional
+        Patients: whole patients are drawn. Without groups, records are drawn.
+    weights : (resamples, n), optional
+        How often each record is drawn, of resamples that were drawn before; no others are then.
+
+    Raises
+    ------
+    DataError
+        Shapes do not fit or a score is not finite.
+    """
+    y, both = np.asarray(y, bool), [np.asarray(scores, float)]
+    both += [] if minus is None else [np.asarray(minus, float)]
+    if any(s.ndim != 3 or s.shape[1:] != y.shape or not np.isfinite(s).all() for s in both):
+        raise DataError("AUC: truth (n, labels) wants finite scores (trainings, n, labels)")
+    enough = np.minimum(y.sum(0), (~y).sum(0)) >= max(min_positives, 1)
+    if not enough.any():
+        return Estimate.none(len(y))
+    y, both = y[:, enough], [s[:, :, enough] for s in both]
+    codes, value, draws = _codes(len(y), groups), _mean_auc(y, both, np.ones((1, len(y))))[0], []
+    for drawn in _drawn(codes, resamples, seed, weights):
+        draws.append(_mean_auc(y, both, drawn))
+    return Estimate.of(value, np.concatenate(draws), len(y))
+
+
+def counts_of(drawn: NDArray, n: int) -> NDArray[np.float64]:
+    """How often each of 0..n-1 was drawn, (resamples, n), of positions (resamples, draws)."""
+    own = drawn + n * np.arange(len(drawn))[:, None]
+    return np.bincount(own.ravel(), minlength=n * len(drawn)).reshape(-1, n).astype(float)
+
+
+def _codes(n: int, groups: ArrayLike | None) -> NDArray[np.intp]:
+    """Number of each record's group, (n,); every record is its own without groups."""
+    if groups is None:
+        return np.arange(n)
+    return np.unique(np.asarray(groups), return_inverse=True)[1]
+
+
+def _steps(resamples: int, n: int) -> Iterator[int]:
+    """Resamples in parts that are small enough to hold."""
+    step = max(1, _CHUNK // max(n, 1))
+    for start in range(0, resamples, step):
+        yield min(step, resamples - start)
+
+
+def _drawn(
+    codes: NDArray, resamples: int, seed: int, weights: ArrayLike | None
+) -> Iterator[NDArray]:
+    """How often each record is drawn, in parts (some resamples, n)."""
+    if weights is not None:
+        yield np.asarray(weights, float)
+        return
+    rng, count = np.random.default_rng(seed), int(codes.max()) + 1
+    for size in _steps(resamples, len(codes)):
+        yield counts_of(rng.integers(0, count, size=(size, count)), count)[:, codes]
+
+
+def _mean_auc(y: NDArray, both: list[NDArray], weights: NDArray) -> NDArray:
+    """Mean AUC over labels and trainings of each row of weights; minus that of the second."""
+    means = []
+    for several in both:
+        each = []
+        for label in range(y.shape[1]):
+            for score in several[:, :, label]:
+                order = np.argsort(score, kind="stable")
+                each.append(weighted_auc(weights[:, order], y[order, label], score[order]))
+        means.append(np.mean(each, axis=0))
+    return means[0] if len(means) == 1 else means[0] - means[1]
+
+
+def weighted_auc(weights: NDArray, y: NDArray, score: NDArray) -> NDArray:
+    """AUC of each row of weights; y and score sorted by score. NaN where a class is absent."""
+    starts = np.flatnonzero(np.r_[True, np.diff(score) > 0])  # first record of each tied score
+    positive = np.add.reduceat(weights * y, starts, axis=1)
+    negative = np.add.reduceat(weights * ~y, starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    wins = (positive * (below + negative / 2)).sum(axis=1)
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)

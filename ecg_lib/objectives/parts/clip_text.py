@@ -1,0 +1,87 @@
+"""The text side of contrast: a CLIP to train, its tokenizer, and pieces of reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedModel
+
+from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
+from ecg_lib.errors import ConfigError
+from ecg_lib.objectives.objective import BaseSettings, Given
+from ecg_lib.objectives.parts.clip import EcgClip, PretrainedClip
+
+if TYPE_CHECKING:
+    from ecg_lib.config import TextEncoder as TextSettings
+
+_STATEMENT = re.compile(r"[.;]\s+|,\s+(?=\w{4})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSettings(BaseSettings):
+    """What every contrast of ECGs with texts must be told as well."""
+
+    width: int  # of the space that ECGs and texts share
+    temperature: float | None  # initial; null: that of the CLIP which training goes on from
+
+
+def build_clip(
+    encoder: PreTrainedModel, settings: ClipSettings, given: Given, texts: Iterable[str]
+) -> PretrainedClip:
+    """The CLIP that is given, or an untrained one around the encoder.
+
+    Parameters
+    ----------
+    texts : what a tokenizer is trained on, where there is none yet
+
+    Raises
+    ------
+    ConfigError
+        Width or temperature do not fit what is given.
+    """
+    if given.start:
+        clip, width = given.start.clip, given.start.clip.ecg_projection.out_features
+        if settings.width != width:
+            raise ConfigError(f"objective.width is {settings.width}, but the start's is {width}")
+        clip.text_encoder.requires_grad_(given.text.trainable)
+        if settings.temperature is not None:
+            clip.set_temperature(settings.temperature)
+        return given.start
+    if settings.temperature is None:
+        raise ConfigError("objective.temperature is null, but there is no CLIP to go on from")
+    text_encoder, tokenizer = build_text(given.text, texts)
+    clip = EcgClip(
+        encoder, text_encoder, settings.width, settings.temperature, given.text.trainable
+    )
+    return PretrainedClip(clip, tokenizer)
+
+
+def build_text(text: TextSettings, texts: Iterable[str]) -> tuple[TextEncoder, object]:
+    """A text encoder and its tokenizer: pretrained by others, or small and untrained."""
+    if text.name_or_path:
+        tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
+        return TextEncoder.from_pretrained(text.name_or_path), tokenizer
+    tokenizer = train_report_tokens(texts, text.vocabulary)
+    bert = small_bert(len(tokenizer), text.width, text.depth, text.heads, text.max_tokens)
+    return TextEncoder(bert), tokenizer
+
+
+def tokenised(tokenizer, texts: Sequence[str], max_tokens: int) -> dict[str, Tensor]:
+    """`input_ids` and `attention_mask` (B, L) of some texts."""
+    words = tokenizer(
+        list(texts), truncation=True, padding=True, max_length=max_tokens, return_tensors="pt"
+    )
+    return {"input_ids": words["input_ids"], "attention_mask": words["attention_mask"]}
+
+
+def a_statement(report: str, whole: float, generator: torch.Generator) -> str:
+    """One statement of a report, or with probability `whole` all of it."""
+    if torch.rand((), generator=generator) < whole:
+        return report
+    pieces = [piece for piece in _STATEMENT.split(report.rstrip(".")) if piece]
+    return pieces[int(torch.randint(len(pieces), (), generator=generator))] if pieces else report

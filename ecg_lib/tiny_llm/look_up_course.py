@@ -1,0 +1,84 @@
+"""The tiny LLM's first course: its tokenizer, and looking up names in short reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from ecg_lib.ecg_llm.processor import ONE_ECG, QUESTION, TWO_ECGS
+from ecg_lib.questions.vocabulary import answer_text
+from ecg_lib.tiny_llm.courses import Courses
+from ecg_lib.tiny_llm.curriculum import TrainingTexts, draw_texts
+from ecg_lib.tiny_llm.general_text import load_general_text
+from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
+from ecg_lib.tiny_llm.lookup_tasks import FEW, SEVERAL, lookup_tasks
+from ecg_lib.tiny_llm.row_order import in_order_by_length
+from ecg_lib.tiny_llm.synthetic_reports import Exercise, single_tokens
+from ecg_lib.tiny_llm.training_rows import CachedTokenizer, exercise_rows
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Llm
+    from ecg_lib.questions.written_reports import Report
+    from ecg_lib.tiny_llm.curriculum import Questions
+
+_LEARNED = 0.3  # loss per token; where comparing is barely learned, the course ends at 0.4 to 0.6
+_MORE = 3  # further courses at most, each half as long
+
+
+def learn_look_ups(
+    reports: Report, questions: Questions, settings: Llm, folder: Path, seed: int
+) -> Path:
+    """Train the tokenizer and, in short look-ups, a tiny Llama; save both in `folder`.
+
+    A model that cannot find a name in a report learns nothing from a question in a sentence, and
+    most of the reading would be lost on it. The rate falls, and starts anew with each harder kind.
+    Look-ups go on for as long as they have not been learned: when that happens is luck.
+
+    Parameters are those of :func:`ecg_lib.tiny_llm.pretrain.pretrain`; reports and questions are
+    read by the tokenizer only.
+    """
+    set_seed(seed)
+    first = lookup_tasks(settings.look_ups, seed)
+    tokenizer = _train_tokenizer(
+        first, draw_texts(questions, settings, seed), reports, settings.vocabulary, seed
+    )
+    model = tiny_llama(tokenizer, settings.width, settings.depth, settings.heads)
+    courses = Courses(model, CachedTokenizer(tokenizer, slots=0), settings, seed, folder)
+    cuts = [int(share * len(first)) for share in (0, FEW, SEVERAL, 1)]
+    planned = [first[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    loss = np.inf
+    for k in range(len(planned) + _MORE):
+        if k < len(planned):
+            tasks = planned[k]
+        elif loss < _LEARNED:
+            break
+        else:
+            tasks = lookup_tasks(settings.look_ups // 2, seed + k, start=FEW)
+        rows = exercise_rows(tasks, courses.processor)
+        rows = in_order_by_length(rows, settings.batch_size, seed + k)
+        loss = courses.train(f"look_ups_{k + 1}", rows, settings.look_up_rate)
+    return courses.save()
+
+
+def _train_tokenizer(
+    first: Sequence[Exercise], texts: TrainingTexts, reports: Report, vocabulary: int, seed: int
+) -> PreTrainedTokenizerBase:
+    """Byte pairs of a part of everything that will be read."""
+    rng, rows = np.random.default_rng(seed), texts.passes[0]
+    frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
+    exercises = [*first[-1000:], *texts.pairs[:1000]]
+    read = [
+        *load_general_text(),
+        *map(" ".join, texts.dialogue[:1000]),
+        *(frames * 1000),  # they stand in every row: spelt out, they are a third of it
+        *(" ".join([p.text, *map(" ".join, p.turns)]) for p in texts.passages[:3000]),
+        *(reports(ecgs[0], rng) for ecgs in rows["ecg_id"].head(5000)),
+        *(" ".join(turn) for exercise in exercises for turn in exercise.turns),
+        *rows["question"].unique(),
+        *map(answer_text, rows["answer"]),
+    ]
+    return train_byte_pairs(read, vocabulary, single_tokens())

@@ -1,0 +1,43 @@
+"""Nested mappings become typed, frozen dataclasses; a mistake is one line that names its field."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ecg_lib.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def typed(kind: type[T], values: Any, before: str) -> T:
+    """Validate a mapping against a dataclass and build it.
+
+    Parameters
+    ----------
+    values : plain or OmegaConf's
+    before : what an error's line says before the field: "params.yaml: ", "objective."
+
+    Raises
+    ------
+    ConfigError
+        A field is unknown, missing or of the wrong type, or the dataclass itself objects.
+    """
+    try:
+        schema = OmegaConf.structured(kind)
+        _thaw(schema)  # frozen dataclasses become read-only nodes; the result is frozen again
+        return OmegaConf.to_object(OmegaConf.merge(schema, values))
+    except OmegaConfBaseException as error:
+        field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
+        raise ConfigError(f"{before}{field}{str(error).splitlines()[0]}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{before}{error}") from error
+
+
+def _thaw(node: Any) -> None:
+    if OmegaConf.is_config(node):
+        OmegaConf.set_readonly(node, False)
+        for key in range(len(node)) if OmegaConf.is_list(node) else node:
+            _thaw(node._get_node(key))

@@ -1,0 +1,224 @@
+"""Linear probe and zero-shot of saved encoders: who is trained on, and what comes out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from ecg_lib.__main__ import main
+from ecg_lib.data.prepare import prepare
+from ecg_lib.encoders.base import EcgInput
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
+from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
+from ecg_lib.evaluation.hand_features import boosted
+from ecg_lib.evaluation.probe import MEAN, STRENGTH, Part, drawn_rows, linear, pooled, probe_table
+from ecg_lib.evaluation.task import load_task
+from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
+from ecg_lib.intervals import auc
+from ecg_lib.objectives.findings_and_text import FindingsAndText
+from ecg_lib.objectives.loading import load_clip, load_encoder
+from ecg_lib.objectives.parts.clip import EcgClip
+
+SUPERCLASSES = load_task("superclasses.yaml").labels
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """A saved reader of random weights; its CLIP is in the folder below."""
+    torch.manual_seed(0)
+    tokenizer = train_report_tokens(["sinus rhythm", "atrial fibrillation"] * 3, 300)
+    text = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        ),
+        False,
+    )
+    config = StemVitConfig(
+        ecg_input=EcgInput(normalisation="mv"), width=32, depth=1, heads=2, mlp=32, patch=50
+    )
+    clip = EcgClip(StemVit(config), TextEncoder(text), width=8)
+    folder = tmp_path_factory.mktemp("reader")
+    FindingsAndText(clip, tokenizer, ["AF"]).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A larger and a smaller simulated cohort of different patients."""
+    root = tmp_path_factory.mktemp("stores")
+    return [
+        prepare("simulated", None, root / str(seed), patients=n, seed=seed)
+        for seed, n in ((1, 150), (2, 60))
+    ]
+
+
+def run(capsys, *arguments):
+    code = main(["evaluate", *map(str, arguments)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def part(n, patients, seed, informative=True):
+    """Features whose first column is the label, or is not."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < 0.3
+    features = rng.normal(size=(n, 5)) + np.outer(truth * informative, [3, 0, 0, 0, 0])
+    return Part(features, pd.DataFrame({"A": truth}), np.arange(n) % patients)
+
+
+def test_a_share_draws_patients_and_grows_with_the_share():
+    patients = np.repeat(np.arange(50), 3)
+    targets = pd.DataFrame({"MI": np.arange(150) % 30 < 3})
+
+    def drawn(share, seed):
+        return drawn_rows(targets, patients, share, seed)
+
+    small, large = (set(drawn(share, 0)) for share in (0.1, 0.5))
+    assert small < large and len(small) == 15
+    assert {patients[row] for row in small}.isdisjoint(patients[r] for r in large - small)
+    assert set(drawn(0.1, 1)) != small
+    assert len(drawn(0.001, 0)) == 6
+
+
+@pytest.mark.parametrize("reading", [linear, boosted])
+def test_the_probe_reads_what_is_there_and_nothing_else(reading):
+    test = part(300, 300, 1)
+    known = probe_table(part(300, 300, 0), test, [1.0], [0], 50, reading=reading)
+    row = known.set_index("label").loc["A"]
+    assert row["value"] > 90 and row["ci_low"] < row["value"] < row["ci_high"]
+    assert row["n"] == test.targets["A"].sum() and row["train_ecgs"] == 300
+    noise = (
+        probe_table(
+            part(300, 300, 0, False), part(300, 300, 1, False), [1.0], [0], 50, reading=reading
+        )
+        .set_index("label")
+        .loc["A"]
+    )
+    assert noise["ci_low"] < 55 and noise["value"] < 65
+
+
+def test_scales_of_features_do_not_matter_to_the_probe():
+    train, test = part(200, 200, 0), part(200, 200, 1)
+    scaled = [Part(p.features * [1, 1e3, 1e-3, 1, 1], p.targets, p.patients) for p in (train, test)]
+    one, two = (probe_table(a, b, [0.2, 1.0], [0, 1], 20) for a, b in ((train, test), scaled))
+    pd.testing.assert_frame_equal(one, two, atol=0.05)
+    assert one.groupby("share")["seeds"].first().tolist() == [2, 1]
+
+
+def test_a_label_that_the_drawn_patients_do_not_have_is_at_chance():
+    train = part(40, 40, 0)
+    train.targets["A"] = False
+    table = probe_table(train, part(100, 100, 1), [1.0], [0], 20).set_index("label")
+    assert table.at["A", "value"] == 50
+
+
+def test_the_linear_probe_prints_and_writes_its_table(capsys, reader, stores, tmp_path):
+    out = tmp_path / "probe.csv"
+    folder = stores[0].folder
+    code, said, err = run(
+        capsys,
+        "linear-probe",
+        "--model",
+        reader,
+        "--train",
+        folder,
+        "--test",
+        folder,
+        "--share",
+        0.3,
+        1,
+        "--seeds",
+        0,
+        1,
+        "--epochs",
+        1,
+        "--resamples",
+        20,
+        "--out",
+        out,
+    )
+    assert code == 0, err
+    table = pd.read_csv(out)
+    assert set(table["label"]) == {MEAN, *SUPERCLASSES} and "0.3" in said
+    assert table.groupby("share")["train_ecgs"].first().is_monotonic_increasing
+    assert set(table["reading"]) == {"linear probe", RANDOM, LABELS_ONLY}
+    whole = table[(table["label"] == "NORM") & (table["share"] == 1)].set_index("reading")
+    assert whole.at["linear probe", "value"] > 55, "random weights, yet they see rate and amplitude"
+    assert (whole["ci_low"] <= whole["value"]).all() and (whole["value"] <= whole["ci_high"]).all()
+
+
+def test_the_pooling_is_cls_mean_and_maximum():
+    tokens = np.arange(12.0).reshape(1, 3, 4)
+    found = pooled(tokens, np.full((1, 4), -1.0))
+    assert found.tolist() == [[-1.0] * 4 + [4.0, 5.0, 6.0, 7.0] + [8.0, 9.0, 10.0, 11.0]]
+
+
+def test_a_stronger_probe_trusts_few_labels_more():
+    train, test = part(60, 60, 0), part(100, 100, 1)
+    weak, strong = (
+        linear(train.features, test.features, train.targets, np.arange(20), strength=strength)
+        for strength in (STRENGTH, 100 * STRENGTH)
+    )
+    assert strong["A"].std() > 2 * weak["A"].std()
+
+
+def test_zero_shot_of_a_saved_clip_is_its_cosine_to_the_labels(capsys, reader, stores, tmp_path):
+    out = tmp_path / "zero.csv"
+    folder = stores[1].folder
+    for model in (reader, reader / "clip"):
+        code, said, err = run(
+            capsys,
+            "zero-shot",
+            "--model",
+            model,
+            "--cohort",
+            folder,
+            "--out",
+            out,
+            "--resamples",
+            20,
+        )
+        assert code == 0, err
+        table = pd.read_csv(out).set_index("label")
+        assert list(table.index) == ["AF", "LBBB", "RBBB", "LVH", "RVH", "SA", "SB", "SR", "ST"]
+        assert 0 < table.at["SR", "value"] < 100 and "SR" in said
+    clip, tokenizer = load_clip(reader)
+    mv = torch.from_numpy(stores[1].mv(slice(None)))
+    text = tokenizer(["sinus rhythm"], return_tensors="pt")
+    with torch.no_grad():
+        cosine = clip.embed_ecg(mv) @ clip.embed_text(text["input_ids"], text["attention_mask"]).T
+    truth = ["SR" in labels for labels in stores[1].labels]
+    assert 100 * auc(truth, cosine[:, 0]) == pytest.approx(table.at["SR", "value"], abs=0.2)
+
+
+def test_bad_input_is_one_line_and_exit_code_two(capsys, reader, stores, tmp_path):
+    store = stores[0].folder
+    both = ("--train", store, "--test", store)
+    for arguments, words in (
+        (("zero-shot", "--model", tmp_path, "--cohort", store), "projections.safetensors"),
+        (("zero-shot", "--model", reader, "--cohort", tmp_path), "no prepared ECGs"),
+        (("zero-shot", "--model", reader, "--cohort", store, "--prompt", "AF"), "{label}"),
+        (("linear-probe", "--model", tmp_path, *both), "no saved encoder"),
+        (("linear-probe", "--model", reader, *both, "--share", 2), "--share"),
+        (("linear-probe", "--model", reader, *both, "--task", "unheard"), "unheard.yaml"),
+        (("linear-probe", "--model", reader, *both, "--task", "table4"), "whole cohorts"),
+        (
+            ("linear-probe", "--model", reader, "--train", store, "--test", stores[1].folder),
+            "patients",
+        ),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert (code, out) == (2, "") and err.count("\n") == 1 and words in err, err
+
+
+def test_an_encoder_is_found_in_a_clip_a_reader_or_an_ecg_llm(reader, tmp_path):
+    encoder = load_encoder(reader)
+    encoder.save_pretrained(tmp_path / "encoder")  # as an ECG-LLM keeps it
+    again = load_encoder(tmp_path)
+    for one, two in zip(encoder.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, two)
