@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -27,6 +28,8 @@ MAIN, STUDIES = "debiased", "studies"  # folders of notebooks; each is a pipelin
 _SECTIONS = frozenset(field.name for field in fields(Config)) - {"threads", "stages"}
 _ALWAYS = frozenset({"profile", "label", "seed"})  # printed on every result
 _CHECKS = frozenset({"config.py", "config_check.py"})  # read all of a profile, to refuse mistakes
+# parts of a profile that name a file by their `name`, and the room it lies in
+_CHOICES = MappingProxyType({"encoder": "encoders", "objective": "objectives"})
 # an Experiment's methods that name a folder, and the room it lies in
 _ROOMS = MappingProxyType({"checkpoints": "checkpoints", "below": "checkpoints", "data": "data"})
 
@@ -143,10 +146,26 @@ class Stage:
             for n in self._nodes
         )
 
-    @property
-    def code_hash(self) -> str:
-        """Hash of its code and of all that this imports from the library."""
-        return closure.code_hash(self.source)
+    def code_hash(self, profile: Mapping[str, Any]) -> str:
+        """Hash of its code, of all that this imports, and of the encoder and objectives it runs.
+
+        Parameters
+        ----------
+        profile : sections of the configuration, as plain mappings; they name these by file
+        """
+        sections = self.sections | ({"encoder"} & parameters(self))
+        chosen = {name: profile[name] for name in sections if name in profile}
+        return closure.code_hash(self.source, *sorted(set(_chosen(chosen))))
+
+
+def _chosen(values: Mapping[str, Any], room: str = "") -> Iterator[str]:
+    """An import of each encoder and objective that parts of a profile name; one's own: as is."""
+    name = values.get("name")
+    if room in _CHOICES and name:
+        yield f"import {name if '.' in name else f'{closure.PACKAGE.name}.{_CHOICES[room]}.{name}'}"
+    for key, part in values.items():
+        if isinstance(part, Mapping):
+            yield from _chosen(part, key)
 
 
 def _joins(node: ast.AST) -> bool:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterable
 
 from ecg_lib import paths
+from ecg_lib.config import load_config
 from ecg_lib.errors import EcgLibError
 from ecg_lib.stages import MAIN, STUDIES, Stage, all_stages, needs
 
@@ -109,10 +110,10 @@ def write() -> None:
 
 def write_code() -> None:
     """Write the hash of each stage's code."""
-    folder = paths.ROOT / CODE
+    folder, profile = paths.ROOT / CODE, load_config().as_dict()
     folder.mkdir(exist_ok=True)
     for stage in all_stages().values():
-        (folder / f"{stage.name}.txt").write_text(stage.code_hash + "\n")
+        (folder / f"{stage.name}.txt").write_text(stage.code_hash(profile) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -72,7 +72,7 @@ class Provenance:
             profile=profile,
             params_hash=params_hash(config, stages.parameters(stage) if stage else None),
             data_hash=data_hash(*data),
-            code_hash=stage.code_hash if stage else "",
+            code_hash=stage.code_hash(config) if stage else "",
             seeds=" ".join(str(seed) for seed in seeds),
         )
 

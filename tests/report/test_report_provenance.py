@@ -46,6 +46,23 @@ def test_an_edit_changes_the_code_hash_of_the_notebooks_that_use_it(copied):
     assert {name for name in names if after[name] != before[name]} == {"debiased/03_bias"}
 
 
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("encoders/stem_vit.py", {"02_contrastive", "09_cases"}),
+        ("objectives/clip_reports.py", {"02_contrastive"}),
+        ("objectives/clip_snippets.py", set()),  # demo has no study that learns by it
+    ],
+)
+def test_the_encoder_and_the_objective_that_a_profile_names_count(copied, file, stale):
+    names = ("01_data", "02_contrastive", "03_bias", "09_cases")
+    before = {name: stamp(f"debiased/{name}").code_hash for name in names}
+    edited = copied / "ecg_lib" / file
+    edited.write_text(edited.read_text() + "\nOTHER = 1\n")
+    after = {name: stamp(f"debiased/{name}").code_hash for name in names}
+    assert {name for name in names if after[name] != before[name]} == stale
+
+
 def test_the_notebook_s_own_code_counts_and_its_text_does_not(copied):
     file = copied / "notebooks" / "debiased" / "03_bias.ipynb"
     before, text = stamp("debiased/03_bias").code_hash, file.read_text()
@@ -63,7 +80,7 @@ def test_the_notebook_s_own_code_counts_and_its_text_does_not(copied):
         ("debiased/03_bias", "encoder.depth=3", True),
         ("debiased/03_bias", "questions.confounding=0.5", False),
         ("debiased/02_contrastive", "stage2.epochs=9", True),
-        ("debiased/09_cases", "contrastive.epochs=9", False),  # read by what it builds on
+        ("debiased/09_cases", "objective.epochs=9", False),  # read by what it builds on
         ("debiased/09_cases", "fusion.depth=3", True),
         ("debiased/09_cases", "stages.simulated_to_real=[]", True),
     ],
