@@ -84,7 +84,7 @@ def normals(store: EcgStore, n: int, seed: int = 0, held_out: bool | None = None
     if not len(rows):
         raise DataError(f"{store.folder}: no normal ECG in these folds to measure; prepare more")
     drawn = np.random.default_rng(seed).choice(rows, size=min(n, len(rows)), replace=False)
-    return features_of(store.mv(np.sort(drawn)))
+    return features_of(store.mv(np.sort(drawn)), store.rate)
 
 
 def quantile_table(groups: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:

@@ -24,14 +24,15 @@ def hand_features(store: EcgStore, rows: Sequence[int] | None = None) -> np.ndar
     rows, parts = np.arange(len(store)) if rows is None else rows, []
     for at in range(0, len(rows), _BATCH):
         signals = store.mv(rows[at : at + _BATCH])
-        spread = [_rr_spread(signal[LEADS.index("II")]) for signal in signals]
-        parts.append(np.concatenate([features_of(signals).to_numpy(), np.array(spread)], axis=1))
+        spread = [_rr_spread(signal[LEADS.index("II")], store.rate) for signal in signals]
+        waves = features_of(signals, store.rate).to_numpy()
+        parts.append(np.concatenate([waves, np.array(spread)], axis=1))
     return np.concatenate(parts)
 
 
-def _rr_spread(lead: np.ndarray) -> list[float]:
+def _rr_spread(lead: np.ndarray, rate: float) -> list[float]:
     """Standard deviation, minimum and maximum of the RR intervals, in s."""
-    found = landmarks(lead, 100)
+    found = landmarks(lead, rate)
     rr = np.diff(found["R"]) / RATE if found else np.empty(0)
     return [rr.std(), rr.min(), rr.max()] if len(rr) else [np.nan] * 3
 

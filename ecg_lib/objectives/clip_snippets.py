@@ -85,7 +85,8 @@ class Objective(BaseObjective):
         reports = [self.reports[i] for i in index]
         texts = [a_run(r, settings.whole, settings.words, self.generator) for r in reports]
         words = tokenised(self.tokenizer, texts, self.given.text.max_tokens)
-        ecg = augment(torch.from_numpy(self.store.mv(index)), self.generator, self.how)
+        signals = torch.from_numpy(self.store.mv(index))
+        ecg = augment(signals, self.generator, self.how, self.store.rate)
         return {
             "ecg": encoder_input(ecg.numpy(), self.clip.ecg_encoder),
             **words,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-RATE = 100.0  # Hz
+from ecg_lib.signal.resample import STANDARD_RATE
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Augmentation:
     lead_dropout: float = 0.01  # probability of a lead to be flat
 
 
-def augment(ecg: Tensor, generator: torch.Generator, how: Augmentation) -> Tensor:
-    """Change ECGs (B, 12, T) in mV at 100 Hz at random; the result has the same shape."""
+def augment(
+    ecg: Tensor, generator: torch.Generator, how: Augmentation, rate: float = STANDARD_RATE
+) -> Tensor:
+    """Change ECGs (B, 12, T) in mV at `rate` Hz at random; the result has the same shape."""
     batch, leads, samples = ecg.shape
 
     def normal(*shape: int) -> Tensor:
@@ -38,13 +40,13 @@ def augment(ecg: Tensor, generator: torch.Generator, how: Augmentation) -> Tenso
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(batch, 1, 1, generator=generator)
 
-    hz = torch.fft.rfftfreq(samples, 1 / RATE)  # (bins,)
+    hz = torch.fft.rfftfreq(samples, 1 / rate)  # (bins,)
     high, low = uniform(*how.high_pass_hz), uniform(*how.low_pass_hz)
     passed = hz / (hz**2 + high**2).sqrt() / (1 + (hz / low) ** 4)
     passed = torch.where(low > 48, hz / (hz**2 + high**2).sqrt(), passed)  # (B, 1, bins)
     ecg = torch.fft.irfft(torch.fft.rfft(ecg) * passed, samples)
     gain = how.gain_log_sd * normal(batch, 1, 1) + how.lead_gain_log_sd * normal(batch, leads, 1)
-    time = torch.arange(samples) / RATE
+    time = torch.arange(samples) / rate
     slow = uniform(0.05, 0.4) * time + torch.rand(batch, leads, 1, generator=generator)
     wander = how.wander_mv * torch.rand(batch, leads, 1, generator=generator)
     ecg = ecg * gain.exp() + wander * (2 * math.pi * slow).sin()
