@@ -1,4 +1,4 @@
-"""An encoder and an objective of one's own are four new files: none of the others changes."""
+"""An encoder and an objective of one's own are a file and a config each: no other file changes."""
 
 import json
 import textwrap
@@ -112,6 +112,32 @@ class Objective(BaseObjective):
     def save(self, folder):
         self.encoder.save_pretrained(folder / "encoder")
 '''
+REPORTS = '''
+"""The paper's objective under another name, with texts that are single statements."""
+
+from dataclasses import dataclass
+
+from ecg_lib.objectives import clip_reports
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(clip_reports.Settings):
+    whole: float = 0.0
+
+
+class Objective(clip_reports.Objective):
+    pass
+'''
+REPORT_VALUES = """
+name: own_reports
+epochs: 1
+batch_size: 32
+learning_rate: 1.0e-3
+weight_decay: 1.0e-4
+warmup: 0.1
+width: 32
+temperature: 0.07
+"""
 VALUES = """
 name: same_ecg
 epochs: 2
@@ -149,6 +175,8 @@ def clone(tmp_path_factory):
         "conf/encoder/windows.yaml": "name: windows\ntokens: 8\nwidth: 16\n",
         "ecg_lib/objectives/same_ecg.py": OBJECTIVE,
         "conf/objective/same_ecg.yaml": VALUES,
+        "ecg_lib/objectives/own_reports.py": REPORTS,
+        "conf/objective/own_reports.yaml": REPORT_VALUES,
     }
     for name, text in files.items():
         (made.folder / name).write_text(textwrap.dedent(text).lstrip())
@@ -156,17 +184,33 @@ def clone(tmp_path_factory):
     return made
 
 
+@pytest.mark.xdist_group("own encoder")
 def test_it_pretrains_the_profile_s_encoder_and_every_ecg_is_encoded(clone):
     told = json.loads(clone.run("python", "-W", "ignore", "-c", STEP).stdout.splitlines()[-1])
     assert told["tokens"] == [told["ecgs"], 8, 16] and told["ids"] == told["ecgs"] > 200
     changed = clone.run("git", "status", "--porcelain", "--untracked-files=all").stdout.splitlines()
-    kinds = ("encoder", "windows"), ("objective", "same_ecg")
+    kinds = ("encoder", "windows"), ("objective", "same_ecg"), ("objective", "own_reports")
     for kind, name in kinds:
         assert {f"?? ecg_lib/{kind}s/{name}.py", f"?? conf/{kind}/{name}.yaml"} <= set(changed)
     # params.yaml is what composing writes; checkpoints, data and results are the pipeline's
     assert {line for line in changed if not line.startswith("??")} <= {" M params.yaml"}
 
 
+@pytest.mark.xdist_group("own encoder")
 def test_the_contract_of_all_objectives_finds_it_and_it_passes(clone):
     contract = "tests/objectives/test_objective_contract.py"
     clone.run(*"python -m pytest -q -p no:cacheprovider -k same_ecg".split(), contract)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("own encoder")
+def test_smoke_runs_with_them_up_to_zero_shot(clone):
+    """Every stage that meets the encoder: pretraining, probe, both stages, answers of the LLM."""
+    compose = ("python", "-m", "ecg_lib.config", "smoke")
+    clone.run(*compose, "encoder=windows", "objective=own_reports")
+    clone.run("dvc", "repro", "-q", "07_zero_shot@smoke")
+    saved = clone.folder / "checkpoints" / "smoke" / "stage2" / "de-biased" / "encoder"
+    assert json.loads((saved / "config.json").read_text())["model_type"] == "windows"
+    assert (clone.folder / "results" / "smoke" / "table4_zero_shot.csv").is_file()
+    edited = clone.run("git", "diff", "--name-only").stdout.split()
+    assert set(edited) <= {"params.yaml"}
