@@ -39,7 +39,7 @@ from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.questions.build import paired_test
 from ecg_lib.questions.schema import sample_rows
-from ecg_lib.training.cache import fingerprint, train_or_load, version_of
+from ecg_lib.training.cache import fingerprint, key_of, train_or_load, version_of
 
 LESION_ARM = PLAIN.key  # one stage of training, and nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
@@ -274,9 +274,10 @@ def train_and_ask(
                 shown = stage1_rows(rows, run.normal, training.seed)[training.arm]
             run_stage(own, stage, training.arm, shown, say=None)
         made_of = fingerprint(model=version_of(stage_folder(own, "stage2", training.arm)))
-    key = made_of | fingerprint(
+    key = made_of | key_of(
+        answer_rows,
+        exact_match.score,
         tests=[_digest(part) for part in tests.values()],
-        code=code_hash(answer_rows, exact_match.score),
     )
 
     def ask(folder: Path) -> None:

@@ -12,7 +12,6 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from ecg_lib.arm_table import ARMS
-from ecg_lib.closure import code_hash
 from ecg_lib.ecg_llm import finetune
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
@@ -20,7 +19,7 @@ from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.questions.debias import pair_verify, severity_weights, unpaired_control
-from ecg_lib.training.cache import fingerprint, train_or_load, version_of, why_not_current
+from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_current
 from ecg_lib.training.distributed import launched
 
 if TYPE_CHECKING:
@@ -145,7 +144,9 @@ def _key(
     """Fingerprint of all that a trained arm depends on."""
     before = first or stage_folder(run, "stage1", arm)
     wrap = _wrap(rows)
-    return fingerprint(
+    return key_of(
+        finetune.train_stage,
+        *[wrap] * bool(wrap),
         params=[
             run.config.seed,
             asdict(of_arm(getattr(run.config, stage), arm)),
@@ -155,7 +156,6 @@ def _key(
         tokens=(run.tokens.folder / "encoded.json").read_text(),
         llm=version_of(run.llm),
         stage1=version_of(before) if _goes_on(stage, arm) else "",
-        code=code_hash(finetune.train_stage, *[wrap] * bool(wrap)),
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ecg_lib import encoders
-from ecg_lib.closure import code_hash
 from ecg_lib.config import Config
 from ecg_lib.config_check import SCRATCH, SIMULATED
 from ecg_lib.data.store import EcgStore
@@ -23,7 +22,7 @@ from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.objective import Given
 from ecg_lib.objectives.parts.clip import PretrainedClip
-from ecg_lib.training.cache import fingerprint, train_or_load
+from ecg_lib.training.cache import key_of, train_or_load
 
 
 def pretrain_encoder(run: Experiment, store: EcgStore) -> Path:
@@ -72,13 +71,15 @@ def teach(
     build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
     encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
     untrained = None if given.start else [config.encoder, asdict(config.text_encoder)]
-    key = fingerprint(
+    key = key_of(
+        objective.pretrain,
+        kind,
+        encoder,
         params=[given.seed, normalisation, name, asdict(settings), untrained],
         text=[config.text_encoder.max_tokens, config.text_encoder.trainable],
         start=weights_hash(given.start.clip) if given.start else "",
         data=given.store.hash if given.store else "",
         rows=[list(map(int, rows)) for rows in (given.train, given.valid)],
-        code=code_hash(objective.pretrain, kind, encoder),
     )
     return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecg_lib.closure import code_hash
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens
@@ -17,7 +16,7 @@ from ecg_lib.evaluation.probe import cached_features, encoder_features, label_ce
 from ecg_lib.evaluation.task import Task, load_task
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM, scratch_scores, untrained
 from ecg_lib.experiments.experiment import Experiment
-from ecg_lib.training.cache import fingerprint, train_or_load
+from ecg_lib.training.cache import key_of, train_or_load
 
 PRETRAINED = "pretrained encoder"
 _SCORES = "scores.npy"
@@ -88,10 +87,11 @@ def _from_scratch(
     seed: int,
 ) -> np.ndarray:
     """Scores of the test ECGs by an encoder trained on the labels alone, or found again."""
-    key = fingerprint(
+    key = key_of(
+        scratch_scores,
+        type(encoder),
         params=[seed, run.config.evaluation.probe_epochs, encoder.config.to_dict()],
         data=[store.hash, task.hash, train.tolist(), test.tolist()],
-        code=code_hash(scratch_scores, type(encoder)),
     )
 
     def fitted(folder: Path) -> None:

@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from ecg_lib.closure import code_hash
 from ecg_lib.config import Config
 from ecg_lib.ecg_llm.answering import read_rows
 from ecg_lib.ecg_llm.frozen_llm import load_llm
@@ -30,7 +29,7 @@ from ecg_lib.questions.written_reports import Report, written_reports
 from ecg_lib.tiny_llm.look_up_course import learn_look_ups
 from ecg_lib.tiny_llm.practice import ReportQuestions
 from ecg_lib.tiny_llm.pretrain import pretrain
-from ecg_lib.training.cache import fingerprint, train_or_load
+from ecg_lib.training.cache import key_of, train_or_load
 
 CHECKED = 2000  # questions that tell how well an LLM reads
 
@@ -59,10 +58,12 @@ def _made(run: Experiment, name: str, train: Callable, *code) -> Path | str:
         return llm
     reports, questions = _reports(run), report_questions(run)
     asked = [config.questions.templates, questions.per_answer, questions.prompt]
-    key = fingerprint(
+    key = key_of(
+        *code,
+        reports,
+        questions,
         params=[config.seed, asdict(config.llm), asked],
         data=run.store.hash,
-        code=code_hash(*code, reports, questions),
     )
     return train_or_load(
         folder / "tiny",

@@ -18,11 +18,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from ecg_lib.arm_table import ARMS
-from ecg_lib.closure import code_hash
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.evaluation import exact_match
 from ecg_lib.experiments.arms import answer_arm, of_arm, run_stage, stage1_rows, stage_folder
-from ecg_lib.training.cache import fingerprint, train_or_load, version_of
+from ecg_lib.training.cache import key_of, train_or_load, version_of
 
 if TYPE_CHECKING:
     from ecg_lib.config import Config
@@ -86,10 +85,10 @@ def _scored(
         own = run.below("rates", f"{rate:g}", config=changed)
     before = stage_folder(run, "stage1", arm)
     run_stage(own, "stage2", arm, train, say=None, first=before)
-    key = fingerprint(
+    key = key_of(
+        answer_rows,
         model=version_of(stage_folder(own, "stage2", arm)),
         asked=pd.util.hash_pandas_object(asked.astype(str), index=False).tolist(),
-        code=code_hash(answer_rows),
     )
 
     def ask(folder: Path) -> None:

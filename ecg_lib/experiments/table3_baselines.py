@@ -15,14 +15,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ecg_lib.baselines import fusion, tagger
 from ecg_lib.baselines.fusion_classifier import FusionClassifier
-from ecg_lib.closure import code_hash
 from ecg_lib.ecg_llm.answering import read_rows
 from ecg_lib.ecg_llm.finetune import rows_seen
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import on_gpu
 from ecg_lib.questions.written_reports import written_reports
-from ecg_lib.training.cache import fingerprint, train_or_load, version_of
+from ecg_lib.training.cache import key_of, train_or_load, version_of
 
 if TYPE_CHECKING:
     from ecg_lib.data.store import EcgStore
@@ -41,12 +40,12 @@ def train_fusion(
     config = run.config
     seen = rows_seen(rows, config.stage2, config.seed)
     tokenizer = AutoTokenizer.from_pretrained(str(run.llm))
-    key = fingerprint(
+    key = key_of(
+        fusion.train_fusion,
         params=[config.seed, asdict(config.fusion)],
         rows=pd.util.hash_pandas_object(seen.astype(str), index=False).tolist(),
         tokens=(run.tokens.folder / "encoded.json").read_text(),
         llm=version_of(run.llm),
-        code=code_hash(fusion.train_fusion),
     )
 
     def train(folder: Path) -> None:
@@ -58,10 +57,10 @@ def train_fusion(
 
 def train_tagger(run: LlmExperiment) -> tagger.Tags:
     """The findings that a linear probe on the frozen encoder sees in every ECG of the store."""
-    key = fingerprint(
+    key = key_of(
+        tagger.save_tags,
         data=run.store.hash,
         tokens=(run.tokens.folder / "encoded.json").read_text(),
-        code=code_hash(tagger.save_tags),
     )
     train = partial(tagger.save_tags, run.store.records, run.tokens)
     return tagger.load_tags(train_or_load(baseline_folder(run, "tagger"), key, train))

@@ -17,14 +17,16 @@ from ecg_lib import closure
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.store import write_store
-from ecg_lib.experiments import arms, encoder_pretraining, reading, table3_baselines
+from ecg_lib.experiments import arms, encoder_pretraining, language_model, table3_baselines
 from ecg_lib.experiments.llm_experiment import LlmExperiment
+from ecg_lib.objectives.objective import Given
 from ecg_lib.training import cache
 
 LIBRARY = Path(closure.__file__).parent
 ARMS = {"arm de-biased", "arm weighted", "arm none"}
-CONTRASTIVE = {"encoder", "encoder, further"}
-ROOMS = (arms, encoder_pretraining, reading, table3_baselines)  # those that train or load
+CONTRASTIVE = {"encoder", "encoder, snippets"}
+TINY = {"language model", "look-ups"}
+ROOMS = (arms, encoder_pretraining, language_model, table3_baselines)  # those that train or load
 
 
 class Asked(Exception):
@@ -44,15 +46,16 @@ def artefacts(tmp_path_factory):
         each.__dict__.update(store=store, tokens=SimpleNamespace(folder=folder))
     rows = pd.DataFrame({"question": ["Is it?"], "answer": [["yes"]], "ecg_id": [["1"]]})
     weighted = rows.assign(weight=1.0)
-    further = ([0], folder, None, 0, "lead_minmax")
+    snippets = config.pretraining_study.objective, "mv", Given(0, config.text_encoder, store, [0])
     return {
         "arm de-biased": partial(arms.run_stage, named, "stage1", "de-biased", rows),
         "arm weighted": partial(arms.run_stage, named, "stage1", "weighted", weighted),
         "arm none": partial(arms.run_stage, named, "stage2", "none", rows),
         "encoder": partial(encoder_pretraining.pretrain_encoder, run, store),
-        "encoder, further": partial(encoder_pretraining.train_further, run, store, *further),
+        "encoder, snippets": partial(encoder_pretraining.teach, config, *snippets, folder),
         "simulated reader": partial(encoder_pretraining.train_readers, run),
-        "language model": partial(reading.language_model, run),
+        "language model": partial(language_model.llm_of_profile, run),
+        "look-ups": partial(language_model.look_ups_of_profile, run),
         "fusion": partial(table3_baselines.train_fusion, named, rows),
         "tagger": partial(table3_baselines.train_tagger, named),
     }
@@ -102,7 +105,7 @@ EDITS = {
         "questions/vocabulary.py",
         "def answer_text(",
         "def answer_text_of(",
-        {*ARMS, "language model", "fusion"},
+        {*ARMS, *TINY, "fusion"},
     ),
     "gather": (
         "objectives/parts/gather.py",
@@ -114,7 +117,7 @@ EDITS = {
         "training/muon.py",
         "class ",
         "class Slower",
-        {"simulated reader", "language model"},
+        {"simulated reader", *TINY},
     ),
     "fusion": ("baselines/fusion.py", "def train_fusion(", "def train(", {"fusion"}),
     "findings": ("baselines/tagger.py", "def save_tags(", "def save(", {"tagger"}),
