@@ -86,10 +86,6 @@ class EcgLlm(PreTrainedModel):
         lm = self.language_model
         return lm.get_base_model() if isinstance(lm, PeftModel) else lm
 
-    def trainable_state(self) -> dict[str, Tensor]:
-        """What training changes: projector and adapters."""
-        return {n: p.detach().contiguous() for n, p in self.named_parameters() if p.requires_grad}
-
     def train(self, mode: bool = True) -> EcgLlm:
         """As always, except that the frozen encoder keeps its batch statistics and no dropout."""
         super().train(mode)
