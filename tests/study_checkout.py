@@ -44,7 +44,7 @@ def small(tmp_path_factory):
         tokenizer = train_byte_pairs(["yes no not sure", "Is there a finding in this ECG?"], 380)
         tiny_llama(tokenizer, width=16, depth=1, heads=2).save_pretrained(root / "llm")
         tokenizer.save_pretrained(root / "llm")
-        config = replace(compose("smoke"), study=Study(**STUDY))
+        config = replace(compose("smoke"), study=Study(**STUDY), stages={})
         config = replace(config, llm=replace(config.llm, name_or_path=str(root / "llm")))
         cohort = SimulatedCohort(patients=120, seed=config.seed)
         run = LlmExperiment.of(config)

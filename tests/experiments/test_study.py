@@ -89,7 +89,8 @@ def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(f
 
 @pytest.mark.parametrize("override", ["llm.width=32", "data.workers=2", "stage1.epochs=9"])
 def test_what_a_lesion_cannot_reach_is_refused(full, override):
-    config = replace(full.config, study=Study(arms=["none"], lesions={"x": [override]}))
+    study = Study(arms=["none"], lesions={"x": [override]})
+    config = replace(full.config, study=study, stages={})
     with pytest.raises(ConfigError, match=r"study\.lesions\.x: \w+ cannot be varied") as caught:
         ablations.trainings(config)
     assert "\n" not in str(caught.value)

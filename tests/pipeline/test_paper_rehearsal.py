@@ -117,7 +117,7 @@ def test_it_is_the_paper_s_profile_but_for_sizes_and_places(paper):
             yield from flat(value, f"{prefix}{key}.") if inner else [(prefix + key, value)]
 
     both = OmegaConf.load(paper.folder / "params.yaml"), compose_values("paper")
-    ran, meant = (dict(flat(OmegaConf.to_container(values))) for values in both)
+    ran, meant = (dict(flat(OmegaConf.to_container(v, resolve=True))) for v in both)
     changed = {key for key in ran if ran[key] != meant[key]}
     assert changed <= PLACES | {size.partition("=")[0] for size in SIZES}
     assert ran["llm.gradient_checkpointing"] and ran["stage1.bf16"] and ran["objective.bf16"]

@@ -174,7 +174,7 @@ print(json.dumps({name: sorted(needs) for name, needs in stage_graph().items()})
 def test_the_pipelines_are_well_formed_in_every_profile(profile, tmp_path):
     clone = make_clone(tmp_path)
     clone.run("python", "-m", "ecg_lib.config", profile, "data.root=/anywhere")
-    listed = clone.run("dvc", "stage", "list", "-R", "--name-only").stdout.split()
+    listed = clone.run("dvc", "stage", "list", "-R", ".", "--name-only").stdout.split()
     names = {name.rpartition(":")[2] for name in listed}
     assert names == {"code", *(f"{name}@{profile}" for name in clone.stages())}
     # DVC's own graph: no stage writes what it or another one reads or writes
