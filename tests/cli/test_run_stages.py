@@ -23,10 +23,11 @@ class Machine:
     """Starts processes that end at once, and notes what ran beside what."""
 
     def __init__(self, failing=()):
-        self.failing, self.begun, self.most = failing, [], 0
+        self.failing, self.begun, self.most, self.shares = failing, [], 0, {}
         self.alive: dict[str, subprocess.Popen] = {}
 
     def start(self, name, jobs):
+        self.shares[name] = jobs
         self.alive = {n: p for n, p in self.alive.items() if p.returncode is None}
         ended = int(name in self.failing)
         self.alive[name] = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({ended})"])
@@ -65,3 +66,19 @@ def test_a_failure_stops_all_and_is_one_line():
     assert "words" in str(caught.value) and "\n" not in str(caught.value)
     assert not {"arms", "table"} & set(machine.begun)
     assert all(process.poll() is not None for process in machine.alive.values())
+
+
+def test_a_stage_that_runs_alone_has_every_core_and_nothing_beside_it():
+    machine, beside = Machine(), []
+    begin = machine.start
+
+    def start(name, jobs):
+        process = begin(name, jobs)
+        if "encoder" in machine.alive:
+            beside.append(set(machine.alive))
+        return process
+
+    run(NEEDS, 2, start, {"encoder"})
+    assert sorted(machine.begun) == sorted(NEEDS)
+    assert beside == [{"encoder"}]
+    assert machine.shares == {name: 1 if name == "encoder" else 2 for name in NEEDS}
