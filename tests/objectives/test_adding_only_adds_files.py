@@ -204,13 +204,13 @@ def test_the_contract_of_all_objectives_finds_it_and_it_passes(clone):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("own encoder")
-def test_smoke_runs_with_them_up_to_zero_shot(clone):
-    """Every stage that meets the encoder: pretraining, probe, both stages, answers of the LLM."""
+def test_smoke_runs_with_them(clone):
+    """Pretraining, the probe, the first stage of the ECG-LLM: notebooks 01 to 04."""
     compose = ("python", "-m", "ecg_lib.config", "smoke")
     clone.run(*compose, "encoder=windows", "objective=own_reports")
-    clone.run("dvc", "repro", "-q", "07_zero_shot@smoke")
-    saved = clone.folder / "checkpoints" / "smoke" / "stage2" / "de-biased" / "encoder"
+    clone.run("dvc", "repro", "-q", "04_debias@smoke")
+    saved = clone.folder / "checkpoints" / "smoke" / "stage1" / "de-biased" / "encoder"
     assert json.loads((saved / "config.json").read_text())["model_type"] == "windows"
-    assert (clone.folder / "results" / "smoke" / "table4_zero_shot.csv").is_file()
+    assert (clone.folder / "results" / "smoke" / "table2_training.csv").is_file()
     edited = clone.run("git", "diff", "--name-only").stdout.split()
     assert set(edited) <= {"params.yaml"}
