@@ -1,9 +1,9 @@
 """The stages of the pipelines, as the notebooks tell them: what each reads, makes and depends on.
 
 Nothing is listed by hand but what no code tells: a notebook's metadata `ecg_lib` holds its `desc`
-and, where it has any, the folders it `makes`, other files it `writes` among the results, the tables
-of earlier stages it `reads`, and whether it runs `alone`. `pipelines/steps.yaml` says the same of
-steps without a notebook.
+and, where it has any, the folders it `makes`, other files it `writes` among the results and the
+tables of earlier stages it `reads`. `pipelines/steps.yaml` says the same of steps without a
+notebook.
 """
 
 from __future__ import annotations
@@ -49,11 +49,6 @@ class Stage:
     def desc(self) -> str:
         """What it does, in a line."""
         return self.declared["desc"]
-
-    @property
-    def alone(self) -> bool:
-        """Whether it takes every core, so that nothing runs beside it."""
-        return self.declared.get("alone", False)
 
     @property
     def makes(self) -> list[str]:

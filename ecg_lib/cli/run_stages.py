@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from joblib import cpu_count
 
 from ecg_lib import paths
 from ecg_lib.errors import EcgLibError
-from ecg_lib.stages import all_stages
 
 Start = Callable[[str, int], subprocess.Popen]
 
@@ -32,9 +31,7 @@ def run_all(jobs: int) -> None:
     StageFailed
         A stage failed; those that ran beside it have ended, none was begun after it.
     """
-    alone = {stage.name for stage in all_stages().values() if stage.alone}
-    graph = stage_graph()
-    run(graph, jobs, _repro, {name for name in graph if _plain(name) in alone})
+    run(stage_graph(), jobs, _repro)
 
 
 def stage_graph() -> dict[str, set[str]]:
@@ -50,34 +47,23 @@ def stage_graph() -> dict[str, set[str]]:
         raise StageFailed(str(error).splitlines()[0]) from error
 
 
-def _plain(address: str) -> str:
-    """ "pipelines/studies/dvc.yaml:ablations@demo" -> "ablations" """
-    return address.rpartition(":")[2].partition("@")[0]
-
-
-def run(
-    needs: Mapping[str, set[str]], jobs: int, start: Start, alone: Collection[str] = ()
-) -> None:
+def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:
     """Run stages, `jobs` at most at once, those first on which the longest chain waits.
 
     Parameters
     ----------
     needs : stage -> the stages that must be done before it
-    start : begins a stage with its share of the cores: one part of so many
-    alone : stages beside which nothing runs; they have every core. Which stage has how many is the
-        same in every run, for numbers depend on it in their last digits
+    start : begins a stage with its share of the cores: one part of so many. The share is the same
+        for every stage, for numbers depend on it in their last digits
     """
     length = _chain_lengths(needs)
     todo, done = sorted(needs, key=lambda name: (-length[name], name)), set()
     running: dict[str, subprocess.Popen] = {}
     while todo or running:
         ready = [name for name in todo if needs[name] <= done]
-        for name in ready:
-            exclusive = name in alone
-            if running and (exclusive or len(running) == jobs or set(running) & set(alone)):
-                break
+        for name in ready[: jobs - len(running)]:
             todo.remove(name)
-            running[name] = start(name, 1 if exclusive else jobs)
+            running[name] = start(name, jobs)
         name = _first_to_end(running)
         if running.pop(name).returncode:
             for other in running.values():

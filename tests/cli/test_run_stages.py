@@ -68,17 +68,7 @@ def test_a_failure_stops_all_and_is_one_line():
     assert all(process.poll() is not None for process in machine.alive.values())
 
 
-def test_a_stage_that_runs_alone_has_every_core_and_nothing_beside_it():
-    machine, beside = Machine(), []
-    begin = machine.start
-
-    def start(name, jobs):
-        process = begin(name, jobs)
-        if "encoder" in machine.alive:
-            beside.append(set(machine.alive))
-        return process
-
-    run(NEEDS, 2, start, {"encoder"})
-    assert sorted(machine.begun) == sorted(NEEDS)
-    assert beside == [{"encoder"}]
-    assert machine.shares == {name: 1 if name == "encoder" else 2 for name in NEEDS}
+def test_every_stage_has_the_same_share_of_the_cores():
+    machine = Machine()
+    run(NEEDS, 2, machine.start)
+    assert machine.shares == dict.fromkeys(NEEDS, 2)
