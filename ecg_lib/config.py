@@ -141,7 +141,8 @@ class Stage:
     epochs: int = 6
     learning_rate: float = 1e-4
     learning_rates: dict[str, float] = field(default_factory=dict)  # of single arms, by name
-    batch_size: int = 64
+    batch_size: int = 64  # questions, about
+    questions_per_ecg: int = 8  # that share one sequence at most; 1 = each question by itself
     weight_decay: float = 1e-4
     warmup: float = 0.1
     max_rows: int | None = None  # null = all

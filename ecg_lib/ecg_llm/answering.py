@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.packing import (
+    batches,
+    ends,
+    grouped,
+    pack,
+    packed_batch,
+    positions,
+    shared_length,
+)
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
+
+_TOGETHER = 16  # questions in a sequence at most: the mask grows with its square
 
 
 def _batches(prompts: list[list[int]], batch_size: int, title: str):
@@ -64,8 +76,47 @@ def score_yes(
     tokens: EcgTokens,
     batch_size: int = 128,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One forward pass a batch: P(yes) and closed answer of each question."""
-    prompts = [processor.prompt_ids(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
+    """P(yes) and closed answer of each question; those about one ECG, or pair, share a sequence.
+
+    `score_yes_plain` is the readable reference that asks each alone.
+    """
+    prompts = _prompts(processor, questions, ecgs)
+    p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
+    groups = grouped([tuple(e) for e in ecgs], _TOGETHER)
+    packed = [pack([prompts[i] for i in group], [()] * len(group)) for group in groups]
+    lengths = [len(row["input_ids"]) for row in packed]
+    head = model.base_lm.get_output_embeddings()
+    for some in tqdm([*batches(groups, lengths, batch_size)], desc="score", leave=False):
+        batch = packed_batch([packed[k] for k in some], processor)
+        batch["ecg_tokens"] = tokens.get([e for k in some for e in ecgs[groups[k][0]]])
+        last = ends([packed[k] for k in some], batch["input_ids"].shape[1])
+        del batch["labels"]
+        hidden = model.hidden(**{name: value.to(model.device) for name, value in batch.items()})
+        logits = head(hidden[last.to(model.device)])  # (B, L, H) -> (questions, V)
+        p, c = first_token_scores(logits, processor)
+        rows = [i for k in some for i in groups[k]]
+        p_yes[rows], choice[rows] = p.cpu().numpy(), c.cpu().numpy()
+    return p_yes, choice
+
+
+def _prompts(
+    processor: EcgLlmProcessor, questions: list[str], ecgs: list[list[str]]
+) -> list[list[int]]:
+    prompt = cache(processor.prompt_ids)  # many questions are asked about many ECGs
+    return [prompt(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
+
+
+@torch.no_grad()
+def score_yes_plain(
+    model: EcgLlm,
+    processor: EcgLlmProcessor,
+    questions: list[str],
+    ecgs: list[list[str]],
+    tokens: EcgTokens,
+    batch_size: int = 128,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same from one sequence for each question."""
+    prompts = _prompts(processor, questions, ecgs)
     p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
     for rows in _batches(prompts, batch_size, "score"):
         inputs = _inputs(
@@ -91,7 +142,7 @@ def score_yes_to_each(
     the keys and values that are left. `score_yes` is the plain reference.
     """
     prompts = [processor.prompt_ids(question, 1) for question in questions]
-    shared = _shared_length(prompts)
+    shared = shared_length(prompts)
     decoder, head = model.base_lm.get_decoder(), model.base_lm.get_output_embeddings()
     p_yes = np.zeros((len(ecg_ids), len(prompts)))
     for at in tqdm(range(0, len(ecg_ids), batch_size), desc="score", leave=False):
@@ -112,13 +163,6 @@ def score_yes_to_each(
     return p_yes
 
 
-def _shared_length(prompts: list[list[int]]) -> int:
-    """With how many tokens all prompts begin; one at least is left of each."""
-    longest = min(map(len, prompts)) - 1
-    same = (len(set(column)) == 1 for column in zip(*prompts, strict=False))
-    return next((k for k, equal in enumerate(same) if not equal or k == longest), longest)
-
-
 @torch.no_grad()
 def generate_answers(
     model: EcgLlm,
@@ -129,8 +173,8 @@ def generate_answers(
     max_new_tokens: int = 32,
     batch_size: int = 128,
 ) -> list[str]:
-    """Greedy answers, in batches of similar length."""
-    prompts = [processor.prompt_ids(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
+    """Greedy answers, in batches of similar length; each question has a sequence of its own."""
+    prompts = _prompts(processor, questions, ecgs)
     answers = [""] * len(prompts)
     for rows in _batches(prompts, batch_size, "generate"):
         inputs = _inputs(
@@ -217,7 +261,10 @@ def read_rows(
             batch = processor.prompts([prompts[i] for i in places[picked]])
             batch = {name: value.to(llm.device) for name, value in batch.items()}
             if closed:
-                logits = llm(**batch, logits_to_keep=1).logits[:, -1]  # (B, V)
+                hidden = llm.get_decoder()(
+                    **batch, position_ids=positions(batch["attention_mask"]), use_cache=False
+                ).last_hidden_state  # (B, L, H)
+                logits = llm.get_output_embeddings()(hidden[:, -1].contiguous())  # (B, V)
                 texts = CLOSED[first_token_scores(logits, processor)[1].cpu().numpy()]
             else:
                 new = llm.generate(

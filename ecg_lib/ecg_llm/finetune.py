@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
 from peft import LoraConfig
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import set_seed
 
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
-from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.ecg_llm.packing import grouped, pack, packed_batch
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor, labelled
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import answer_text
@@ -52,33 +56,53 @@ def adapters(lora: Lora) -> LoraConfig:
 
 
 class QuestionCollator:
-    """Question rows -> padded ids and labels, and the ECG tokens that fill their slots."""
+    """Rows of `prepare_rows` -> padded ids and labels, and the ECG tokens that fill their slots."""
 
     def __init__(self, processor: EcgLlmProcessor, tokens: EcgTokens):
         self.processor, self.tokens = processor, tokens
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        batch = self.processor.batch(rows)
+        packed = "turn" in rows[0]
+        batch = packed_batch(rows, self.processor) if packed else self.processor.batch(rows)
         batch["ecg_tokens"] = self.tokens.get([e for row in rows for e in row["ecg_id"]])
         if WEIGHT in rows[0]:
-            batch["weights"] = torch.tensor([row[WEIGHT] for row in rows], dtype=torch.float32)
+            weights = [torch.tensor(row[WEIGHT], dtype=torch.float32) for row in rows]
+            batch["weights"] = pad_sequence(weights, batch_first=True)  # (B, L)
         return batch
 
 
-def prepare_rows(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
-    """Question rows -> token ids, labels and ECG ids (and weights), tokenised once."""
-    prepared = [
-        {**processor.example(question, answer_text(answer), len(ecgs)), "ecg_id": list(ecgs)}
-        for question, answer, ecgs in zip(
-            rows["question"], rows["answer"], rows["ecg_id"], strict=True
-        )
-    ]
-    if WEIGHT in rows:
-        prepared = [
-            {**row, WEIGHT: float(weight)}
-            for row, weight in zip(prepared, rows[WEIGHT], strict=True)
-        ]
+def prepare_rows(
+    rows: pd.DataFrame, processor: EcgLlmProcessor, together: int = 1, seed: int = 0
+) -> list[dict]:
+    """Question rows -> token ids, labels and ECG ids (and a weight for each token).
+
+    Parameters
+    ----------
+    together : up to so many questions about one ECG, or one pair in the same order, share a
+        sequence (`packing`); `seed` draws which
+    """
+    prompt, said = cache(processor.prompt_ids), cache(processor.answer_ids)
+    prompts, answers = [], []
+    ecgs = [tuple(e) for e in rows["ecg_id"]]
+    for question, answer, about in zip(rows["question"], rows["answer"], ecgs, strict=True):
+        prompts.append(prompt(question, len(about)))
+        answers.append(said(answer_text(answer), processor.prompt_text(question, len(about))))
+    groups = grouped(ecgs, together, np.random.default_rng(seed) if together > 1 else None)
+    alone = all(len(group) == 1 for group in groups)
+    prepared = []
+    for group in groups:
+        some = [prompts[i] for i in group], [answers[i] for i in group]
+        row = labelled(some[0][0], some[1][0]) if alone else pack(*some)
+        if WEIGHT in rows:  # of the prefix: any, it has no label
+            of_turn = [0.0, *rows[WEIGHT].iloc[group]]
+            row[WEIGHT] = [of_turn[t] for t in row.get("turn", [1] * len(row["labels"]))]
+        prepared.append({**row, "ecg_id": list(ecgs[group[0]])})
     return prepared
+
+
+def sequences_per_step(prepared: Sequence[dict], questions: int, stage: Stage) -> int:
+    """How many sequences hold about `stage.batch_size` questions, of `questions` in all."""
+    return max(1, round(min(stage.batch_size, questions) * len(prepared) / questions))
 
 
 def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
@@ -115,14 +139,16 @@ def train_stage(
         raise DataError(f"rows with a column {WEIGHT!r} and a `wrap` that reads it go together")
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
-    batch = min(stage.batch_size, len(rows))
+    together = min(stage.questions_per_ecg, stage.batch_size)
+    prepared = prepare_rows(rows, processor, together, seed)
+    batch = sequences_per_step(prepared, len(rows), stage)
     history = fit(
         wrap(model) if wrap else model,
-        prepare_rows(rows, processor),
+        prepared,
         QuestionCollator(processor, tokens),
         folder,
         Schedule.of(stage, batch_size=batch, order="by length"),
-        valid=prepare_rows(valid, processor) if valid is not None and len(valid) else (),
+        valid=prepare_rows(valid, processor, together) if valid is not None and len(valid) else (),
         seed=seed,
     )
     # The saved model names its LLM relative to its final place, one level up from `folder`.

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ecg_lib import encoders
+from ecg_lib.ecg_llm.packing import additive, positions
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.base import EcgEncoder
@@ -114,12 +115,31 @@ class EcgLlm(PreTrainedModel):
             raise ValueError(f"prompts have {int(slots.sum())} ECG slots, ECGs fill {len(flat)}")
         return embeds.masked_scatter(slots.unsqueeze(-1), flat)
 
-    def hidden(self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor) -> Tensor:
-        """Last hidden states of the LLM, (B, L, H)."""
+    def hidden(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        ecg_tokens: Tensor,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Last hidden states of the LLM, (B, L, H).
+
+        Parameters
+        ----------
+        attention_mask : (B, L), or bool (B, 1, L, L) of what each token sees (`packing`)
+        position_ids : (B, L); by default those of `positions`
+        """
         embeds = self.embed(input_ids, ecg_tokens)
+        if attention_mask.dim() == 4:
+            attention_mask = additive(attention_mask, embeds.dtype)
+        elif position_ids is None:
+            position_ids = positions(attention_mask)
         decoder = self.base_lm.get_decoder()
         return decoder(
-            inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False
+            inputs_embeds=embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            use_cache=False,
         ).last_hidden_state
 
     def forward(
@@ -128,15 +148,17 @@ class EcgLlm(PreTrainedModel):
         attention_mask: Tensor,
         ecg_tokens: Tensor,
         labels: Tensor | None = None,
+        position_ids: Tensor | None = None,
     ) -> EcgLlmOutput:
         """Next-token loss on the answer; logits only where labels are (the last position without).
 
         `forward_plain` is the readable reference that computes all logits.
         """
-        hidden = self.hidden(input_ids, attention_mask, ecg_tokens)  # (B, L, H)
+        hidden = self.hidden(input_ids, attention_mask, ecg_tokens, position_ids)  # (B, L, H)
         head = self.base_lm.get_output_embeddings()
         if labels is None:
-            return EcgLlmOutput(logits=head(hidden[:, -1]))  # (B, V), for left-padded prompts
+            last = hidden[:, -1].contiguous()  # (B, H), of left-padded prompts
+            return EcgLlmOutput(logits=head(last))  # (B, V)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
         logits = head(hidden[:, :-1][wanted]).float()  # (labelled positions, V)
         return EcgLlmOutput(F.cross_entropy(logits, labels[:, 1:][wanted]), logits)

@@ -1,27 +1,34 @@
 """Prompt and answer as tensors, with slots where the projected ECG tokens go.
 
-The paper's two prompts are written here, verbatim, and nowhere else. The processor knows nothing
-of signals: it only reserves slots.
+The paper's two prompts are written here, verbatim, and nowhere else. A prompt is one string and is
+tokenised as one string, ECGs and all; its answer follows after one space. The processor knows
+nothing of signals: it only reserves slots.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from tokenizers import AddedToken
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-ONE_ECG = ("This is an electrocardiogram. ", ". ")
-TWO_ECGS = (
-    "Here are two electrocardiograms. The first is ",
-    ", and the second is ",
-    ". ",
-)
+from ecg_lib.errors import DataError
+
+ONE_ECG = "This is an electrocardiogram. {}. "
+TWO_ECGS = "Here are two electrocardiograms. The first is {}, and the second is {}. "
 QUESTION = "Answer the following questions based on the above content: {question}"
+SLOT = "<|ecg|>"  # stands for one ECG in the string
 IGNORE = -100  # label of positions without loss
+
+
+def labelled(prompt: Sequence[int], answer: Sequence[int]) -> dict:
+    """Ids of a prompt and its answer -> one training row; labels ignore all but the answer."""
+    return {"input_ids": [*prompt, *answer], "labels": [*[IGNORE] * len(prompt), *answer]}
 
 
 class EcgLlmProcessor:
@@ -29,48 +36,78 @@ class EcgLlmProcessor:
 
     Parameters
     ----------
-    tokenizer : any transformers tokenizer.
-    slots : number of LLM positions that one ECG takes (T / p / 4).
+    tokenizer : any transformers tokenizer; it is left as it is.
+    slots : number of LLM positions that one ECG takes (T / p / 4); 0: a reader of written reports.
 
-    The slot's id is `len(tokenizer)`, one past the vocabulary: it can never come from text, and the
-    LLM's embedding table needs no new row because the model replaces slots before embedding.
+    `SLOT` is a special token of the processor's own copy of the tokenizer. Its id is one past the
+    LLM's vocabulary, and the LLM's embedding table needs no new row because the model replaces
+    slots before embedding. As a word of a byte-level vocabulary does, it takes the space before it
+    in: no lone space, which such an LLM has hardly met, stands before an ECG.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         self.tokenizer, self.slots = tokenizer, slots
-        self.slot_id = len(tokenizer)
+        if slots and SLOT not in tokenizer.get_added_vocab():
+            self.tokenizer = copy.deepcopy(tokenizer)
+            slot = AddedToken(SLOT, lstrip=True, normalized=False, special=True)
+            self.tokenizer.add_tokens([slot], special_tokens=True)
+        self.slot_id = self.tokenizer.convert_tokens_to_ids(SLOT) if slots else len(tokenizer)
         self.pad_id = (
             tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         )
 
-    def _ids(self, text: str) -> list[int]:
+    def _tokenised(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def prompt_ids(self, question: str, ecgs: int | Sequence[str] = 1) -> list[int]:
-        """Token ids of the paper's prompt.
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of a text by itself; an ECG in it is one id."""
+        return self._tokenised(text)
 
-        `ecgs` is the number of ECGs (slots are left for them) or, for a reader of *written*
-        reports, the texts that stand in their place.
+    def continue_ids(self, text: str, after: str) -> list[int]:
+        """Token ids of `text` where it follows `after` and one space.
+
+        Raises
+        ------
+        DataError
+            The tokenizer joins the two across the space, so that neither has tokens of its own.
         """
-        pieces = [self.slots] * ecgs if isinstance(ecgs, int) else list(ecgs)
+        before, whole = self.text_ids(after), self._tokenised(f"{after} {text}")
+        if whole[: len(before)] != before:
+            raise DataError(
+                f"{after[-40:]!r} has other tokens when {text[:40]!r} follows: this tokenizer "
+                "cannot tell prompt from answer; end the question otherwise or take another LLM"
+            )
+        return whole[len(before) :]
+
+    def prompt_text(self, question: str, ecgs: int | Sequence[str] = 1) -> str:
+        """The paper's prompt as a person would write it, with `SLOT` where an ECG stands.
+
+        `ecgs` is the number of ECGs or, for a reader of *written* reports, the texts that stand in
+        their place. Without a question the prompt ends where one would follow.
+        """
+        pieces = [SLOT] * ecgs if isinstance(ecgs, int) else list(ecgs)
         if len(pieces) not in (1, 2):
             raise ValueError(f"a question is about one or two ECGs, not {len(pieces)}")
         frame = ONE_ECG if len(pieces) == 1 else TWO_ECGS
-        bos = self.tokenizer.bos_token_id
-        ids = [] if bos is None else [bos]
-        for words, piece in zip(frame, pieces, strict=False):
-            ids += self._ids(words.strip())
-            ids += self._ids(piece) if isinstance(piece, str) else [self.slot_id] * piece
-        return ids + self._ids(frame[-1].strip() + " " + QUESTION.format(question=question))
+        text = frame.format(*pieces) + QUESTION.format(question=question.strip())
+        if text.count(SLOT) != (ecgs if isinstance(ecgs, int) else 0):
+            raise DataError(f"{question!r} or a report holds {SLOT}, which stands for an ECG")
+        return text.rstrip()
 
-    def answer_ids(self, answer: str) -> list[int]:
-        """Token ids of an answer, closed by the end-of-text token."""
-        return [*self._ids(answer), self.tokenizer.eos_token_id]
+    def prompt_ids(self, question: str, ecgs: int | Sequence[str] = 1) -> list[int]:
+        """Token ids of `prompt_text`, begun as the tokenizer begins a text."""
+        bos, ids = self.tokenizer.bos_token_id, self.text_ids(self.prompt_text(question, ecgs))
+        spread = [i for k in ids for i in ([k] * self.slots if k == self.slot_id else [k])]
+        return spread if bos is None else [bos, *spread]
+
+    def answer_ids(self, answer: str, after: str) -> list[int]:
+        """Token ids of an answer that follows a text, closed by the end-of-text token."""
+        return [*self.continue_ids(answer, after), self.tokenizer.eos_token_id]
 
     def example(self, question: str, answer: str, ecgs: int | Sequence[str] = 1) -> dict:
-        """One training row: ids, and labels that ignore all but the answer."""
-        prompt, answer_ids = self.prompt_ids(question, ecgs), self.answer_ids(answer)
-        return {"input_ids": prompt + answer_ids, "labels": [IGNORE] * len(prompt) + answer_ids}
+        """One training row, of a question that is asked alone."""
+        prompt = self.prompt_ids(question, ecgs)
+        return labelled(prompt, self.answer_ids(answer, self.prompt_text(question, ecgs)))
 
     def pad(self, sequences: Sequence[Sequence[int]], value: int, side: str = "right") -> Tensor:
         """Sequences of unequal length -> (B, longest) tensor; never to a fixed length."""
@@ -103,7 +140,7 @@ class EcgLlmProcessor:
     def verbaliser(self, word: str) -> list[int]:
         """First tokens by which the LLM may begin to say `word`: "yes", "Yes", with a space."""
         variants = [word, word.capitalize(), " " + word, " " + word.capitalize()]
-        first = {self._ids(v)[0] for v in variants if self._ids(v)}
+        first = {ids[0] for ids in map(self.text_ids, variants) if ids}
         return sorted(first)
 
     def yes_no_ids(self) -> tuple[list[int], list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,13 +28,14 @@ class WeightedAnswers(nn.Module):
         ecg_tokens: Tensor,
         labels: Tensor,
         weights: Tensor,
+        position_ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """`weights` (B,): one a row."""
-        logits = self.model(input_ids, attention_mask, ecg_tokens, labels).logits  # (answers, V)
+        """`weights` (B, L): of the question to which each token belongs."""
+        output = self.model(input_ids, attention_mask, ecg_tokens, labels, position_ids)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
-        each = F.cross_entropy(logits, labels[:, 1:][wanted], reduction="none")  # (answers,)
-        row = torch.arange(len(labels), device=labels.device)[:, None].expand_as(wanted)[wanted]
-        return {"loss": (each * weights[row]).mean()}
+        # logits (answers, V) -> (answers,)
+        each = F.cross_entropy(output.logits, labels[:, 1:][wanted], reduction="none")
+        return {"loss": (each * weights[:, 1:][wanted]).mean()}
 
     def activation_checkpointing_enable(self, **settings) -> None:
         """As the Trainer asks for it where memory is short."""

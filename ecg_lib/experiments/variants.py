@@ -108,10 +108,12 @@ def train(
     """Train on question rows as `finetune.train_stage` does; only `curve.csv` is kept."""
     set_seed(seed)
     rows = finetune.rows_seen(rows, stage, seed)
-    batch = min(stage.batch_size, len(rows))
+    together = min(stage.questions_per_ecg, stage.batch_size)
+    prepared = finetune.prepare_rows(rows, processor, together, seed)
+    batch = finetune.sequences_per_step(prepared, len(rows), stage)
     history = fit(
         model,
-        finetune.prepare_rows(rows, processor),
+        prepared,
         finetune.QuestionCollator(processor, ecgs),
         folder,
         Schedule.of(stage, batch_size=batch, order="by length"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from tokenizers import (
     AddedToken,
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -27,7 +28,11 @@ def train_byte_pairs(
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Strip(left=True, right=False), normalizers.Prepend(" ")]
+        [
+            normalizers.Strip(left=True, right=False),
+            normalizers.Prepend(" "),
+            normalizers.Replace(Regex(r"^ (?=[.,;:?!])"), ""),
+        ]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -69,7 +69,7 @@ def _train_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Byte pairs of a part of everything that will be read."""
     rng, rows = np.random.default_rng(seed), texts.passes[0]
-    frames = [QUESTION.format(question=""), " ".join(ONE_ECG), " ".join(TWO_ECGS)]
+    frames = [QUESTION.format(question=""), ONE_ECG.format(""), TWO_ECGS.format("", "")]
     exercises = [*first[-1000:], *texts.pairs[:1000]]
     read = [
         *load_general_text(),

@@ -1,43 +1,13 @@
-"""Training rows with many questions about one text, each answered as if it were asked alone.
-
-A report is read once and its questions follow one another, but a question sees only the report
-and itself. Were the turns before it in sight, the model would learn to copy from their answers
-what it should find in the report.
-"""
+"""The loss of a language model on packed rows about written texts (`ecg_llm.packing`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
-
-_PAD = -1
-
-
-def packed_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict:
-    """Ids of a text and of question-answer turns -> one training row.
-
-    ``turn`` is 0 for the text and 1, 2, ... for its questions; ``position`` goes on from the text's
-    end in every turn. Labels ignore all but the answers.
-    """
-    row = {
-        "input_ids": list(prefix),
-        "labels": [IGNORE] * len(prefix),
-        "turn": [0] * len(prefix),
-        "position": list(range(len(prefix))),
-    }
-    for number, (asked, said) in enumerate(turns, start=1):
-        n = len(asked) + len(said)
-        row["input_ids"] += [*asked, *said]
-        row["labels"] += [IGNORE] * len(asked) + list(said)
-        row["turn"] += [number] * n
-        row["position"] += range(len(prefix), len(prefix) + n)
-    return row
+from ecg_lib.ecg_llm.packing import additive
+from ecg_lib.ecg_llm.processor import IGNORE
 
 
 class PackedLoss(nn.Module):
@@ -48,31 +18,16 @@ class PackedLoss(nn.Module):
         self.lm = lm
 
     def forward(
-        self, input_ids: Tensor, turn: Tensor, position: Tensor, labels: Tensor
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """All arguments (B, L), right-padded; logits are computed only where labels are."""
-        own = turn[:, :, None] == turn[:, None, :]  # (B, L, L): query, key
-        seen = (own | (turn == 0)[:, None, :]).tril()
+        """A `packed_batch`; logits are computed only where labels are."""
         dtype = self.lm.get_input_embeddings().weight.dtype
-        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        mask.masked_fill_(~seen, torch.finfo(dtype).min)
         hidden = self.lm.get_decoder()(
             input_ids=input_ids,
-            attention_mask=mask[:, None],
-            position_ids=position,
+            attention_mask=additive(attention_mask, dtype),
+            position_ids=position_ids,
             use_cache=False,
         ).last_hidden_state  # (B, L, H)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
         logits = self.lm.get_output_embeddings()(hidden[:, :-1][wanted])  # (answers, V)
         return {"loss": F.cross_entropy(logits, labels[:, 1:][wanted])}
-
-
-def collate(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, Tensor]:
-    """Rows of `packed_row` -> right-padded tensors."""
-    batch = processor.batch(rows)
-    return {
-        "input_ids": batch["input_ids"],
-        "labels": batch["labels"],
-        "turn": processor.pad([row["turn"] for row in rows], _PAD),
-        "position": processor.pad([row["position"] for row in rows], 0),
-    }

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
+from ecg_lib.ecg_llm.packing import packed_row
 from ecg_lib.ecg_llm.processor import QUESTION, EcgLlmProcessor
 from ecg_lib.questions.vocabulary import JOINER, canonical_order
-from ecg_lib.tiny_llm.packed_rows import packed_row
 from ecg_lib.tiny_llm.synthetic_reports import Exercise
 from ecg_lib.tiny_llm.toy_passages import Passage
 
 if TYPE_CHECKING:
     from ecg_lib.questions.written_reports import Report
 
-_PROBE = "Why?"
+_ASKED_AFTER = QUESTION.format(question="").strip()
 
 
 class CachedTokenizer(EcgLlmProcessor):
@@ -31,7 +31,8 @@ class CachedTokenizer(EcgLlmProcessor):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         super().__init__(tokenizer, slots)
-        self._ids = cache(super()._ids)
+        self.text_ids = cache(super().text_ids)
+        self.continue_ids = cache(super().continue_ids)
 
 
 def report_rows(
@@ -45,7 +46,7 @@ def report_rows(
     """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
 
     Questions about the same ECG share one report and the paper's prompt, so that a token read
-    teaches more answers; each is answered as if asked alone (:mod:`ecg_lib.tiny_llm.packed_rows`).
+    teaches more answers; each is answered as if asked alone (:mod:`ecg_lib.ecg_llm.packing`).
     Which questions stand together is drawn anew for each seed. Several answers stand in the order
     of the reports, which is easier to learn than ECG-QA's and no less true.
     """
@@ -66,7 +67,7 @@ def report_rows(
                 (question, JOINER.join(_as_reported(answer, reports)))
                 for question, answer in asked[start : start + pack]
             ]
-            examples.append(_row(_until_question(reports, processor), said, processor))
+            examples.append(_row(processor.prompt_ids("", reports), said, processor))
     return examples
 
 
@@ -117,7 +118,7 @@ def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> lis
     start = processor.tokenizer.bos_token_id
     return [
         _row(
-            [start, *_words(passage.text + " " + QUESTION.format(question=""), processor)],
+            [start, *processor.text_ids(f"{passage.text.strip()} {_ASKED_AFTER}")],
             passage.turns,
             processor,
         )
@@ -127,25 +128,23 @@ def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> lis
 
 def exercise_rows(exercises: Sequence[Exercise], processor: EcgLlmProcessor) -> list[dict]:
     """Synthetic reports and their questions -> training rows."""
-    return [_row(_until_question(e.reports, processor), e.turns, processor) for e in exercises]
+    return [_row(processor.prompt_ids("", e.reports), e.turns, processor) for e in exercises]
 
 
 def _row(
     prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
 ) -> dict:
+    """The paper's prompt up to where a question begins, and questions with their answers."""
     return packed_row(
         prefix,
-        [(_words(question, processor), processor.answer_ids(answer)) for question, answer in turns],
+        [
+            (
+                processor.continue_ids(question.strip(), _ASKED_AFTER),
+                processor.answer_ids(answer, question.strip()),
+            )
+            for question, answer in turns
+        ],
     )
-
-
-def _until_question(reports: Sequence[str], processor: EcgLlmProcessor) -> list[int]:
-    """The paper's prompt up to where a question begins."""
-    return processor.prompt_ids(_PROBE, reports)[: -len(_words(_PROBE, processor))]
-
-
-def _words(text: str, processor: EcgLlmProcessor) -> list[int]:
-    return processor.answer_ids(text.strip())[:-1]  # without the end mark
 
 
 def dialogue_rows(
@@ -156,13 +155,18 @@ def dialogue_rows(
     Few in a row: words are learned by heart in many small steps, not in few large ones.
     """
     start = processor.tokenizer.bos_token_id
-    return [_row([start], talk[k : k + pack], processor) for k in range(0, len(talk), pack)]
+    turns = [
+        (processor.text_ids(question.strip()), processor.answer_ids(answer, question.strip()))
+        for question, answer in talk
+    ]
+    return [packed_row([start], turns[k : k + pack]) for k in range(0, len(turns), pack)]
 
 
 def sentence_rows(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
     """Plain text -> training rows with loss on every token."""
     rows = []
     for text in texts:
-        ids = [processor.tokenizer.bos_token_id, *processor.answer_ids(text)]
+        ids = [*processor.text_ids(text), processor.tokenizer.eos_token_id]
+        ids = [processor.tokenizer.bos_token_id, *ids]
         rows.append({**packed_row(ids, []), "labels": ids})
     return rows

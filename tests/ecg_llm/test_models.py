@@ -32,14 +32,19 @@ def encoder() -> StemVit:
 
 
 @pytest.fixture(scope="module")
-def processor() -> EcgLlmProcessor:
-    return EcgLlmProcessor(train_byte_pairs(TEXTS, 400), slots=5)
+def tokenizer():
+    return train_byte_pairs(TEXTS, 400)
+
+
+@pytest.fixture(scope="module")
+def processor(tokenizer) -> EcgLlmProcessor:
+    return EcgLlmProcessor(tokenizer, slots=5)
 
 
 @pytest.fixture()
-def model(encoder, processor) -> EcgLlm:
+def model(encoder, tokenizer, processor) -> EcgLlm:
     torch.manual_seed(1)
-    lm = tiny_llama(processor.tokenizer, width=32, depth=2, heads=2)
+    lm = tiny_llama(tokenizer, width=32, depth=2, heads=2)
     lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj"], lora_dropout=0.1)
     return EcgLlm.build(encoder, lm, processor.slot_id, "tiny", lora).eval()
 
@@ -217,9 +222,9 @@ def test_training_changes_the_projector_and_lora_and_nothing_else(model, process
     assert changed == {n for n, p in model.named_parameters() if p.requires_grad}
 
 
-def test_half_of_the_heads_of_a_tiny_llama_start_by_attending_to_like_tokens(processor):
+def test_half_of_the_heads_of_a_tiny_llama_start_by_attending_to_like_tokens(tokenizer):
     torch.manual_seed(0)
-    lm = tiny_llama(processor.tokenizer, width=96, depth=2, heads=4).eval()
+    lm = tiny_llama(tokenizer, width=96, depth=2, heads=4).eval()
     lm.set_attn_implementation("eager")
     ids = torch.randint(3, 300, (20, 40))
     place = torch.randint(5, 35, (20,))
@@ -231,11 +236,11 @@ def test_half_of_the_heads_of_a_tiny_llama_start_by_attending_to_like_tokens(pro
 
 
 def test_the_model_survives_saving_and_finds_its_language_model_after_a_move(
-    model, processor, encoder, tmp_path
+    model, tokenizer, processor, encoder, tmp_path
 ):
     lm_folder = tmp_path / "house" / "lm"
     torch.manual_seed(1)  # the same weights as the fixture's, without adapters
-    tiny_llama(processor.tokenizer, width=32, depth=2, heads=2).save_pretrained(lm_folder)
+    tiny_llama(tokenizer, width=32, depth=2, heads=2).save_pretrained(lm_folder)
     model.config.language_model = str(lm_folder)
     for name, p in model.named_parameters():
         if "lora_B" in name:
@@ -257,9 +262,9 @@ def test_a_folder_without_weights_is_an_error_not_random_weights(tmp_path):
         EcgLlm.from_pretrained(tmp_path)
 
 
-def test_eight_questions_can_be_learnt_by_heart(encoder, processor):
+def test_eight_questions_can_be_learnt_by_heart(encoder, tokenizer, processor):
     torch.manual_seed(3)
-    lm = tiny_llama(processor.tokenizer, width=32, depth=2, heads=2)
+    lm = tiny_llama(tokenizer, width=32, depth=2, heads=2)
     lora = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "k_proj"])
     model = EcgLlm.build(encoder, lm, processor.slot_id, "tiny", lora).train()
     tokens = torch.randn(8, 20, 16)

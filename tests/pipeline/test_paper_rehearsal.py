@@ -284,7 +284,7 @@ def test_the_prompt_can_be_shown_and_an_answer_read_back(processor):
     shown = words.decode([i for i in ids if i != processor.slot_id], skip_special_tokens=True)
     assert shown.startswith("Here are two electrocardiograms. The first is")
     assert shown.endswith("Is it 12 mm é?")
-    answer = processor.answer_ids("not sure; yes")
+    answer = processor.answer_ids("not sure; yes", "Is it 12 mm é?")
     assert words.decode(answer, skip_special_tokens=True).strip() == "not sure; yes"
 
 
