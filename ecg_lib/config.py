@@ -137,6 +137,16 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """Before any question, the projector learns to carry the names of findings."""
+
+    epochs: float = 6  # 0 = none: every arm begins with a random projector, as in the paper
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    zero_shot_names: bool = False  # also the names of Table 4: their AUC is then not zero-shot
+
+
+@dataclass(frozen=True)
 class Stage:
     epochs: int = 6
     learning_rate: float = 1e-4
@@ -224,6 +234,7 @@ class Config:
     pretraining_study: PretrainingStudy = field(default_factory=PretrainingStudy)
     llm: Llm = field(default_factory=Llm)
     lora: Lora = field(default_factory=Lora)
+    alignment: Alignment = field(default_factory=Alignment)
     stage1: Stage = field(default_factory=Stage)
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
     fusion: Fusion = field(default_factory=Fusion)
