@@ -151,6 +151,7 @@ class Stage:
     epochs: int = 6
     learning_rate: float = 1e-4
     learning_rates: dict[str, float] = field(default_factory=dict)  # of single arms, by name
+    projector_rate: float | None = None  # of the projector; null = that of the adapters
     batch_size: int = 64
     weight_decay: float = 1e-4
     warmup: float = 0.1
@@ -175,7 +176,7 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Surgery:
-    """What a lesion may do to the ECG-LLM that the paper does not; the four arms know none."""
+    """What a lesion may do to the ECG-LLM that the paper does not; the arms know none."""
 
     projector_layers: int = 1  # linear layers; 1 = equation 5
     train_llm: bool = False  # every weight of the LLM learns, and there is no LoRA
@@ -184,15 +185,15 @@ class Surgery:
 
 @dataclass(frozen=True)
 class Study:
-    """Trainings beside the four arms: rates, dose-response, seeds, lesions; none by default."""
+    """Trainings beside the arms: rates, dose-response, seeds, lesions; none by default."""
 
     settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
     strengths: list[float] = field(default_factory=list)  # of the confounding of training rows
-    arms: list[str] = field(default_factory=list)  # de-biased | control | weighted | none
+    arms: list[str] = field(default_factory=list)  # those that a stage trains
     seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
     whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
     lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
-    rates: list[float] = field(default_factory=list)  # of stage 2, tried on each of the four arms
+    rates: list[float] = field(default_factory=list)  # of stage 2, tried on the profile's arms
     short_rates: list[float] = field(default_factory=list)  # the same for the study's own arms
     per_answer: int = 25  # ECGs a question and answer in the interventional test
     test_rows: int | None = 1000  # of the random-ECG tests; null = all
@@ -237,6 +238,8 @@ class Config:
     alignment: Alignment = field(default_factory=Alignment)
     stage1: Stage = field(default_factory=Stage)
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
+    # those of ecg_lib/arm_table.py that are trained and evaluated
+    arms: list[str] = field(default_factory=lambda: ["de-biased", "control", "weighted", "none"])
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
     study: Study = field(default_factory=Study)
