@@ -137,10 +137,21 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """Before any question, the projector learns to carry the names of findings."""
+
+    epochs: float = 6  # 0 = none: every arm begins with a random projector, as in the paper
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    zero_shot_names: bool = False  # also the names of Table 4: their AUC is then not zero-shot
+
+
+@dataclass(frozen=True)
 class Stage:
     epochs: int = 6
     learning_rate: float = 1e-4
     learning_rates: dict[str, float] = field(default_factory=dict)  # of single arms, by name
+    projector_rate: float | None = None  # of the projector; null = that of the adapters
     batch_size: int = 64  # questions, about
     questions_per_ecg: int = 8  # that share one sequence at most; 1 = each question by itself
     weight_decay: float = 1e-4
@@ -166,7 +177,7 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Surgery:
-    """What a lesion may do to the ECG-LLM that the paper does not; the four arms know none."""
+    """What a lesion may do to the ECG-LLM that the paper does not; the arms know none."""
 
     projector_layers: int = 1  # linear layers; 1 = equation 5
     train_llm: bool = False  # every weight of the LLM learns, and there is no LoRA
@@ -175,15 +186,15 @@ class Surgery:
 
 @dataclass(frozen=True)
 class Study:
-    """Trainings beside the four arms: rates, dose-response, seeds, lesions; none by default."""
+    """Trainings beside the arms: rates, dose-response, seeds, lesions; none by default."""
 
     settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
     strengths: list[float] = field(default_factory=list)  # of the confounding of training rows
-    arms: list[str] = field(default_factory=list)  # de-biased | control | weighted | none
+    arms: list[str] = field(default_factory=list)  # those that a stage trains
     seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
     whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
     lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
-    rates: list[float] = field(default_factory=list)  # of stage 2, tried on each of the four arms
+    rates: list[float] = field(default_factory=list)  # of stage 2, tried on the profile's arms
     short_rates: list[float] = field(default_factory=list)  # the same for the study's own arms
     per_answer: int = 25  # ECGs a question and answer in the interventional test
     test_rows: int | None = 1000  # of the random-ECG tests; null = all
@@ -225,8 +236,11 @@ class Config:
     pretraining_study: PretrainingStudy = field(default_factory=PretrainingStudy)
     llm: Llm = field(default_factory=Llm)
     lora: Lora = field(default_factory=Lora)
+    alignment: Alignment = field(default_factory=Alignment)
     stage1: Stage = field(default_factory=Stage)
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
+    # those of ecg_lib/arm_table.py that are trained and evaluated
+    arms: list[str] = field(default_factory=lambda: ["de-biased", "control", "weighted", "none"])
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
     study: Study = field(default_factory=Study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecg_lib.arm_table import ARMS
+from ecg_lib.arm_table import ALIGNED, ARMS, DEBIASED
 from ecg_lib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+    _check_arms(config, where)
     _check_rates(config, where)
     _check_objectives(config, where)
     _check_start(config, where)
@@ -65,6 +66,22 @@ def _check_encoder(config: Config, where: str) -> None:
         ) from error
 
 
+def _check_arms(config: Config, where: str) -> None:
+    for name, asked in (("arms", config.arms), ("study.arms", config.study.arms)):
+        unknown = sorted(set(asked) - set(ARMS))
+        if unknown:
+            raise ConfigError(f"{where}: {name} has {unknown[0]!r}; choose of {', '.join(ARMS)}")
+    if DEBIASED.key not in config.arms:
+        raise ConfigError(f"{where}: arms lacks {DEBIASED.key!r}, the paper's model; add it")
+    still = [key for key in config.study.arms if not ARMS[key].stages]
+    if still:
+        raise ConfigError(f"{where}: study.arms has {still[0]!r}, which no stage trains; drop it")
+    if ALIGNED.key in config.arms and not config.alignment.epochs:
+        raise ConfigError(
+            f"{where}: arms has {ALIGNED.key!r}, but alignment.epochs is 0; set it, or drop the arm"
+        )
+
+
 def _check_rates(config: Config, where: str) -> None:
     for stage in ("stage1", "stage2"):
         for arm, rate in getattr(config, stage).learning_rates.items():
@@ -73,6 +90,16 @@ def _check_rates(config: Config, where: str) -> None:
                     f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name one "
                     f"of {', '.join(ARMS)} and a rate above 0"
                 )
+        apart = getattr(config, stage).projector_rate
+        if apart is not None and not apart > 0:
+            raise ConfigError(
+                f"{where}: {stage}.projector_rate is {apart:g}; give a rate above 0, or null for "
+                f"{stage}.learning_rate"
+            )
+    if config.alignment.epochs < 0 or not config.alignment.learning_rate > 0:
+        raise ConfigError(
+            f"{where}: alignment wants a learning_rate above 0, and epochs above 0 or 0 for none"
+        )
     for name in ("rates", "short_rates"):
         if not all(rate > 0 for rate in getattr(config.study, name)):
             raise ConfigError(f"{where}: study.{name} must lie above 0")
@@ -145,9 +172,6 @@ def _check_study(config: Config, where: str) -> None:
     study = config.study
     if not all(0 <= strength <= 1 for strength in study.strengths):
         raise ConfigError(f"{where}: study.strengths must lie between 0 and 1")
-    unknown = sorted(set(study.arms) - set(ARMS))
-    if unknown:
-        raise ConfigError(f"{where}: study.arms has {unknown[0]!r}; choose of {', '.join(ARMS)}")
     seeds = [config.seed, *study.seeds, *study.whole_seeds]
     if len(set(seeds)) < len(seeds) and (study.arms or study.lesions):
         raise ConfigError(

@@ -112,6 +112,25 @@ def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
     return rows
 
 
+def apart(model: EcgLlm, stage: Stage) -> torch.optim.AdamW | None:
+    """AdamW with a rate for the projector and one for all else; None where both have the same.
+
+    A schedule multiplies both. The curve shows the rate of the first group, that of the adapters.
+    """
+    if stage.projector_rate is None:
+        return None
+    free = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    of_projector = [p for name, p in free if name.startswith("projector.")]
+    others = [p for name, p in free if not name.startswith("projector.")]
+    return torch.optim.AdamW(
+        [
+            {"params": others, "lr": stage.learning_rate},
+            {"params": of_projector, "lr": stage.projector_rate},
+        ],
+        weight_decay=stage.weight_decay,
+    )
+
+
 def train_stage(
     model: EcgLlm,
     processor: EcgLlmProcessor,
@@ -150,6 +169,7 @@ def train_stage(
         Schedule.of(stage, batch_size=batch, order="by length"),
         valid=prepare_rows(valid, processor, together) if valid is not None and len(valid) else (),
         seed=seed,
+        optimizer=apart(model, stage),
     )
     # The saved model names its LLM relative to its final place, one level up from `folder`.
     model.save_pretrained(folder, processor)

@@ -1,4 +1,4 @@
-"""Many small trainings beside the four arms: dose-response, seeds, lesions. A study.
+"""Many small trainings beside the arms: dose-response, seeds, lesions. A study.
 
 Each training varies the profile in what it names and is asked the same test rows. The encoder and
 the LLM are the profile's own wherever a variation leaves them alone. Everything is cached by
@@ -26,6 +26,7 @@ from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import ConfigError
 from ecg_lib.evaluation import exact_match, random_ecg
 from ecg_lib.experiments import learning_rates, variants
+from ecg_lib.experiments.aligning import alignment_key, begin_aligned
 from ecg_lib.experiments.arms import (
     load_arm,
     of_arm,
@@ -268,7 +269,7 @@ def train_and_ask(
     if operated:
         made_of = _operated_key(own, training.arm, rows)
     else:
-        for stage in ("stage1", "stage2")[not ARMS[training.arm].stage1 :]:
+        for stage in ARMS[training.arm].stages:
             shown = rows
             if stage == "stage1":
                 shown = stage1_rows(rows, run.normal, training.seed)[training.arm]
@@ -314,6 +315,7 @@ def _operated_key(own: LlmExperiment, arm: str, rows: pd.DataFrame) -> dict[str,
         llm=version_of(own.llm),
         tokens=(own.tokens.folder / "encoded.json").read_text(),
         trained_by=code_hash(variants.train),
+        begun=alignment_key(own),
     )
 
 
@@ -323,8 +325,12 @@ def _operated(
     """An ECG-LLM changed as the training's surgery says, trained on the rows."""
     config, encoder = own.config, own.clip.ecg_encoder
     changes = config.study.surgery
+
+    def begin(model: EcgLlm, processor: EcgLlmProcessor) -> None:
+        begin_aligned(own, model, processor, folder)
+
     model, processor = variants.build(
-        encoder, own.llm, config.lora, config.llm.dtype, config.seed, changes
+        encoder, own.llm, config.lora, config.llm.dtype, config.seed, changes, begin
     )
     ecgs = variants.Signals(own.store, encoder) if changes.train_encoder else own.tokens
     stage = of_arm(config.stage2, arm)

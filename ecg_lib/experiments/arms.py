@@ -18,7 +18,18 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
 from ecg_lib.encoders.token_cache import EcgTokens
-from ecg_lib.questions.debias import pair_verify, severity_weights, unpaired_control
+from ecg_lib.experiments.aligning import (
+    align_projector,
+    aligned_folder,
+    alignment_key,
+    begin_aligned,
+)
+from ecg_lib.questions.debias import (
+    pair_verify,
+    pair_within_severity,
+    severity_weights,
+    unpaired_control,
+)
 from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_current
 from ecg_lib.training.distributed import launched
 
@@ -28,8 +39,8 @@ if TYPE_CHECKING:
 
 
 def stage_folder(run: LlmExperiment, stage: str, arm: str) -> Path:
-    """Where an arm's adapters lie after a stage."""
-    return run.checkpoints(stage, arm)
+    """Where an arm lies after a stage; one without stages is what alignment has left."""
+    return run.checkpoints(stage, arm) if ARMS[arm].stages else aligned_folder(run)
 
 
 def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, pd.DataFrame]:
@@ -47,6 +58,7 @@ def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, 
         "pairs": paired,
         "unpaired": unpaired,
         "weighted": unpaired.assign(**{finetune.WEIGHT: weights}),
+        "within severity": pair_within_severity(train, normal, seed)[0],
     }
     return {arm.key: shown[arm.stage1] for arm in ARMS.values() if arm.stage1}
 
@@ -70,6 +82,8 @@ def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame])
     jobs = min(len(stale), cpu_count()) if _tiny(run.config) else 1
     done: dict[str, list[str]] = {}
     if jobs > 1:
+        if run.config.alignment.epochs:  # once, and not in each process
+            align_projector(run, say=None)
         with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // jobs)):
             said = Parallel(n_jobs=jobs)(
                 delayed(_trained)(replace(run), stage, arm, rows[arm]) for arm in stale
@@ -119,6 +133,7 @@ def run_stage(
             model, processor = finetune.new_model(
                 run.clip.ecg_encoder, run.llm, config.lora, config.llm.dtype, config.seed
             )
+            begin_aligned(run, model, processor, folder)
         if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
             model.base_lm.activation_checkpointing_enable()
         finetune.train_stage(
@@ -155,12 +170,14 @@ def _key(
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
         tokens=(run.tokens.folder / "encoded.json").read_text(),
         llm=version_of(run.llm),
-        stage1=version_of(before) if _goes_on(stage, arm) else "",
+        begun=version_of(before) if _goes_on(stage, arm) else alignment_key(run),
     )
 
 
 def load_arm(run: LlmExperiment, arm: str, stage: str = "stage2") -> tuple[EcgLlm, EcgLlmProcessor]:
-    """A trained arm, ready to answer."""
+    """An arm, ready to answer."""
+    if not ARMS[arm].stages:
+        align_projector(run, say=None)
     folder = stage_folder(run, stage, arm)
     model = EcgLlm.from_pretrained(folder, run.config.llm.dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"

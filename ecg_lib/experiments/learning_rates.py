@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from ecg_lib.arm_table import ARMS
+from ecg_lib.arm_table import ARMS, arms_of
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.evaluation import exact_match
 from ecg_lib.experiments.arms import answer_arm, of_arm, run_stage, stage1_rows, stage_folder
@@ -31,10 +31,16 @@ Scored = dict[tuple[str, float], list[pd.DataFrame]]
 
 
 def tried(
-    config: Config, rates: Sequence[float], arms: Iterable[str] = ARMS
+    config: Config, rates: Sequence[float], arms: Iterable[str] | None = None
 ) -> dict[str, list[float]]:
-    """The rates of each arm: those searched, and the one that the profile uses."""
-    return {arm: sorted({*rates, of_arm(config.stage2, arm).learning_rate}) for arm in arms}
+    """The rates of each arm: those searched, and the one that the profile uses.
+
+    Parameters
+    ----------
+    arms : by default the profile's; those without a stage 2 have no rate
+    """
+    trained = arms_of(config.arms if arms is None else arms, "stage2")
+    return {arm: sorted({*rates, of_arm(config.stage2, arm).learning_rate}) for arm in trained}
 
 
 def by_seed(run: LlmExperiment) -> list[LlmExperiment]:
@@ -51,7 +57,7 @@ def search_rates(
     rates: Sequence[float],
     train: pd.DataFrame,
     asked: pd.DataFrame,
-    arms: Iterable[str] = ARMS,
+    arms: Iterable[str] | None = None,
 ) -> Scored:
     """Train every arm at every rate with every seed and ask it, or load what it answered.
 

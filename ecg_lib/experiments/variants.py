@@ -1,12 +1,12 @@
 """Variants of the ECG-LLM: a deeper projector, an LLM or an encoder that learns too.
 
-The four arms never come here; what their keys hold (`ecg_llm/`) stays as it is.
+The arms never come here; what their keys hold (`ecg_llm/`) stays as it is.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,9 +74,20 @@ class Signals:
 
 
 def build(
-    encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int, surgery: Surgery
+    encoder: EcgEncoder,
+    llm: str | Path,
+    lora: Lora,
+    dtype: str,
+    seed: int,
+    surgery: Surgery,
+    begin: Callable[[EcgLlm, EcgLlmProcessor], None] = lambda *_: None,
 ) -> tuple[EcgLlm, EcgLlmProcessor]:
-    """An ECG-LLM that knows nothing yet, changed as `surgery` says; `encoder` stays as it is."""
+    """An ECG-LLM changed as `surgery` says; `encoder` stays as it is.
+
+    Parameters
+    ----------
+    begin : aligns its projector; without it the model knows nothing yet
+    """
     if surgery.train_encoder:
         encoder = copy.deepcopy(encoder)  # others go on from the one that is given
     if surgery.train_llm:
@@ -91,6 +102,7 @@ def build(
         model.projector = DeepProjector(
             model.config.encoder_width, model.config.llm_width, surgery.projector_layers
         )
+    begin(model, processor)
     if surgery.train_encoder:
         model.projector = EncoderProjector(model.encoder, model.projector)
     return model, processor
@@ -118,5 +130,6 @@ def train(
         folder,
         Schedule.of(stage, batch_size=batch, order="by length"),
         seed=seed,
+        optimizer=finetune.apart(model, stage),
     )
     history.to_csv(folder / "curve.csv", index=False)

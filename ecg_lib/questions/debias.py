@@ -51,10 +51,20 @@ def pair_verify(
     pairs : DataFrame
         ``pair_id, yes_sample_id, no_sample_id``.
     """
-    verify = yes_or_no(rows)
+    return _paired(rows, yes_or_no(rows), ["key"], seed, per_group_max)
+
+
+def _paired(
+    rows: pd.DataFrame,
+    verify: pd.DataFrame,
+    by: list[str],
+    seed: int,
+    per_group_max: int | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Yes and no of `verify` in pairs, at random within each group of alike columns `by`."""
     rng = np.random.default_rng(seed)
     pairs = []
-    for _, group in verify.groupby("key", sort=True):
+    for _, group in verify.groupby(by, sort=True):
         yes, no = (rng.permutation(group.sample_id[group.yes == value]) for value in (True, False))
         n = min(len(yes), len(no), len(group) if per_group_max is None else per_group_max)
         pairs += zip(yes[:n], no[:n], strict=True)
@@ -63,6 +73,34 @@ def pair_verify(
     kept = set(table.yes_sample_id) | set(table.no_sample_id)
     paired = rows.loc[rows.sample_id.isin(kept)].sort_values("sample_id", ignore_index=True)
     return paired, table
+
+
+def pair_within_severity(
+    rows: pd.DataFrame, normal: pd.Series, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Pairs as of :func:`pair_verify`, in which yes and no are alike in severity.
+
+    Both ECGs of a pair are normal, or neither is; of comparisons, the first ECGs are alike and the
+    second ones. Within a question "yes if the ECG is not normal" is then right for one half.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Question rows of one split.
+    normal : Series of bool
+        Indexed by ecg_id; rows about an ECG missing from it are left out.
+    seed : int
+
+    Returns
+    -------
+    rows, pairs : DataFrame
+        As of :func:`pair_verify`.
+    """
+    verify = yes_or_no(rows)
+    known = normal.dropna().astype(bool).to_dict()
+    strata = verify.ecg_id.map(lambda ecgs: str([known.get(ecg) for ecg in ecgs]))
+    verify = verify.assign(stratum=strata)[~strata.str.contains("None")]
+    return _paired(rows, verify, ["key", "stratum"], seed)
 
 
 def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ecg_lib.ecg_llm.answering import (
     score_yes,
     score_yes_to_each,
 )
-from ecg_lib.ecg_llm.finetune import QuestionCollator, new_model, prepare_rows, train_stage
+from ecg_lib.ecg_llm.finetune import QuestionCollator, apart, new_model, prepare_rows, train_stage
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
@@ -178,6 +178,40 @@ def test_frozen_parts_keep_every_byte(trained):
     changed = {n for n, p in model.state_dict().items() if not torch.equal(p, before[n])}
     assert changed and all("lora_" in n or n.startswith("projector.") for n in changed)
     assert weights_hash(model.encoder) == weights_hash(encoder())
+
+
+def test_projector_and_adapters_each_move_at_a_rate_of_their_own(llm, tokens, rows, tmp_path):
+    stage = Stage(epochs=1, learning_rate=1e-2, projector_rate=1e-4, batch_size=40, warmup=0.0)
+    model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
+    assert len(apart(model, stage).param_groups) == 2
+    assert apart(model, replace(stage, projector_rate=None)) is None
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    train_stage(model, processor, rows, tokens, stage, tmp_path / "run", seed=0)
+    moved = {
+        n: (p - before[n]).abs().max().item() for n, p in model.named_parameters() if n in before
+    }
+    # Adam's first step is the rate itself, whatever the gradient
+    of_projector = [by for n, by in moved.items() if n.startswith("projector.")]
+    of_adapters = [by for n, by in moved.items() if "lora_B" in n]  # A has no gradient while B is 0
+    assert of_projector and of_adapters
+    assert of_projector == pytest.approx([1e-4] * len(of_projector), rel=0.01)
+    assert of_adapters == pytest.approx([1e-2] * len(of_adapters), rel=0.01)
+
+
+def test_the_schedule_lowers_both_rates(llm, tokens, rows, tmp_path, monkeypatch):
+    stage = Stage(epochs=2, learning_rate=1e-2, projector_rate=1e-4, batch_size=20, warmup=0.0)
+    model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
+    used, step = [], torch.optim.AdamW.step
+
+    def noting(self, *args, **kwargs):
+        used.append([group["lr"] for group in self.param_groups])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noting)
+    train_stage(model, processor, rows, tokens, stage, tmp_path / "run", seed=0)
+    adapters, projector = np.array(used).T
+    assert adapters[0] == 1e-2 and adapters[-1] < 5e-3
+    assert np.allclose(projector, adapters / 100)
 
 
 def test_a_saved_stage_answers_as_the_model_in_memory(trained, tokens, rows):

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, WEIGHTED
+from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, WEIGHTED, WITHIN
 from ecg_lib.report import style
 from ecg_lib.report.ablation_tables import ALL_SEEDS, MEASURES
 from ecg_lib.report.plot_helpers import legend_above, whisker
@@ -18,6 +18,7 @@ _LOOK = {
     DEBIASED.title: (style.BLUE, "o"),
     CONTROL.title: (style.ORANGE, "s"),
     WEIGHTED.title: (style.GREEN, "D"),
+    WITHIN.title: (style.RED, "v"),
     PLAIN.title: (style.PURPLE, "^"),
 }
 

@@ -1,0 +1,178 @@
+"""Alignment before any question: an ECG's slots learn to carry the names of what it shows.
+
+Only the projector is trained. A name's score is how near the nearest slots of the ECG come to the
+language model's own embedding of that name, so that no question is asked and the language model
+is never run. Each ECG has slots of its own: in a prompt about two ECGs, what stands in the first
+ECG's slots was learned from the first ECG alone, and nothing need be added for comparisons.
+
+The nine names of Table 4 and all names that contain one (`zero_shot_codes`) are left out unless
+asked for: a score for a name that the slots were trained on is not zero-shot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from ecg_lib.errors import DataError
+from ecg_lib.knowledge.findings import FINDINGS, is_certain, name_of
+from ecg_lib.knowledge.zero_shot_labels import zero_shot_codes
+from ecg_lib.training.fit import Schedule, fit
+
+if TYPE_CHECKING:
+    from ecg_lib.config import Alignment
+    from ecg_lib.ecg_llm.projector import Projector
+    from ecg_lib.encoders.token_cache import EcgTokens
+
+FEWEST = 10  # ECGs with a finding, and without it, below which its name is not learned
+SCALE = 10.0  # of the cosines, to start with; learned
+_BEFORE = "and"  # a word before a name: tokenizers spell a name's first piece as within a text
+
+
+def stated(labels: Sequence[Mapping[str, float]], codes: Sequence[str]) -> pd.DataFrame:
+    """Which findings the statements of ECGs name: 1, 0, or NaN where one is not certain.
+
+    Parameters
+    ----------
+    labels : for each ECG, code -> likelihood, as in `EcgStore.records`
+    """
+    table = [
+        [(1.0 if is_certain(own[code]) else math.nan) if code in own else 0.0 for code in codes]
+        for own in labels
+    ]
+    return pd.DataFrame(table, columns=list(codes), dtype="float32")
+
+
+def target_codes(labels: Sequence[Mapping[str, float]], zero_shot_names: bool) -> list[str]:
+    """Codes whose names the slots learn: stated often enough, and not Table 4's unless asked for.
+
+    Raises
+    ------
+    DataError
+        No finding is stated often enough.
+    """
+    apart = set() if zero_shot_names else zero_shot_codes()
+    codes = [code for code in FINDINGS.index if code not in apart]
+    table = stated(labels, codes)
+    often = (table.eq(1).sum() >= FEWEST) & (table.eq(0).sum() >= FEWEST)
+    if not often.any():
+        raise DataError(
+            f"alignment: no finding is stated for {FEWEST} of {len(table)} ECGs and absent from "
+            f"{FEWEST}; give more ECGs, or set alignment.epochs=0"
+        )
+    return [code for code in codes if often[code]]
+
+
+def name_pieces(name: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens by which a tokenizer spells a name inside a text."""
+    before, both = (
+        tokenizer(text, add_special_tokens=False)["input_ids"]
+        for text in (_BEFORE, f"{_BEFORE} {name}")
+    )
+    same = 0
+    while same < len(before) and both[same] == before[same]:
+        same += 1
+    return both[same:]
+
+
+def embed_names(
+    names: Sequence[str], tokenizer: PreTrainedTokenizerBase, table: nn.Embedding
+) -> Tensor:
+    """(W, H) embeddings of names; of a name in several pieces, their mean.
+
+    The mean keeps a name in one slot. Were the scores of pieces summed instead, pieces that names
+    share ("left", "block") could lie in different slots and be read as a name that nobody meant.
+    """
+    pieces = [name_pieces(name, tokenizer) for name in names]
+    rows = [table.weight[torch.tensor(ids, device=table.weight.device)].mean(0) for ids in pieces]
+    return torch.stack(rows).detach().float().cpu()
+
+
+def slot_scores(slots: Tensor, words: Tensor, scale: Tensor | float) -> Tensor:
+    """Slots (B, S, H) and names (W, H) -> (B, W): log of the mean over slots of exp(scale cosine).
+
+    A large scale asks the nearest slot, a small one all of them.
+    """
+    cosine = F.normalize(slots, dim=-1) @ F.normalize(words, dim=-1).T  # (B, S, W)
+    return (scale * cosine).logsumexp(1) - math.log(slots.shape[1])
+
+
+class NamedSlots(nn.Module):
+    """A projector taught by names: class-balanced binary cross-entropy of `slot_scores`."""
+
+    def __init__(self, projector: Projector, words: Tensor, targets: Tensor):
+        super().__init__()
+        self.projector = projector
+        self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
+        self.bias = nn.Parameter(torch.zeros(len(words)))
+        self.register_buffer("words", words, persistent=False)  # (W, H), the LLM's: never trained
+        known, share = ~targets.isnan(), targets.nanmean(0)  # (W,)
+        weights = torch.where(targets == 1, 0.5 / share, 0.5 / (1 - share))
+        self.targets, self.weights = targets.nan_to_num(0.0), weights * known  # (N, W)
+
+    def forward(self, ecg_tokens: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """`ecg_tokens` (B, n, D) of ECGs whose targets stand in `rows` (B,)."""
+        slots = self.projector(ecg_tokens)  # (B, S, H)
+        logits = slot_scores(slots, self.words, self.log_scale.exp()) + self.bias  # (B, W)
+        own = rows.cpu()
+        targets, weights = (x[own].to(logits.device) for x in (self.targets, self.weights))
+        return {"loss": F.binary_cross_entropy_with_logits(logits, targets, weights)}
+
+
+def align(
+    projector: Projector,
+    tokens: EcgTokens,
+    records: pd.DataFrame,
+    table: nn.Embedding,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Alignment,
+    folder: Path,
+    seed: int,
+) -> float:
+    """Train a projector in place; write `curve.csv` and `names.csv`; return the learned scale.
+
+    Parameters
+    ----------
+    tokens : of the ECGs in `records`
+    records : `ecg_id` and `labels` of training ECGs
+    table : the language model's input embeddings, which stay as they are
+
+    Raises
+    ------
+    DataError
+        No finding is stated often enough.
+    """
+    set_seed(seed)
+    labels, ids = records["labels"].tolist(), records["ecg_id"].tolist()
+    codes = target_codes(labels, settings.zero_shot_names)
+    names = [name_of(code) for code in codes]
+    targets = stated(labels, codes)
+    words = embed_names(names, tokenizer, table)
+    module = NamedSlots(projector, words, torch.from_numpy(targets.to_numpy()))
+
+    def collate(rows: list[dict]) -> dict[str, Tensor]:
+        own = [row["row"] for row in rows]
+        return {"ecg_tokens": tokens.get([ids[i] for i in own]), "rows": torch.tensor(own)}
+
+    history = fit(
+        module,
+        [{"row": i} for i in range(len(ids))],
+        collate,
+        folder,
+        Schedule.of(settings, batch_size=min(settings.batch_size, len(ids))),
+        seed=seed,
+    )
+    history.to_csv(folder / "curve.csv", index=False)
+    pieces = [len(name_pieces(name, tokenizer)) for name in names]
+    shown = targets.eq(1).sum().to_numpy()
+    named = pd.DataFrame({"code": codes, "name": names, "pieces": pieces, "ecgs": shown})
+    named.to_csv(folder / "names.csv", index=False)
+    return float(module.log_scale.detach().exp())

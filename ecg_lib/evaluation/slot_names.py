@@ -1,0 +1,73 @@
+"""What an ECG's slots say of findings by themselves: no question, no run of the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from ecg_lib.ecg_llm.alignment import embed_names, slot_scores
+from ecg_lib.ecg_llm.projector import Projector
+from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.intervals import auc
+
+
+@torch.no_grad()
+def name_scores(
+    projector: Projector,
+    scale: float,
+    names: Mapping[str, str],
+    table: nn.Embedding,
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: EcgTokens,
+    ecg_ids: list[str],
+    batch_size: int = 256,
+) -> pd.DataFrame:
+    """Scores of labels by the slots alone, (ECGs, labels).
+
+    Parameters
+    ----------
+    names : label -> its name in words, seen in alignment or not
+    table, tokenizer : the language model's input embeddings and its spelling
+    """
+    words = embed_names(list(names.values()), tokenizer, table)
+    home = next(projector.parameters()).device
+    scores = [
+        slot_scores(
+            projector(tokens.get(ecg_ids[at : at + batch_size]).to(home)), words.to(home), scale
+        ).cpu()
+        for at in range(0, len(ecg_ids), batch_size)
+    ]
+    return pd.DataFrame(torch.cat(scores).numpy(), ecg_ids, list(names))
+
+
+def slot_auc(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1) -> pd.Series:
+    """AUC (percent) of each label whose ECGs are known; NaN with too few positives or negatives.
+
+    Parameters
+    ----------
+    scores : (ECGs, labels)
+    targets : the same ECGs and labels; 1 or true, 0 or false, NA where it is not known
+    """
+    found = {}
+    for label in scores.columns:
+        own = targets[label].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+        known = ~np.isnan(own)
+        positives = int(own[known].sum())
+        enough = min(positives, int(known.sum()) - positives) >= max(min_positives, 1)
+        score = scores[label].to_numpy()[known]
+        found[label] = 100 * auc(own[known] == 1, score) if enough else np.nan
+    return pd.Series(found, name="AUC")
+
+
+def rank_correlation(scores: pd.DataFrame) -> float:
+    """Rank correlation of two labels' scores over the ECGs, mean over pairs of labels.
+
+    Near 1 whatever is asked: all labels are one and the same score, such as how ill an ECG looks.
+    """
+    above = np.triu_indices(scores.shape[1], 1)
+    return float(scores.corr("spearman").to_numpy()[above].mean())

@@ -1,0 +1,120 @@
+"""The aligned projector of a run, from which every arm begins, and what its slots say alone.
+
+It is saved as an ECG-LLM without adapters, so that the arm "alignment only" answers with it as it
+is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import load_file
+from transformers import set_seed
+
+from ecg_lib.ecg_llm.alignment import align
+from ecg_lib.ecg_llm.frozen_llm import load_llm
+from ecg_lib.ecg_llm.model import EcgLlm
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.ecg_llm.projector import Projector
+from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.evaluation.slot_names import name_scores
+from ecg_lib.experiments.llm_experiment import LlmExperiment
+from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT
+from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_current
+
+_SCALE = "scale.json"
+
+
+def alignment_key(run: LlmExperiment) -> dict[str, str]:
+    """Fingerprint of all that the aligned projector depends on; empty where a profile has none."""
+    if not run.config.alignment.epochs:
+        return {}
+    return key_of(
+        align,
+        EcgLlm,
+        params=[run.config.seed, asdict(run.config.alignment)],
+        tokens=(run.tokens.folder / "encoded.json").read_text(),  # and the ECGs they are of
+        llm=version_of(run.llm),
+    )
+
+
+def aligned_folder(run: LlmExperiment) -> Path:
+    """Where the aligned projector of a run lies.
+
+    A run below another shares the one beside its language model, where that is the same.
+    """
+    shared = (run.llm_home or run.home) / "alignment"
+    if not why_not_current(shared, alignment_key(run)):
+        return shared
+    return run.checkpoints("alignment")
+
+
+def align_projector(run: LlmExperiment, say: Callable[[str], None] | None = print) -> Path:
+    """Train the projector on the names of findings in training ECGs, or load it."""
+
+    def train(folder: Path) -> None:
+        config, encoder = run.config, run.clip.ecg_encoder
+        set_seed(config.seed)
+        language_model, tokenizer = load_llm(run.llm, config.llm.dtype)
+        processor = EcgLlmProcessor(tokenizer, Projector.slots(encoder.config.tokens))
+        model = EcgLlm.build(encoder, language_model, processor.slot_id, str(run.llm))
+        scale = _align(run, model, processor, folder)
+        model.save_pretrained(folder, processor)
+        (folder / _SCALE).write_text(json.dumps({"scale": scale}) + "\n")
+
+    return train_or_load(aligned_folder(run), alignment_key(run), train, say)
+
+
+def begin_aligned(
+    run: LlmExperiment, model: EcgLlm, processor: EcgLlmProcessor, folder: Path
+) -> None:
+    """Give a new model the aligned projector of its run, where the profile has one.
+
+    A projector of another build, such as a lesion's, is aligned anew below `folder`.
+    """
+    if not run.config.alignment.epochs:
+        return
+    if type(model.projector) is Projector:
+        saved = load_file(str(align_projector(run, say=None) / "projector.safetensors"))
+        model.projector.load_state_dict(saved)
+    else:
+        own = folder / "alignment"
+        own.mkdir(parents=True, exist_ok=True)
+        _align(run, model, processor, own)
+
+
+def _align(run: LlmExperiment, model: EcgLlm, processor: EcgLlmProcessor, folder: Path) -> float:
+    records, config = run.store.records, run.config
+    return align(
+        model.projector,
+        run.tokens,
+        records[records["split"] == "train"],
+        model.base_lm.get_input_embeddings(),
+        processor.tokenizer,
+        config.alignment,
+        folder,
+        config.seed,
+    )
+
+
+def alignment_curve(run: LlmExperiment) -> pd.DataFrame:
+    """`step` and `loss` of the alignment."""
+    return pd.read_csv(aligned_folder(run) / "curve.csv")[["step", "loss"]]
+
+
+def aligned_names(run: LlmExperiment) -> pd.DataFrame:
+    """The names that the slots were taught: `code`, `name`, `pieces` (tokens), `ecgs` with it."""
+    return pd.read_csv(aligned_folder(run) / "names.csv")
+
+
+def table4_scores(run: LlmExperiment, tokens: EcgTokens, ecg_ids: list[str]) -> pd.DataFrame:
+    """Scores of Table 4's nine labels by the slots alone, (ECGs, labels): no question is asked."""
+    folder = aligned_folder(run)
+    model, processor = EcgLlm.from_pretrained(folder), EcgLlmProcessor.from_pretrained(folder)
+    scale = json.loads((folder / _SCALE).read_text())["scale"]
+    table, tokenizer = model.base_lm.get_input_embeddings(), processor.tokenizer
+    return name_scores(model.projector, scale, LABEL_TEXT, table, tokenizer, tokens, ecg_ids)
