@@ -40,7 +40,7 @@ class Courses:
         )
         checkpoints = self.folder / name
         curve = fit(
-            PackedLoss(self.model),
+            PackedLoss(self.model, self.processor.slot_id),
             rows,
             partial(collate, processor=self.processor),
             checkpoints,

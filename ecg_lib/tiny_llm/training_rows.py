@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ecg_lib.ecg_llm.processor import QUESTION, EcgLlmProcessor
 from ecg_lib.questions.vocabulary import JOINER, canonical_order
+from ecg_lib.tiny_llm.blurred_reports import Blur, Mixture
 from ecg_lib.tiny_llm.packed_rows import packed_row
 from ecg_lib.tiny_llm.synthetic_reports import Exercise
 from ecg_lib.tiny_llm.toy_passages import Passage
@@ -41,6 +42,7 @@ def report_rows(
     seed: int,
     pack: int = 6,
     disturb: Callable[[str, np.random.Generator], str] | None = None,
+    blur: Blur | None = None,
 ) -> list[dict]:
     """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
 
@@ -66,7 +68,7 @@ def report_rows(
                 (question, JOINER.join(_as_reported(answer, reports)))
                 for question, answer in asked[start : start + pack]
             ]
-            examples.append(_row(_until_question(reports, processor), said, processor))
+            examples.append(_asked(reports, said, processor, blur))
     return examples
 
 
@@ -125,21 +127,43 @@ def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> lis
     ]
 
 
-def exercise_rows(exercises: Sequence[Exercise], processor: EcgLlmProcessor) -> list[dict]:
+def exercise_rows(
+    exercises: Sequence[Exercise], processor: EcgLlmProcessor, blur: Blur | None = None
+) -> list[dict]:
     """Synthetic reports and their questions -> training rows."""
-    return [_row(_until_question(e.reports, processor), e.turns, processor) for e in exercises]
+    return [_asked(e.reports, e.turns, processor, blur) for e in exercises]
+
+
+def _asked(
+    reports: Sequence[str],
+    turns: Sequence[tuple[str, str]],
+    processor: EcgLlmProcessor,
+    blur: Blur | None,
+) -> dict:
+    """Questions about reports: written, or in the share of `blur` mixed into slots."""
+    if blur is None or not blur.next():
+        return _row(_until_question(reports, processor), turns, processor)
+    ids, soft, texts = [], Mixture([], [], []), iter(reports)
+    for token in _until_question(len(reports), processor):  # one slot per report
+        if token == processor.slot_id:
+            said = [_words(statement, processor) for statement in next(texts).split(". ")]
+            ids += [token] * blur.mix(said, len(ids), soft)
+        else:
+            ids.append(token)
+    return _row(ids, turns, processor, soft)
 
 
 def _row(
-    prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
+    prefix: Sequence[int],
+    turns: Sequence[tuple[str, str]],
+    processor: EcgLlmProcessor,
+    soft: Mixture | None = None,
 ) -> dict:
-    return packed_row(
-        prefix,
-        [(_words(question, processor), processor.answer_ids(answer)) for question, answer in turns],
-    )
+    asked = [(_words(question, processor), processor.answer_ids(said)) for question, said in turns]
+    return packed_row(prefix, asked, soft)
 
 
-def _until_question(reports: Sequence[str], processor: EcgLlmProcessor) -> list[int]:
+def _until_question(reports: int | Sequence[str], processor: EcgLlmProcessor) -> list[int]:
     """The paper's prompt up to where a question begins."""
     return processor.prompt_ids(_PROBE, reports)[: -len(_words(_PROBE, processor))]
 

@@ -108,7 +108,7 @@ def test_a_question_among_others_is_learned_as_if_asked_alone(processor):
     assert len(together) == 1
     n = [len(processor.answer_ids(a[0])) for _, a in asked]
     with torch.no_grad():
-        fast = PackedLoss(model)(**collate(together, processor))["loss"]
+        fast = PackedLoss(model, processor.slot_id)(**collate(together, processor))["loss"]
         plain = [model(**processor.batch([s])).loss for s in single]
     expected = sum(k * p for k, p in zip(n, plain, strict=True)) / sum(n)
     assert torch.isclose(fast, expected, atol=1e-5)
