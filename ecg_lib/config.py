@@ -124,6 +124,7 @@ class Llm:
     passages: int = 0  # everyday comprehension: two lists of plain things, six questions each
     pack: int = 6  # questions that share a report in a pretraining row, at most
     disturb: float = 0.5  # share of questions whose words are disturbed in pretraining
+    blurred: float = 0.3  # share of the reports that are mixed into slots, not written
     reading_gate: float = 0.9  # minimum reading accuracy on held-out wordings
     bf16: bool = False
 

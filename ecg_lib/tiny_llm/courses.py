@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from transformers import LlamaForCausalLM
 
-from ecg_lib.ecg_llm.packing import packed_batch
-from ecg_lib.tiny_llm.packed_rows import PackedLoss
+from ecg_lib.tiny_llm.packed_rows import PackedLoss, collate
 from ecg_lib.tiny_llm.training_rows import CachedTokenizer
 from ecg_lib.training.fit import Schedule, fit
 from ecg_lib.training.muon import MuonAdamW
@@ -41,9 +40,9 @@ class Courses:
         )
         checkpoints = self.folder / name
         curve = fit(
-            PackedLoss(self.model),
+            PackedLoss(self.model, self.processor.slot_id),
             rows,
-            partial(packed_batch, processor=self.processor),
+            partial(collate, processor=self.processor),
             checkpoints,
             Schedule(
                 epochs=1,

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
+from ecg_lib.tiny_llm.blurred_reports import Blur
 from ecg_lib.tiny_llm.dialogue_turns import age_turns, dialogue_turns
 from ecg_lib.tiny_llm.general_text import load_general_text
-from ecg_lib.tiny_llm.synthetic_reports import Exercise, single_tokens, synthetic_pairs
+from ecg_lib.tiny_llm.synthetic_reports import (
+    Exercise,
+    names_in_reports,
+    single_tokens,
+    synthetic_pairs,
+)
 from ecg_lib.tiny_llm.toy_passages import Passage, toy_passages
 from ecg_lib.tiny_llm.training_rows import (
     dialogue_rows,
@@ -65,11 +71,13 @@ def rows_of(
     """Training rows of a course of reading, kind by kind."""
     general = load_general_text()
     disturb = disturber(general, single_tokens(), settings.disturb)
+    strays = [processor.text_ids(name) for name in names_in_reports()]
+    blur = Blur(settings.blurred, strays, seed)
     rows = [
         row
         for k, part in enumerate(texts.passes)  # reports are worded anew in each
-        for row in report_rows(part, reports, processor, seed + k, settings.pack, disturb)
+        for row in report_rows(part, reports, processor, seed + k, settings.pack, disturb, blur)
     ]
-    rows += exercise_rows(texts.pairs, processor) + passage_rows(texts.passages, processor)
+    rows += exercise_rows(texts.pairs, processor, blur) + passage_rows(texts.passages, processor)
     rows += sentence_rows(general, processor) * settings.general
     return rows + dialogue_rows(texts.dialogue, processor) + dialogue_rows(texts.ages, processor, 4)

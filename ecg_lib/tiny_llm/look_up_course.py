@@ -47,7 +47,7 @@ def learn_look_ups(
         first, draw_texts(questions, settings, seed), reports, settings.vocabulary, seed
     )
     model = tiny_llama(tokenizer, settings.width, settings.depth, settings.heads)
-    courses = Courses(model, CachedTokenizer(tokenizer, slots=0), settings, seed, folder)
+    courses = Courses(model, CachedTokenizer(tokenizer, slots=1), settings, seed, folder)
     cuts = [int(share * len(first)) for share in (0, FEW, SEVERAL, 1)]
     planned = [first[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
     loss = np.inf

@@ -1,33 +1,66 @@
-"""The loss of a language model on packed rows about written texts (`ecg_llm.packing`)."""
+"""The loss of a language model on packed rows (`ecg_llm.packing`) about written or blurred texts."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from ecg_lib.ecg_llm.packing import additive
-from ecg_lib.ecg_llm.processor import IGNORE
+from ecg_lib.ecg_llm.packing import additive, packed_batch
+from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
+from ecg_lib.tiny_llm.blurred_reports import Mixture, batch_of, mixed_embeddings
+
+SOFT = "soft"  # key of a row: what is mixed into its slots, where it has any
 
 
 class PackedLoss(nn.Module):
-    """A causal LM whose forward pass gives the loss on the answers of packed rows."""
+    """A causal LM whose forward pass gives the loss on the answers of packed rows.
 
-    def __init__(self, lm: PreTrainedModel):
+    Parameters
+    ----------
+    slot_id : stands in ``input_ids`` where words are mixed
+    """
+
+    def __init__(self, lm: PreTrainedModel, slot_id: int):
         super().__init__()
-        self.lm = lm
+        self.lm, self.slot_id = lm, slot_id
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, labels: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        labels: Tensor,
+        soft_row: Tensor,
+        soft_place: Tensor,
+        soft_token: Tensor,
+        soft_weight: Tensor,
     ) -> dict[str, Tensor]:
-        """A `packed_batch`; logits are computed only where labels are."""
-        dtype = self.lm.get_input_embeddings().weight.dtype
+        """A batch of `collate`; logits are computed only where labels are.
+
+        The last four are of `blurred_reports.batch_of`, each (N,); N is 0 where all is written.
+        """
+        slots = input_ids == self.slot_id  # (B, L)
+        table = self.lm.get_input_embeddings()
+        embeds = table(input_ids.masked_fill(slots, 0))  # (B, L, H)
+        if len(soft_row):
+            embeds = mixed_embeddings(
+                embeds, slots, table.weight, soft_row, soft_place, soft_token, soft_weight
+            )
         hidden = self.lm.get_decoder()(
-            input_ids=input_ids,
-            attention_mask=additive(attention_mask, dtype),
+            inputs_embeds=embeds,
+            attention_mask=additive(attention_mask, embeds.dtype),
             position_ids=position_ids,
             use_cache=False,
         ).last_hidden_state  # (B, L, H)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
         logits = self.lm.get_output_embeddings()(hidden[:, :-1][wanted])  # (answers, V)
         return {"loss": F.cross_entropy(logits, labels[:, 1:][wanted])}
+
+
+def collate(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, Tensor]:
+    """Packed rows, and what is mixed into their slots, as right-padded and flat tensors."""
+    mixtures = [row.get(SOFT, Mixture([], [], [])) for row in rows]
+    return packed_batch(rows, processor) | batch_of(mixtures)

@@ -60,7 +60,7 @@ def pretrain(
     set_seed(seed)
     model, tokenizer = load_llm(look_ups)
     model.requires_grad_(True)
-    courses = Courses(model, CachedTokenizer(tokenizer, slots=0), settings, seed, folder)
+    courses = Courses(model, CachedTokenizer(tokenizer, slots=1), settings, seed, folder)
     courses.curves.append(pd.read_csv(look_ups / CURVE))
     fresh = lookup_tasks(settings.look_ups // _FRESH, seed + 100)  # lest the rare be forgotten
     for k in range(1 + _MORE):

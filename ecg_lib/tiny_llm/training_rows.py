@@ -17,6 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from ecg_lib.ecg_llm.packing import packed_row
 from ecg_lib.ecg_llm.processor import QUESTION, EcgLlmProcessor
 from ecg_lib.questions.vocabulary import JOINER, canonical_order
+from ecg_lib.tiny_llm.blurred_reports import Blur, Mixture
+from ecg_lib.tiny_llm.packed_rows import SOFT
 from ecg_lib.tiny_llm.synthetic_reports import Exercise
 from ecg_lib.tiny_llm.toy_passages import Passage
 
@@ -42,6 +44,7 @@ def report_rows(
     seed: int,
     pack: int = 6,
     disturb: Callable[[str, np.random.Generator], str] | None = None,
+    blur: Blur | None = None,
 ) -> list[dict]:
     """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
 
@@ -67,7 +70,7 @@ def report_rows(
                 (question, JOINER.join(_as_reported(answer, reports)))
                 for question, answer in asked[start : start + pack]
             ]
-            examples.append(_row(processor.prompt_ids("", reports), said, processor))
+            examples.append(_asked(reports, said, processor, blur))
     return examples
 
 
@@ -126,9 +129,30 @@ def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> lis
     ]
 
 
-def exercise_rows(exercises: Sequence[Exercise], processor: EcgLlmProcessor) -> list[dict]:
+def exercise_rows(
+    exercises: Sequence[Exercise], processor: EcgLlmProcessor, blur: Blur | None = None
+) -> list[dict]:
     """Synthetic reports and their questions -> training rows."""
-    return [_row(processor.prompt_ids("", e.reports), e.turns, processor) for e in exercises]
+    return [_asked(e.reports, e.turns, processor, blur) for e in exercises]
+
+
+def _asked(
+    reports: Sequence[str],
+    turns: Sequence[tuple[str, str]],
+    processor: EcgLlmProcessor,
+    blur: Blur | None,
+) -> dict:
+    """Questions about reports: written, or in the share of `blur` mixed into slots."""
+    if blur is None or not blur.next():
+        return _row(processor.prompt_ids("", reports), turns, processor)
+    ids, soft, texts = [], Mixture([], [], []), iter(reports)
+    for token in processor.prompt_ids("", len(reports)):  # one slot per report
+        if token == processor.slot_id:
+            said = [processor.text_ids(statement) for statement in next(texts).split(". ")]
+            ids += [token] * blur.mix(said, len(ids), soft)
+        else:
+            ids.append(token)
+    return {**_row(ids, turns, processor), SOFT: soft}
 
 
 def _row(

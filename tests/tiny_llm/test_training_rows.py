@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from ecg_lib.ecg_llm.packing import packed_batch
 from ecg_lib.ecg_llm.processor import IGNORE, QUESTION, EcgLlmProcessor
 from ecg_lib.tiny_llm import training_rows
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
-from ecg_lib.tiny_llm.packed_rows import PackedLoss
+from ecg_lib.tiny_llm.packed_rows import PackedLoss, collate
 from ecg_lib.tiny_llm.toy_passages import Passage
 from ecg_lib.tiny_llm.training_rows import disturber, passage_rows, report_rows
 from ecg_lib.training.fit import Schedule, fit
@@ -109,7 +108,7 @@ def test_a_question_among_others_is_learned_as_if_asked_alone(processor):
     assert len(together) == 1
     n = [len(processor.answer_ids(a[0], q)) for q, a in asked]
     with torch.no_grad():
-        fast = PackedLoss(model)(**packed_batch(together, processor))["loss"]
+        fast = PackedLoss(model, processor.slot_id)(**collate(together, processor))["loss"]
         plain = [model(**processor.batch([s])).loss for s in single]
     expected = sum(k * p for k, p in zip(n, plain, strict=True)) / sum(n)
     assert torch.isclose(fast, expected, atol=1e-5)
