@@ -12,6 +12,7 @@ asked for: a score for a name that the slots were trained on is not zero-shot.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 FEWEST = 10  # ECGs with a finding, and without it, below which its name is not learned
 SCALE = 10.0  # of the cosines, to start with; learned
+_MEASURED = 256  # ECGs that tell how long slots are
 _BEFORE = "and"  # a word before a name: tokenizers spell a name's first piece as within a text
 
 
@@ -127,6 +129,18 @@ class NamedSlots(nn.Module):
         return {"loss": F.binary_cross_entropy_with_logits(logits, targets, weights)}
 
 
+@torch.no_grad()
+def match_norm(projector: Projector, slots: Tensor, words: Tensor) -> None:
+    """Scale the last layer so that slots (N, S, H) are on average as long as names (W, H).
+
+    The cosines that were learned stay as they are; a language model is used to vectors this long.
+    """
+    last = [module for module in projector.modules() if isinstance(module, nn.Linear)][-1]
+    factor = words.norm(dim=-1).mean() / slots.norm(dim=-1).mean()
+    last.weight.mul_(factor)
+    last.bias.mul_(factor)
+
+
 def align(
     projector: Projector,
     tokens: EcgTokens,
@@ -158,18 +172,23 @@ def align(
     words = embed_names(names, tokenizer, table)
     module = NamedSlots(projector, words, torch.from_numpy(targets.to_numpy()))
 
-    def collate(rows: list[dict]) -> dict[str, Tensor]:
-        own = [row["row"] for row in rows]
+    def collate(batch: list[dict]) -> dict[str, Tensor]:
+        own = [row["row"] for row in batch]
         return {"ecg_tokens": tokens.get([ids[i] for i in own]), "rows": torch.tensor(own)}
 
+    rows = [{"row": i} for i in range(len(ids))]
     history = fit(
         module,
-        [{"row": i} for i in range(len(ids))],
+        rows,
         collate,
         folder,
         Schedule.of(settings, batch_size=min(settings.batch_size, len(ids))),
         seed=seed,
     )
+    some = [row["row"] for row in random.Random(seed).sample(rows, min(_MEASURED, len(rows)))]
+    with torch.no_grad():
+        slots = projector(tokens.get([ids[i] for i in some]).to(words.device))
+    match_norm(projector, slots, words)
     history.to_csv(folder / "curve.csv", index=False)
     pieces = [len(name_pieces(name, tokenizer)) for name in names]
     shown = targets.eq(1).sum().to_numpy()

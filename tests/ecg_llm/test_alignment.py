@@ -9,6 +9,7 @@ from ecg_lib.config import Alignment
 from ecg_lib.ecg_llm.alignment import (
     align,
     embed_names,
+    match_norm,
     name_pieces,
     slot_scores,
     stated,
@@ -137,3 +138,14 @@ def test_auc_leaves_out_what_is_not_known():
     found = slot_auc(scores, targets)
     assert found["a"] == 100 and np.isnan(found["b"])
     assert rank_correlation(pd.DataFrame({"a": [1, 2, 3], "b": [2, 3, 4]})) == pytest.approx(1)
+
+
+def test_slots_become_as_long_as_names_and_keep_their_directions():
+    torch.manual_seed(0)
+    projector, z, names = Projector(16, 32), torch.randn(5, 20, 16), 7 * torch.randn(9, 32)
+    before = projector(z)
+    match_norm(projector, before, names)
+    after = projector(z)
+    torch.testing.assert_close(after.norm(dim=-1).mean(), names.norm(dim=-1).mean())
+    same = torch.nn.functional.cosine_similarity(before, after, dim=-1)
+    torch.testing.assert_close(same, torch.ones_like(same))
