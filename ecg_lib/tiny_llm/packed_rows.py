@@ -1,4 +1,4 @@
-"""The loss of a language model on packed rows (`ecg_llm.packing`) about written or blurred texts."""
+"""The loss of a language model on packed rows (`ecg_llm.packing`) of written or blurred texts."""
 
 from __future__ import annotations
 
