@@ -124,9 +124,7 @@ def both(rows, processor, tokens, together=2):
     return collate(packed), collate(alone)
 
 
-@pytest.mark.parametrize(
-    "rows", [asked(False), asked(True), pd.concat([asked(False), asked(True)])]
-)
+@pytest.mark.parametrize("kinds", [[False], [True], [False, True]])
 def test_loss_and_gradients_are_those_of_the_rows_one_by_one(model, processor, tokens, kinds):
     rows = pd.concat([asked(pairs) for pairs in kinds])
     fast, plain = (loss_and_gradients(model, batch) for batch in both(rows, processor, tokens))
