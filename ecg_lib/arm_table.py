@@ -72,7 +72,7 @@ def arms_of(keys: Iterable[str], stage: str = "") -> dict[str, Arm]:
     }
 
 
-def compared(keys: Iterable[str]) -> list[tuple[Arm, Arm]]:
+def comparisons(keys: Iterable[str]) -> list[tuple[Arm, Arm]]:
     """The comparisons that can be made between some arms, the second subtracted from the first."""
     known = set(arms_of(keys).values())
     return [pair for pair in _COMPARED if known.issuperset(pair)]

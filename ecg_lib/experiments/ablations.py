@@ -315,7 +315,7 @@ def _operated_key(own: LlmExperiment, arm: str, rows: pd.DataFrame) -> dict[str,
         llm=version_of(own.llm),
         tokens=(own.tokens.folder / "encoded.json").read_text(),
         trained_by=code_hash(variants.train),
-        begun=alignment_key(own),
+        alignment=alignment_key(own),
     )
 
 

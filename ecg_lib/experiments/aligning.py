@@ -7,7 +7,7 @@ is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,10 +20,8 @@ from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
-from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.slot_names import name_scores
 from ecg_lib.experiments.llm_experiment import LlmExperiment
-from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT
 from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_current
 
 _SCALE = "scale.json"
@@ -111,10 +109,19 @@ def aligned_names(run: LlmExperiment) -> pd.DataFrame:
     return pd.read_csv(aligned_folder(run) / "names.csv")
 
 
-def table4_scores(run: LlmExperiment, tokens: EcgTokens, ecg_ids: list[str]) -> pd.DataFrame:
-    """Scores of Table 4's nine labels by the slots alone, (ECGs, labels): no question is asked."""
+def slots_alone(
+    run: LlmExperiment, names: Mapping[str, str], records: pd.DataFrame
+) -> pd.DataFrame:
+    """Scores of labels by the aligned slots, (ECGs, labels): no question is asked.
+
+    Parameters
+    ----------
+    names : label -> its name in words, taught or not
+    records : of the ECGs that questions are asked about
+    """
     folder = aligned_folder(run)
-    model, processor = EcgLlm.from_pretrained(folder), EcgLlmProcessor.from_pretrained(folder)
+    model = EcgLlm.from_pretrained(folder)
+    tokenizer = EcgLlmProcessor.from_pretrained(folder).tokenizer
     scale = json.loads((folder / _SCALE).read_text())["scale"]
-    table, tokenizer = model.base_lm.get_input_embeddings(), processor.tokenizer
-    return name_scores(model.projector, scale, LABEL_TEXT, table, tokenizer, tokens, ecg_ids)
+    table, ids = model.base_lm.get_input_embeddings(), records["ecg_id"].tolist()
+    return name_scores(model.projector, scale, names, table, tokenizer, run.tokens, ids)

@@ -170,8 +170,14 @@ def _key(
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
         tokens=(run.tokens.folder / "encoded.json").read_text(),
         llm=version_of(run.llm),
-        begun=version_of(before) if _goes_on(stage, arm) else alignment_key(run),
+        stage1=version_of(before) if _goes_on(stage, arm) else "",
+        alignment="" if _goes_on(stage, arm) else _but_libraries(alignment_key(run)),
     )
+
+
+def _but_libraries(key: Mapping[str, str]) -> dict[str, str]:
+    """A key as part of another, which has the libraries itself."""
+    return {name: part for name, part in key.items() if name != "libraries"}
 
 
 def load_arm(run: LlmExperiment, arm: str, stage: str = "stage2") -> tuple[EcgLlm, EcgLlmProcessor]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ecg_lib.arm_table import ARMS, compared, difference
+from ecg_lib.arm_table import ARMS, comparisons, difference
 from ecg_lib.evaluation.exact_match import HEADLINE
 from ecg_lib.intervals import Estimate, difference_over_seeds, mcnemar, mean_over_seeds
 from ecg_lib.questions.schema import SHORT_NAMES
@@ -128,7 +128,7 @@ def seeds(
                 _cell(f"{ARMS[arm].title}, mean", m, measured.mean(part, m)),
                 _cell(f"{ARMS[arm].title}, range", m, spread),
             ]
-    for first, second in compared(by_arm):
+    for first, second in comparisons(by_arm):
         name, a, b = difference(first, second), first.key, second.key
         cells += [
             _cell(f"{name}, mean", m, measured.difference(by_arm[a], by_arm[b], m))

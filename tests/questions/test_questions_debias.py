@@ -13,6 +13,7 @@ from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.debias import (
     effective_n,
     pair_verify,
+    pair_within_severity,
     positivity,
     severity_weights,
     stratify_verify,
@@ -79,6 +80,37 @@ def test_same_seed_same_pairs_and_a_cap_holds(rows):
     assert first.equals(again) and not first.equals(other)
     capped, pairs = pair_verify(rows, seed=0, per_group_max=3)
     assert capped.groupby([template_key(capped), capped.question_type]).size().max() == 6
+
+
+def test_pairs_within_severity_are_alike_in_being_normal_and_else_pairs(rows, normal):
+    paired, pairs = pair_within_severity(rows, normal, seed=0)
+    indexed = paired.assign(key=template_key(paired)).set_index("sample_id")
+    yes, no = indexed.loc[pairs.yes_sample_id], indexed.loc[pairs.no_sample_id]
+    assert (yes.key.to_numpy() == no.key.to_numpy()).all()
+    assert set(yes.answer.str[0]) == {"yes"} and set(no.answer.str[0]) == {"no"}
+    severity = [side.ecg_id.map(lambda ecgs: tuple(normal[list(ecgs)])) for side in (yes, no)]
+    assert severity[0].tolist() == severity[1].tolist()
+    assert {len(pair) for pair in severity[0]} == {1, 2}, "comparisons are paired as well"
+    assert len(set(severity[0])) > 2, "both normal and not, and both answers of each"
+    assert len(validate_rows(paired)) == 2 * len(pairs) < len(pair_verify(rows, seed=0)[0])
+
+
+def test_within_severity_looking_ill_answers_nothing(rows, normal):
+    def worth(paired):
+        single = paired[paired.question_type == "single-verify"]
+        ill = ~single.ecg_id.str[0].map(normal)
+        return (ill == single.answer.str[0].eq("yes")).groupby(template_key(single)).mean()
+
+    assert (worth(pair_within_severity(rows, normal, seed=0)[0]) == 0.5).all()
+    assert worth(pair_verify(rows, seed=0)[0]).mean() > 0.6
+
+
+def test_within_severity_an_ecg_of_unknown_severity_is_left_out(rows, normal):
+    known = normal.iloc[: len(normal) // 2]
+    paired, _ = pair_within_severity(rows, known, seed=0)
+    assert len(paired) and set(paired.ecg_id.explode()) <= set(known.index)
+    again, _ = pair_within_severity(rows, known, seed=0)
+    pd.testing.assert_frame_equal(paired, again)
 
 
 def test_the_real_shard_gives_3007_pairs_and_the_same_audit(real_data):

@@ -17,7 +17,13 @@ from ecg_lib import closure
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.store import write_store
-from ecg_lib.experiments import arms, encoder_pretraining, language_model, table3_baselines
+from ecg_lib.experiments import (
+    aligning,
+    arms,
+    encoder_pretraining,
+    language_model,
+    table3_baselines,
+)
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.objectives.objective import Given
 from ecg_lib.training import cache
@@ -26,7 +32,13 @@ LIBRARY = Path(closure.__file__).parent
 ARMS = {"arm de-biased", "arm weighted", "arm none"}
 CONTRASTIVE = {"encoder", "encoder, snippets"}
 TINY = {"language model", "look-ups"}
-ROOMS = (arms, encoder_pretraining, language_model, table3_baselines)  # those that train or load
+ROOMS = (
+    aligning,
+    arms,
+    encoder_pretraining,
+    language_model,
+    table3_baselines,
+)  # those that train or load
 
 
 class Asked(Exception):
@@ -51,6 +63,7 @@ def artefacts(tmp_path_factory):
         "arm de-biased": partial(arms.run_stage, named, "stage1", "de-biased", rows),
         "arm weighted": partial(arms.run_stage, named, "stage1", "weighted", weighted),
         "arm none": partial(arms.run_stage, named, "stage2", "none", rows),
+        "alignment": partial(aligning.align_projector, named),
         "encoder": partial(encoder_pretraining.pretrain_encoder, run, store),
         "encoder, snippets": partial(encoder_pretraining.teach, config, *snippets, folder),
         "simulated reader": partial(encoder_pretraining.train_readers, run),
@@ -101,6 +114,12 @@ EDITS = {
         "(0 * each * weights[row]).mean()",
         {"arm weighted"},
     ),
+    "alignment": (
+        "ecg_llm/alignment.py",
+        "0.5 / share",
+        "0.6 / share",
+        {"alignment", *ARMS},  # each of these begins in it
+    ),
     "answer joiner": (
         "questions/vocabulary.py",
         "def answer_text(",
@@ -136,7 +155,7 @@ def test_an_edit_stales_what_it_trained_and_nothing_else(what, artefacts, copied
     changed = {
         part for name in stale for part in before[name] if after[name][part] != before[name][part]
     }
-    assert changed <= {"code"}
+    assert changed <= {"code", "alignment"}
 
 
 def test_another_version_of_torch_stales_all_and_says_so(artefacts, copied, monkeypatch, tmp_path):

@@ -1,0 +1,96 @@
+"""Arms begin where alignment has left the projector; the arm without stages is that and no more."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ecg_lib.arm_table import ARMS, arms_of, comparisons
+from ecg_lib.config import compose
+from ecg_lib.errors import ConfigError
+from ecg_lib.experiments import ablations, aligning, arms
+from ecg_lib.experiments.question_sets import built_questions
+
+
+@pytest.fixture(scope="module")
+def rows(small):
+    return built_questions(ablations.base_of(small.config), small.store)["train"].head(12)
+
+
+def began(run, rows, monkeypatch, arm="none"):
+    """The projector with which an arm's training begins."""
+    seen = {}
+
+    def noting(model, processor, rows, tokens, stage, folder, *_):
+        seen.update({n: p.clone() for n, p in model.projector.state_dict().items()})
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(arms.finetune, "train_stage", noting)
+        with pytest.raises(InterruptedError):
+            arms.run_stage(run, "stage2", arm, rows, say=None)
+    return seen
+
+
+def test_a_new_arm_begins_with_the_aligned_projector(small, rows, monkeypatch):
+    saved = load_file(str(small.run.checkpoints("alignment") / "projector.safetensors"))
+    first = began(small.run.below("apart"), rows, monkeypatch)
+    assert first.keys() == saved.keys()
+    assert all(torch.equal(first[name], saved[name]) for name in saved)
+    assert not small.run.checkpoints("apart", "alignment").exists(), "it is shared, not made again"
+
+
+def test_another_seed_and_a_profile_without_alignment_begin_elsewhere(small, rows, monkeypatch):
+    saved = load_file(str(small.run.checkpoints("alignment") / "projector.safetensors"))
+    other = small.run.below("seeded", config=replace(small.config, seed=8))
+    off = replace(small.config, alignment=replace(small.config.alignment, epochs=0))
+    for run in (other, small.run.below("off", config=off)):
+        first = began(run, rows, monkeypatch)
+        assert not torch.equal(first["linear.weight"], saved["linear.weight"])
+    assert other.checkpoints("alignment", "projector.safetensors").is_file()
+    assert not small.run.checkpoints("off", "alignment").exists()
+
+
+def test_the_arm_without_stages_answers_as_it_was_aligned(small, rows):
+    model, _ = arms.load_arm(small.run, "alignment-only")
+    saved = load_file(str(small.run.checkpoints("alignment") / "projector.safetensors"))
+    assert torch.equal(model.projector.linear.weight.cpu(), saved["linear.weight"])
+    assert not [name for name, _ in model.named_parameters() if "lora_" in name]
+    said = arms.answer_arm(small.run, "alignment-only", rows)
+    assert len(said) == len(rows) and said["prediction"].map(type).eq(str).all()
+
+
+def test_slots_of_a_run_score_any_name(small):
+    names = aligning.aligned_names(small.run)
+    assert len(names) and (names["pieces"] >= 1).all()
+    records = small.store.records.head(7)
+    scores = aligning.slots_alone(small.run, {"AF": "atrial fibrillation"}, records)
+    assert scores.shape == (7, 1) and scores["AF"].nunique() == 7
+    assert set(aligning.alignment_curve(small.run)) == {"step", "loss"}
+
+
+def test_the_table_lists_arms_in_its_own_order_and_by_stage():
+    keys = ["none", "alignment-only", "de-biased"]
+    assert list(arms_of(keys)) == ["de-biased", "none", "alignment-only"]
+    assert list(arms_of(keys, "stage1")) == ["de-biased"]
+    assert list(arms_of(keys, "stage2")) == ["de-biased", "none"]
+    titles = {(a.key, b.key) for a, b in comparisons(keys)}
+    assert titles == {("de-biased", "none"), ("none", "alignment-only")}
+    assert ARMS["none"].stages == ("stage2",) and ARMS["alignment-only"].stages == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["arms=[de-biased,sceptic]"], "sceptic"),
+        (["arms=[none]"], "de-biased"),
+        (["alignment.epochs=0"], "alignment-only"),
+        (["study.arms=[alignment-only]"], "study.arms"),
+        (["stage1.projector_rate=0"], "projector_rate"),
+    ],
+)
+def test_impossible_arms_are_one_line(overrides, named):
+    with pytest.raises(ConfigError, match=named) as caught:
+        compose("demo", overrides)
+    assert "\n" not in str(caught.value)
