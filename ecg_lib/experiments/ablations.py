@@ -90,7 +90,7 @@ def base_of(config: Config) -> Config:
 def trainings(config: Config) -> list[Training]:
     """Every training of a profile's study, each once; none where it names no arm and no lesion."""
     study, base = config.study, base_of(config)
-    own = base.questions.confounding
+    own = base.questions.strength
     seeds = [config.seed, *study.seeds]
     doses = sorted({*study.strengths, own}) if study.arms else []
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
@@ -125,7 +125,7 @@ def _only(allowed: Collection[str], before: Config, after: Config, where: str) -
 
 
 def _dose(base: Config, strength: float, seed: int, arm: str) -> Training:
-    questions = replace(base.questions, confounding=strength)
+    questions = replace(base.questions, strength=strength)
     return Training(
         f"strength-{strength:.3f}/seed-{seed}",
         replace(base, seed=seed, questions=questions),
@@ -210,7 +210,7 @@ def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
     """
     study, base = run.config.study, base_of(run.config)
     each = [
-        _dose(base, base.questions.confounding, seed, LESION_ARM)
+        _dose(base, base.questions.strength, seed, LESION_ARM)
         for seed in (run.config.seed, *study.seeds)
     ]
     rows, built_on = built_questions(base, run.store), foundation(run, each[0])

@@ -11,9 +11,9 @@ from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa import expected_counts, keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import SPLITS, empty_rows, write_split
+from ecg_lib.questions.worlds import find_world
 
 if TYPE_CHECKING:
     from ecg_lib.config import Config
@@ -37,11 +37,10 @@ def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
 def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels; nothing is written."""
     settings = config.questions
-    few = Sizes.per_answer(settings.per_answer_test)
-    sizes = {"train": Sizes.per_answer(settings.per_answer), "valid": few, "test": few}
-    return build_questions(
-        store.records, sizes, settings.confounding, config.seed, settings.templates or None
-    )
+    world = find_world(settings.world, settings.strength)
+    few = world.sizes(settings.per_answer_test)
+    sizes = {"train": world.sizes(settings.per_answer), "valid": few, "test": few}
+    return build_questions(store.records, sizes, world, config.seed, settings.templates or None)
 
 
 def _ecgqa_rows(root: Path, split: str, store: EcgStore) -> pd.DataFrame | None:
