@@ -49,42 +49,45 @@ class Asking(World):
     def verify(
         self, question: Question, pool: Pool, size: Sizes, rng: np.random.Generator, pairs: Pairs
     ) -> list[Drawn]:
-        """Twice ``size.verify`` ECGs, fewer where ECGs run short: then all parts shrink alike."""
+        """Twice ``size.verify`` ECGs, or fewer: as many as there are for every strength and reason.
+
+        So a question has as many rows at one strength as at another.
+        """
         masks = verify_masks(question, pool, pairs)
         if min(masks[YES].sum(), masks[NO].sum()) < size.min_positive:
             return []
         if question.template.kind not in ("broad", "specific"):
             n = size.verify if pairs is None else size.comparison_verify
             return balanced_verify(question, pool, n, rng, pairs)
-        parts = self._parts(question, pool, masks)
-        total = min([2 * size.verify] + [int(len(who) / share) for who, share in parts])
+        total = 2 * size.verify
+        for normal in (NORMAL, IN_PASSING, ON_SUSPICION):
+            needed = _parts(question, pool, masks, normal)
+            total = min([total] + [int(len(who) / share) for who, share in needed])
+        parts = _parts(question, pool, masks, self.normal_share(question))
         chosen = [take(who, round(total * share), rng) for who, share in parts]
         chosen = np.concatenate(chosen) if chosen else np.empty(0, dtype=int)
         truth = np.select([masks[YES][chosen], masks[NOT_SURE][chosen]], [YES, NOT_SURE], NO)
         return [Drawn((int(i),), [str(a)]) for i, a in zip(chosen, truth, strict=True)]
 
-    def _parts(
-        self, question: Question, pool: Pool, masks: dict[str, np.ndarray]
-    ) -> list[tuple[np.ndarray, float]]:
-        """(candidates, share of the rows): the well by answer, the ill by answer."""
-        normal = self.normal_share(question)
-        well = {answer: mask & pool.normal for answer, mask in masks.items()}
-        ill = {answer: mask & ~pool.normal for answer, mask in masks.items()}
-        among_well, among_ill = (_shares(stratum) for stratum in (well, ill))
-        if question.template.kind == "specific":
-            unsure = min(UNSURE, among_ill[NOT_SURE])
-            said = among_well[YES] + among_well[NOT_SURE] / 2
-            yes = np.clip((0.5 - NORMAL * said) / (1 - NORMAL) - unsure / 2, 0, 1 - unsure)
-            among_ill = {YES: yes, NOT_SURE: unsure, NO: 1 - yes - unsure}
-        wanted = [
-            (np.flatnonzero(stratum[answer]), weight * shares[answer])
-            for stratum, shares, weight in (
-                (well, among_well, normal),
-                (ill, among_ill, 1 - normal),
-            )
-            for answer in (YES, NOT_SURE, NO)
-        ]
-        return [(who, share) for who, share in wanted if share > 0]
+
+def _parts(
+    question: Question, pool: Pool, masks: dict[str, np.ndarray], normal: float
+) -> list[tuple[np.ndarray, float]]:
+    """(candidates, share of the rows): the well by answer, the ill by answer."""
+    well = {answer: mask & pool.normal for answer, mask in masks.items()}
+    ill = {answer: mask & ~pool.normal for answer, mask in masks.items()}
+    among_well, among_ill = _shares(well), _shares(ill)
+    if question.template.kind == "specific":
+        unsure = min(UNSURE, among_ill[NOT_SURE])
+        said = among_well[YES] + among_well[NOT_SURE] / 2
+        yes = np.clip((0.5 - NORMAL * said) / (1 - NORMAL) - unsure / 2, 0, 1 - unsure)
+        among_ill = {YES: yes, NOT_SURE: unsure, NO: 1 - yes - unsure}
+    wanted = [
+        (np.flatnonzero(stratum[answer]), weight * shares[answer])
+        for stratum, shares, weight in ((well, among_well, normal), (ill, among_ill, 1 - normal))
+        for answer in (YES, NOT_SURE, NO)
+    ]
+    return [(who, share) for who, share in wanted if share > 0]
 
 
 def _shares(stratum: dict[str, np.ndarray]) -> dict[str, float]:
