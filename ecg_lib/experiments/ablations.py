@@ -93,6 +93,11 @@ def trainings(config: Config) -> list[Training]:
     own = base.questions.strength
     seeds = [config.seed, *study.seeds]
     doses = sorted({*study.strengths, own}) if study.arms else []
+    if study.strengths and base.questions.world != "nature":
+        raise ConfigError(
+            f"study.strengths: the world {base.questions.world!r} has no strength; put "
+            "questions.world=nature into study.settings"
+        )
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
     for seed, arm in product(study.whole_seeds, study.arms):
         found.append(Training(f"whole-seed-{seed}", replace(base, seed=seed), arm, own, whole=True))
@@ -206,7 +211,7 @@ def run_study(run: LlmExperiment) -> Outcomes:
 def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
     """The rate search for the study's own arms, which have fewer rows and steps.
 
-    At the profile's own confounding; the other strengths have its rates.
+    At the study's own strength; the other strengths have its rates.
     """
     study, base = run.config.study, base_of(run.config)
     each = [

@@ -10,6 +10,7 @@ from ecg_lib.errors import DataError
 from ecg_lib.questions import draw
 from ecg_lib.questions.draw import Drawn, Pool, Sizes
 from ecg_lib.questions.schema import SPLITS, empty_rows, validate_rows
+from ecg_lib.questions.severity import strata
 from ecg_lib.questions.templates import Question, Template, load_templates
 from ecg_lib.questions.worlds import find_world
 from ecg_lib.questions.worlds.world import World
@@ -98,11 +99,13 @@ def paired_test(
     split: str = "test",
     wording: str = "test",
     asked: Collection[int] | None = None,
+    match: str | None = None,
 ) -> pd.DataFrame:
     """An interventional test: every verify question asked of as many yes as no ECGs.
 
     Which ECG gets which question depends on its answer only, not on severity, so the question text
-    says nothing about the answer and a model that ignores the ECG scores one half.
+    says nothing about the answer and a model that ignores the ECG scores one half. With ``match``
+    a model that sees only how ill somebody is scores one half, too.
 
     Parameters
     ----------
@@ -114,8 +117,12 @@ def paired_test(
         Which wordings.
     asked : collection of int, optional
         question_ids to keep, e.g. those of the training rows.
+    match : None, "normal" or "severity"
+        Yes and no are as many among normal ECGs and among the others, or in every grade of severity
+        (:func:`ecg_lib.questions.severity.strata`); of two ECGs both are matched.
     """
     pool = _pools(records)[split]
+    stratum = None if match is None else strata(pool.records, match).to_numpy()
     result: Asked = []
     for template in _chosen(templates):
         if template.form != "verify":
@@ -125,7 +132,12 @@ def paired_test(
         pairs = pool.pairs(template.question_type, [seed, 3]) if template.two_ecgs else None
         for question in template.questions():
             if asked is None or question.id in asked:
-                result.append((question, draw.balanced_verify(question, pool, n, rng, pairs, True)))
+                drawn = (
+                    draw.balanced_verify(question, pool, n, rng, pairs, True)
+                    if stratum is None
+                    else draw.matched_verify(question, pool, n, rng, pairs, stratum)
+                )
+                result.append((question, drawn))
     return _rows(result, pool, wording, [seed, 3])
 
 

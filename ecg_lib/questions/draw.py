@@ -178,6 +178,29 @@ def balanced_verify(
     return [Drawn(ecgs_of(i, pairs), [answer]) for answer, i in rows]
 
 
+def matched_verify(
+    question: Question,
+    pool: Pool,
+    n: int,
+    rng: np.random.Generator,
+    pairs: np.ndarray | None,
+    stratum: np.ndarray,
+) -> list[Drawn]:
+    """Up to ``n`` yes and ``n`` no, as many of both within each stratum (an integer per ECG)."""
+    masks = verify_masks(question, pool, pairs)
+    of = stratum if pairs is None else stratum[pairs[:, 0]] * (stratum.max() + 1)
+    of = of if pairs is None else of + stratum[pairs[:, 1]]
+    couples = []
+    for value in np.unique(of):
+        yes, no = (rng.permutation(np.flatnonzero(masks[a] & (of == value))) for a in (YES, NO))
+        couples += list(zip(yes, no, strict=False))
+    return [
+        Drawn(ecgs_of(index, pairs), [answer])
+        for couple in take(np.array(couples, dtype=int).reshape(-1, 2), n, rng)
+        for answer, index in zip((YES, NO), couple, strict=True)
+    ]
+
+
 def _spread(strata: list[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
     """``n`` indices taken in turn from the strata while they last."""
     shuffled = [rng.permutation(s) for s in strata]

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import mutual_info_score
 
+from ecg_lib.questions.bias import asks_if_well
 from ecg_lib.questions.debias import (
     pair_verify,
     pair_within_severity,
     severity_weights,
     yes_or_no,
 )
-from ecg_lib.questions.templates import load_templates
 
 REMEDIES = ("as drawn", "pairs", "pairs within severity", "weights")
 READERS = ("constant", "question", "ill", "question + ill", "perfect")
@@ -51,10 +51,10 @@ def worth(
     -------
     DataFrame
         ``remedy, reader, value``: accuracy in [0, 1] of "constant" (one answer to everything),
-        "question" (the commonest answer to each question), "ill" (yes if the ECG is not normal;
-        of two, the second), "question + ill" (the commonest answer to each question and severity)
-        and "perfect"; the row "I(question; answer)" is in bits. ``n`` rows, ``yes`` and
-        ``normal``: shares of them.
+        "question" (the commonest answer to each question), "ill" (yes if the ECG, of two the
+        later, is not normal; to "is it normal?" the reverse), "question + ill" (the commonest
+        answer to each question and severity) and "perfect"; the row "I(question; answer)" is
+        in bits. ``n`` rows; ``yes`` and ``normal``: shares of them.
     """
     verify = rows.loc[rows.question_type.str.endswith("verify")]
     verify = verify.loc[verify.ecg_id.map(lambda ids: all(i in normal.index for i in ids))]
@@ -93,9 +93,7 @@ def _read(rows: pd.DataFrame, normal: pd.Series, remedy: str, lost: int) -> list
     total = weight.sum() + lost
     ill = ~rows.ecg_id.str[-1].map(normal).to_numpy(bool)
     strata = rows.ecg_id.map(lambda ids: "".join("01"[bool(normal[i])] for i in ids))
-    # A question whose yes means "well": said of the ill it is a no.
-    well = {i for i, t in load_templates().items() if t.facet == "normal"}
-    says = ill ^ rows.template_id.isin(well).to_numpy()
+    says = ill ^ rows.template_id.isin(asks_if_well()).to_numpy()
     right = {
         "constant": _commonest(pd.Series("", index=rows.index), yes, weight),
         "question": _commonest(rows.key, yes, weight),

@@ -43,7 +43,7 @@ class ReportQuestions:
     seed: int
 
     def of_split(self, split: str, number: int = 0) -> pd.DataFrame:
-        """Questions in the wordings of a split, unconfounded: reading must teach no shortcut.
+        """Questions in the wordings of a split, as many yes as no: reading must teach no shortcut.
 
         Different patients are compared among few, so that many questions share a pair of reports
         and are read at once. Another pass `number` has other questions, patients and pairs.
