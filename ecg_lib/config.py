@@ -63,9 +63,10 @@ class Questions:
     built: bool = True  # build questions from the cohort's labels
     ecgqa: bool = False  # and/or read ECG-QA's own rows where their ECGs are at hand
     templates: list[int] = field(default_factory=list)  # ECG-QA template ids to build; [] = all
-    confounding: float = 1.0  # 0 = question and ECG independent, 1 = as strong as in Table 1
-    per_answer: int = 24  # rows per question and answer in train
-    per_answer_test: int = 8  # ... in valid, dev and test
+    world: str = "ecgqa"  # who is asked what: a file of ecg_lib/questions/worlds
+    strength: float = 1.0  # of severity's pull in the world `nature`, 0..1; 0 = do(question)
+    per_answer: int = 24  # most rows answered yes per question in train; ECG-QA: 100
+    per_answer_test: int = 8  # ... in valid, dev and test; ECG-QA: 20
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Study:
     """Trainings beside the arms: rates, dose-response, seeds, lesions; none by default."""
 
     settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
-    strengths: list[float] = field(default_factory=list)  # of the confounding of training rows
+    strengths: list[float] = field(default_factory=list)  # of `nature`, whose rows train
     arms: list[str] = field(default_factory=list)  # those that a stage trains
     seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
     whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ecg_lib.arm_table import ALIGNED, ARMS, DEBIASED
 from ecg_lib.errors import ConfigError
+from ecg_lib.questions import worlds
 
 if TYPE_CHECKING:
     from ecg_lib.config import Config
@@ -29,8 +30,13 @@ def check(config: Config, where: str) -> None:
     if config.signal.resampler not in ("fft", "polyphase"):
         raise ConfigError(f"{where}: signal.resampler must be fft or polyphase")
     _check_encoder(config, where)
-    if not 0 <= config.questions.confounding <= 1:
-        raise ConfigError(f"{where}: questions.confounding must lie between 0 and 1")
+    if config.questions.world not in worlds.names():
+        raise ConfigError(
+            f"{where}: questions.world is {config.questions.world!r}; "
+            f"choose {', '.join(worlds.names())}"
+        )
+    if not 0 <= config.questions.strength <= 1:
+        raise ConfigError(f"{where}: questions.strength must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
         raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
     _check_arms(config, where)

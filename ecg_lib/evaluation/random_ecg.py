@@ -3,9 +3,10 @@
 Every ECG of a test question is replaced by another patient's. A model that reads the ECG loses
 accuracy; a model that answers from the question alone does not. The paper does not say how the
 replacement is drawn. Here a donor is of the same split, of another patient than any in the
-question, and both ECGs of a comparison are replaced, by two different ECGs. The stricter variant
-``match="normal"`` draws normal for normal and abnormal for abnormal, so that a fall in accuracy
-cannot come from the severity of illness alone.
+question, and both ECGs of a comparison are replaced, by two different ECGs. The stricter variants
+draw donors as ill as the ECG they replace, so that a fall in accuracy cannot come from illness
+alone: ``match="normal"`` normal for normal and abnormal for abnormal, ``match="severity"`` of the
+same grade of severity.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.differences import mean_cells
+from ecg_lib.questions.severity import strata
 
 ORIGINAL, RANDOM, DROP = "original ECG", "random ECG", "drop"
 VERIFY = ("S-Verify", "CC-Verify", "CI-Verify")  # the columns of Table 5
@@ -33,20 +35,19 @@ def donors(
     rows : DataFrame
         Question rows; `ecg_id` is a list of one or two ids.
     records : DataFrame
-        ecg_id, patient_id, split, normal (bool), one row an ECG: the originals and all donors.
+        ecg_id, patient_id, split, normal (bool), one row per ECG: the originals and all donors;
+        severity (0..1) where that is matched on.
     seed : int
         The same seed gives the same donors.
-    match : None or "normal"
-        "normal": each donor has the replaced ECG's normal flag.
+    match : None, "normal" or "severity"
+        Each donor is of the replaced ECG's stratum (:func:`ecg_lib.questions.severity.strata`).
 
     Raises
     ------
     DataError
-        An ECG is not in `records`, or a row has no possible donor.
+        An ECG is not in `records`, a row has no possible donor, or there is nothing to match on.
     """
-    if match not in (None, "normal"):
-        raise DataError(f'random ECG: match is {match!r}; use None or "normal"')
-    keys = ["split", "normal"] if match else ["split"]
+    keys = [records["split"]] + ([] if match is None else [strata(records, match).to_numpy()])
     patient = pd.factorize(records["patient_id"], use_na_sentinel=False)[0]
     stratum = records.groupby(keys, sort=True, dropna=False).ngroup().to_numpy()
     pools = [np.flatnonzero(stratum == s) for s in range(stratum.max() + 1)]

@@ -91,9 +91,14 @@ def base_of(config: Config) -> Config:
 def trainings(config: Config) -> list[Training]:
     """Every training of a profile's study, each once; none where it names no arm and no lesion."""
     study, base = config.study, base_of(config)
-    own = base.questions.confounding
+    own = base.questions.strength
     seeds = [config.seed, *study.seeds]
     doses = sorted({*study.strengths, own}) if study.arms else []
+    if study.strengths and base.questions.world != "nature":
+        raise ConfigError(
+            f"study.strengths: the world {base.questions.world!r} has no strength; put "
+            "questions.world=nature into study.settings"
+        )
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
     for seed, arm in product(study.whole_seeds, study.arms):
         found.append(Training(f"whole-seed-{seed}", replace(base, seed=seed), arm, own, whole=True))
@@ -126,7 +131,7 @@ def _only(allowed: Collection[str], before: Config, after: Config, where: str) -
 
 
 def _dose(base: Config, strength: float, seed: int, arm: str) -> Training:
-    questions = replace(base.questions, confounding=strength)
+    questions = replace(base.questions, strength=strength)
     return Training(
         f"strength-{strength:.3f}/seed-{seed}",
         replace(base, seed=seed, questions=questions),
@@ -207,11 +212,11 @@ def run_study(run: LlmExperiment) -> Outcomes:
 def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
     """The rate search for the study's own arms, which have fewer rows and steps.
 
-    At the profile's own confounding; the other strengths have its rates.
+    At the study's own strength; the other strengths have its rates.
     """
     study, base = run.config.study, base_of(run.config)
     each = [
-        _dose(base, base.questions.confounding, seed, LESION_ARM)
+        _dose(base, base.questions.strength, seed, LESION_ARM)
         for seed in (run.config.seed, *study.seeds)
     ]
     rows, built_on = built_questions(base, run.store), foundation(run, each[0])

@@ -11,9 +11,12 @@ from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa import expected_counts, keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import SPLITS, empty_rows, write_split
+from ecg_lib.questions.worlds import find_world
+from ecg_lib.questions.worlds.world import World
+
+_SPECIFIC, _CONSECUTIVE = (1, 23), (43, 44, 45, 46)  # ECG-QA's templates
 
 if TYPE_CHECKING:
     from ecg_lib.config import Config
@@ -37,11 +40,36 @@ def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
 def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels; nothing is written."""
     settings = config.questions
-    few = Sizes.per_answer(settings.per_answer_test)
-    sizes = {"train": Sizes.per_answer(settings.per_answer), "valid": few, "test": few}
-    return build_questions(
-        store.records, sizes, settings.confounding, config.seed, settings.templates or None
-    )
+    world = find_world(settings.world, settings.strength)
+    few = world.sizes(settings.per_answer_test)
+    sizes = {"train": world.sizes(settings.per_answer), "valid": few, "test": few}
+    return build_questions(store.records, sizes, world, config.seed, settings.templates or None)
+
+
+def rows_by_world(run: Experiment) -> dict[str, pd.DataFrame]:
+    """Verify rows of the training split asked in every world, by a title, for one table of worth.
+
+    Questions that one finding decides about one ECG, put to the same patients in each world; in
+    ECG-QA's also consecutive comparisons; and the release's own such rows where they are at hand.
+    """
+    config = run.config
+    worlds = {
+        "ecgqa": find_world("ecgqa"),
+        "nature, strength 0": find_world("nature", 0.0),
+        "nature, strength 1": find_world("nature", 1.0),
+        "do(question)": find_world("do"),
+    }
+
+    def asked(world: World, templates: list[int]) -> pd.DataFrame:
+        sizes = {split: world.sizes(config.questions.per_answer) for split in SPLITS}
+        return build_questions(run.store.records, sizes, world, config.seed, templates)["train"]
+
+    tables = {title: asked(world, list(_SPECIFIC)) for title, world in worlds.items()}
+    tables["ecgqa, two ECGs in time"] = asked(worlds["ecgqa"], list(_CONSECUTIVE))
+    if config.questions.ecgqa:
+        own = _ecgqa_rows(find_cohort(config.data.root, "ecgqa"), "train", run.store)
+        tables["ECG-QA's own rows"] = own[own["question_type"] == "single-verify"]
+    return {title: rows for title, rows in tables.items() if len(rows)}
 
 
 def _ecgqa_rows(root: Path, split: str, store: EcgStore) -> pd.DataFrame | None:

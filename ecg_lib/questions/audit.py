@@ -12,7 +12,7 @@ from scipy.stats import entropy
 
 from ecg_lib.errors import DataError
 from ecg_lib.intervals import wilson_limits
-from ecg_lib.questions.bias import kind_of
+from ecg_lib.questions.bias import asks_if_well, kind_of
 from ecg_lib.questions.debias import (
     base_share,
     effective_n,
@@ -99,7 +99,8 @@ def audit_methods(
     seed : int
         Of pairs, strata and the control.
     by : {"kind", "question"}
-        Groups: all questions of a kind together ("comparison": two ECGs), or each question.
+        Groups: all questions of a kind together ("comparison": two ECGs), or each question. Among
+        broad ones, "normal?" counts the other way round, so that yes says "not normal" in all.
     base : float, optional
         P(normal) that strata and weights aim at; ``debias.base_share`` of ``rows`` by default.
 
@@ -193,11 +194,12 @@ def _named(verify: pd.DataFrame, normal: pd.Series, by: str) -> pd.DataFrame:
     single = verify.question_type.str.startswith("single")
     kind = kind_of(verify).where(single, "comparison")
     first = verify.ecg_id.str[0].map(normal).astype(float)
+    well = verify.template_id.isin(asks_if_well()) & (by == "kind")
     return pd.DataFrame(
         {
             "group": kind if by == "kind" else verify.key,
             "kind": kind,
-            "yes": verify.yes,
+            "yes": verify.yes ^ well,
             "normal": first.where(single),
             "weight": verify.get("weight", 1.0),
         }

@@ -42,6 +42,11 @@ def kind_of(rows: pd.DataFrame) -> pd.Series:
     return kind.mask(unknown, rows.attribute_type.map({"noise": "noise"}).fillna("other"))
 
 
+def asks_if_well() -> set[int]:
+    """Templates whose yes means that nothing is wrong ("Is this ECG normal?")."""
+    return {i for i, t in load_templates().items() if t.facet == "normal"}
+
+
 def _severities(
     rows: pd.DataFrame, normal: pd.Series, by: str, verify_only: bool = True
 ) -> pd.DataFrame:

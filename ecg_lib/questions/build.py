@@ -8,10 +8,12 @@ import pandas as pd
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions import draw
-from ecg_lib.questions.draw import Drawn, Law, Pool, Sizes
+from ecg_lib.questions.draw import Drawn, Pool, Sizes
 from ecg_lib.questions.schema import SPLITS, empty_rows, validate_rows
+from ecg_lib.questions.severity import strata
 from ecg_lib.questions.templates import Question, Template, load_templates
-from ecg_lib.questions.vocabulary import NO, YES
+from ecg_lib.questions.worlds import find_world
+from ecg_lib.questions.worlds.world import World
 
 DEV = "dev"
 _NEEDED = ("ecg_id", "patient_id", "recorded_at", "split", "normal", "labels", "attributes")
@@ -21,7 +23,7 @@ Asked = list[tuple[Question, list[Drawn]]]
 def build_questions(
     records: pd.DataFrame,
     sizes: Mapping[str, Sizes | Mapping[str, int]] | Sizes | None = None,
-    confounding: float | Law = 1.0,
+    world: World | str = "ecgqa",
     seed: int = 0,
     templates: Collection[int] | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -34,10 +36,8 @@ def build_questions(
         dicts.
     sizes : Sizes, or mapping of split to Sizes (or to their fields)
         Defaults to ``Sizes()`` for train and a third of it elsewhere.
-    confounding : float or Law
-        Strength in [0, 1] of severity's pull on which question is asked (see :class:`Law`); it acts
-        on broad and specific verify questions alike in all splits. Noise, axis, measurements,
-        choose, query and comparisons are drawn by answer and serve as controls.
+    world : World or its name
+        Who is asked what (:mod:`ecg_lib.questions.worlds`), alike in all splits.
     seed : int
         Same seed, same tables; each template has its own stream, so leaving one out changes no
         other.
@@ -59,9 +59,7 @@ def build_questions(
         A column or the training split is missing, or a template id or size is unknown.
     """
     pools = _pools(records)
-    law = confounding if isinstance(confounding, Law) else Law(strength=float(confounding))
-    if not 0 <= law.strength <= 1:
-        raise DataError(f"confounding {law.strength}: must lie between 0 and 1")
+    world = find_world(world) if isinstance(world, str) else world
     chosen = _chosen(templates)
     limits = _sizes(sizes)
     tables, asked_in_train, seen = {}, None, None
@@ -73,7 +71,7 @@ def build_questions(
                 template,
                 pools[split],
                 limits[split],
-                law,
+                world,
                 rng,
                 asked_in_train,
                 [seed, SPLITS.index(split)],
@@ -101,11 +99,13 @@ def paired_test(
     split: str = "test",
     wording: str = "test",
     asked: Collection[int] | None = None,
+    match: str | None = None,
 ) -> pd.DataFrame:
     """An interventional test: every verify question asked of as many yes as no ECGs.
 
     Which ECG gets which question depends on its answer only, not on severity, so the question text
-    says nothing about the answer and a model that ignores the ECG scores one half.
+    says nothing about the answer and a model that ignores the ECG scores one half. With ``match``
+    a model that sees only how ill somebody is scores one half, too.
 
     Parameters
     ----------
@@ -117,8 +117,12 @@ def paired_test(
         Which wordings.
     asked : collection of int, optional
         question_ids to keep, e.g. those of the training rows.
+    match : None, "normal" or "severity"
+        Yes and no are as many among normal ECGs and among the others, or in every grade of severity
+        (:func:`ecg_lib.questions.severity.strata`); of two ECGs both are matched.
     """
     pool = _pools(records)[split]
+    stratum = None if match is None else strata(pool.records, match).to_numpy()
     result: Asked = []
     for template in _chosen(templates):
         if template.form != "verify":
@@ -128,7 +132,12 @@ def paired_test(
         pairs = pool.pairs(template.question_type, [seed, 3]) if template.two_ecgs else None
         for question in template.questions():
             if asked is None or question.id in asked:
-                result.append((question, draw.balanced_verify(question, pool, n, rng, pairs, True)))
+                drawn = (
+                    draw.balanced_verify(question, pool, n, rng, pairs, True)
+                    if stratum is None
+                    else draw.matched_verify(question, pool, n, rng, pairs, stratum)
+                )
+                result.append((question, drawn))
     return _rows(result, pool, wording, [seed, 3])
 
 
@@ -177,7 +186,7 @@ def _ask(
     template: Template,
     pool: Pool,
     size: Sizes,
-    law: Law,
+    world: World,
     rng: np.random.Generator,
     allowed: Collection[int] | None,
     pair_seed: list[int],
@@ -191,29 +200,16 @@ def _ask(
         questions = [q for q in questions if q.id in allowed]
     if template.form == "choose":
         return [
-            (q, draw.choose(q, pool, size.choose, rng))
-            for q in _choosable(questions, pool, size, rng)
+            (q, world.choose(q, pool, size, rng)) for q in _choosable(questions, pool, size, rng)
         ]
     if template.form == "query":
-        n = size.comparison_query if template.two_ecgs else size.query
-        drawn = [(q, draw.query(q, pool, n, size.query_rows, rng, pairs)) for q in questions]
+        drawn = [(q, world.query(q, pool, size, rng, pairs)) for q in questions]
         # With one answer in training (a finding that no lead of this cohort shows), the text alone
         # would give it away.
         least = 1 if allowed is not None else 2
         return [(q, rows) for q, rows in drawn if len({tuple(d.answer) for d in rows}) >= least]
-    asked: Asked = []
-    for question in questions:
-        masks = draw.verify_masks(question, pool, pairs)
-        if min(masks[YES].sum(), masks[NO].sum()) < size.min_positive:
-            continue
-        if template.kind in ("broad", "specific"):
-            n = size.broad if template.kind == "broad" else size.verify
-            drawn = draw.confounded_verify(question, pool, n, law, rng)
-        else:
-            n = size.comparison_verify if template.two_ecgs else size.verify
-            drawn = draw.balanced_verify(question, pool, n, rng, pairs)
-        asked.append((question, drawn))
-    return asked
+    asked: Asked = [(q, world.verify(q, pool, size, rng, pairs)) for q in questions]
+    return [(q, drawn) for q, drawn in asked if drawn]
 
 
 def _choosable(
@@ -274,4 +270,4 @@ def _rows(asked: Asked, pool: Pool, wording: str, stream: list[int]) -> pd.DataF
     return validate_rows(table)
 
 
-__all__ = ["DEV", "Law", "Sizes", "build_questions", "paired_test"]
+__all__ = ["DEV", "Sizes", "build_questions", "paired_test"]

@@ -1,7 +1,8 @@
 """De-biased pre-training data: yes and no in pairs (the paper's Table 1, below), and alternatives.
 
 Pairing makes P(yes | question) exactly one half. It does not make the share of normal ECGs equal
-across questions: an ECG that says yes to a disease is hardly ever normal. Backdoor adjustment as
+across questions: an ECG that says yes to a disease is hardly ever normal, so that "yes if ill" is
+worth more than before. Pairs within severity take that away too. Backdoor adjustment as
 the paper's equation 6 states it does that and leaves P(yes | question) unequal: by drawing rows
 from the strata of severity (:func:`stratify_verify`) or by weighing them
 (:func:`severity_weights`). :mod:`ecg_lib.questions.audit` shows both marginals of all.
@@ -54,14 +55,32 @@ def pair_verify(
     return _paired(rows, yes_or_no(rows), ["key"], seed, per_group_max)
 
 
-def _paired(
-    rows: pd.DataFrame,
-    verify: pd.DataFrame,
-    by: list[str],
-    seed: int,
-    per_group_max: int | None = None,
+def pair_within_severity(
+    rows: pd.DataFrame, severity: pd.Series, seed: int, per_group_max: int | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Yes and no of `verify` in pairs, at random within each group of alike columns `by`."""
+    """Pairs whose yes and no are equally ill, so that illness tells nothing of the answer either.
+
+    As :func:`pair_verify`, but a yes and a no of one question are paired only if their ECGs have
+    the same severity; in a comparison the first ECGs have, and the second ones.
+
+    Parameters
+    ----------
+    severity : Series
+        A stratum by ecg_id: normal or not, or a grade (:func:`ecg_lib.questions.severity.strata`).
+        Rows about an ECG that it lacks are left out.
+    per_group_max : int, optional
+        Most pairs of one question within one severity.
+    """
+    verify, severity = yes_or_no(rows), severity.dropna()
+    strata = verify.ecg_id.map(lambda ids: "|".join(str(severity.get(i, "")) for i in ids))
+    known = verify.ecg_id.map(lambda ids: all(i in severity.index for i in ids))
+    verify = verify.assign(stratum=strata).loc[known]
+    return _paired(rows, verify, ["key", "stratum"], seed, per_group_max)
+
+
+def _paired(
+    rows: pd.DataFrame, verify: pd.DataFrame, by: list[str], seed: int, per_group_max: int | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(seed)
     pairs = []
     for _, group in verify.groupby(by, sort=True):
@@ -73,34 +92,6 @@ def _paired(
     kept = set(table.yes_sample_id) | set(table.no_sample_id)
     paired = rows.loc[rows.sample_id.isin(kept)].sort_values("sample_id", ignore_index=True)
     return paired, table
-
-
-def pair_within_severity(
-    rows: pd.DataFrame, normal: pd.Series, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs as of :func:`pair_verify`, in which yes and no are alike in severity.
-
-    Both ECGs of a pair are normal, or neither is; of comparisons, the first ECGs are alike and the
-    second ones. Within a question "yes if the ECG is not normal" is then right for one half.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Question rows of one split.
-    normal : Series of bool
-        Indexed by ecg_id; rows about an ECG missing from it are left out.
-    seed : int
-
-    Returns
-    -------
-    rows, pairs : DataFrame
-        As of :func:`pair_verify`.
-    """
-    verify = yes_or_no(rows)
-    known = normal.dropna().astype(bool).to_dict()
-    strata = verify.ecg_id.map(lambda ecgs: str([known.get(ecg) for ecg in ecgs]))
-    verify = verify.assign(stratum=strata)[~strata.str.contains("None")]
-    return _paired(rows, verify, ["key", "stratum"], seed)
 
 
 def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:

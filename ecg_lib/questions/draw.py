@@ -1,15 +1,12 @@
-"""Which ECGs a question is asked of: balanced draws, hard negatives, the confounded law.
+"""Which ECGs can be asked a question, and draws from them that no world of asking owns.
 
-The confounded law is the paper's structural causal model (Figure 2a) as a sampler. Severity (a
-normal or an abnormal ECG) decides which question is asked: broad questions go mostly to normal
-ECGs, specific ones mostly to abnormal ones. Severity also decides the ECG and with it the answer.
-Every ECG answers truthfully. Broad questions: given severity, ECGs are drawn whatever they answer.
-Specific ones are also chosen by answer among the ill (`finding_share`), whatever the strength;
-adjusting for severity cannot undo that.
+:class:`Pool` knows the ECGs of a split and the pairs that can be compared; :func:`verify_masks`
+says who would answer what. Who *is* asked is decided in :mod:`ecg_lib.questions.worlds`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -61,29 +58,6 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Law:
-    """Who is asked what; ``strength`` 0: severity is ignored, 1: the ratios of the paper's Table 1.
-
-    ``broad`` and ``specific`` are the shares of normal ECGs at strength 1 (the means of Table 1's
-    three and four rows). ``finding_share`` is the share of the abnormal ECGs asked a specific
-    question that have its finding: nature's share, a few percent, would make "no" the answer to all
-    of them. At 0.66 and strength 1 as many say yes as no, which is how ECG-QA draws its verify
-    questions; a larger share makes the question itself a stronger hint. ``unsure_share`` bounds the
-    share answered "not sure".
-    """
-
-    strength: float = 1.0
-    broad: float = 0.78
-    specific: float = 0.24
-    finding_share: float = 0.66
-    unsure_share: float = 0.1
-
-    def normal_share(self, kind: str, base: float) -> float:
-        """Share of normal ECGs among those asked a question of ``kind``, in [0, 1]."""
-        return base + self.strength * (getattr(self, kind) - base)
-
-
-@dataclass(frozen=True)
 class Drawn:
     """Rows to be: positions of the ECGs, answer, and whether the options are swapped."""
 
@@ -116,13 +90,18 @@ class Pool:
         return self._pairs[question_type]
 
     def _consecutive(self) -> np.ndarray:
+        """All earlier-later pairs of a patient, as in ECG-QA; ECGs of one moment are no pair."""
         dated = self.records.loc[self.records.recorded_at.astype(str).ne("")]
         dated = dated.sort_values(["patient_id", "recorded_at"], kind="stable")
-        same = dated.patient_id.to_numpy()[1:] == dated.patient_id.to_numpy()[:-1]
-        # Two ECGs of one moment have no earlier one.
-        same &= dated.recorded_at.to_numpy()[1:] != dated.recorded_at.to_numpy()[:-1]
+        when = dated.recorded_at.to_numpy()
         position = dated.index.to_numpy()
-        return np.stack([position[:-1][same], position[1:][same]], axis=1)
+        found = [
+            (position[i], position[j])
+            for places in dated.groupby("patient_id", sort=True).indices.values()
+            for i, j in combinations(places, 2)
+            if when[i] != when[j]
+        ]
+        return np.array(found, dtype=int).reshape(-1, 2)
 
     def _irrelevant(self, rng: np.random.Generator) -> np.ndarray:
         """Random pairs of patients; half share a finding, else "remaining" hardly occurs."""
@@ -196,7 +175,30 @@ def balanced_verify(
         strata = [no[elsewhere], no[~elsewhere]]
     no = _spread(strata, n, rng)
     rows = [(YES, i) for i in yes] + [(NO, i) for i in no]
-    return [Drawn(_ecgs(i, pairs), [answer]) for answer, i in rows]
+    return [Drawn(ecgs_of(i, pairs), [answer]) for answer, i in rows]
+
+
+def matched_verify(
+    question: Question,
+    pool: Pool,
+    n: int,
+    rng: np.random.Generator,
+    pairs: np.ndarray | None,
+    stratum: np.ndarray,
+) -> list[Drawn]:
+    """Up to ``n`` yes and ``n`` no, as many of both within each stratum (an integer per ECG)."""
+    masks = verify_masks(question, pool, pairs)
+    of = stratum if pairs is None else stratum[pairs[:, 0]] * (stratum.max() + 1)
+    of = of if pairs is None else of + stratum[pairs[:, 1]]
+    couples = []
+    for value in np.unique(of):
+        yes, no = (rng.permutation(np.flatnonzero(masks[a] & (of == value))) for a in (YES, NO))
+        couples += list(zip(yes, no, strict=False))
+    return [
+        Drawn(ecgs_of(index, pairs), [answer])
+        for couple in take(np.array(couples, dtype=int).reshape(-1, 2), n, rng)
+        for answer, index in zip((YES, NO), couple, strict=True)
+    ]
 
 
 def _spread(strata: list[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
@@ -206,48 +208,21 @@ def _spread(strata: list[np.ndarray], n: int, rng: np.random.Generator) -> np.nd
     return np.concatenate(shuffled)[np.argsort(turn, kind="stable")][:n] if len(turn) else turn
 
 
-def _ecgs(index: int, pairs: np.ndarray | None) -> tuple[int, ...]:
+def ecgs_of(index: int, pairs: np.ndarray | None) -> tuple[int, ...]:
+    """Positions of the ECGs of a candidate: an ECG, or a row of ``pairs``."""
     return (int(index),) if pairs is None else tuple(int(i) for i in pairs[index])
 
 
-def confounded_verify(
-    question: Question, pool: Pool, n: int, law: Law, rng: np.random.Generator
+def choose(
+    question: Question, pool: Pool, n: int, rng: np.random.Generator, none: int | None = None
 ) -> list[Drawn]:
-    """Up to ``2 n`` ECGs, normal ones in the share that ``law`` gives to this kind of question.
-
-    Normal ECGs, and for broad questions abnormal ones too, are drawn whatever they answer. Of the
-    abnormal ECGs asked a specific question, ``law.finding_share`` have the finding. Where ECGs run
-    short, all parts shrink together, so that the shares hold.
-    """
-    masks = verify_masks(question, pool, None)
-    asked = masks[YES] | masks[NO] | masks[NOT_SURE]
-    kind = question.template.kind
-    share = law.normal_share(kind, float(pool.normal[asked].mean()) if asked.any() else 0.0)
-    ill = asked & ~pool.normal
-    # Parts: (candidates, share of the rows)
-    parts = [(asked & pool.normal, share)]
-    if kind == "broad":
-        parts.append((ill, 1 - share))
-    else:
-        unsure = min(law.unsure_share, (ill & masks[NOT_SURE]).sum() / max(2 * n * (1 - share), 1))
-        parts += [
-            (ill & masks[YES], (1 - share) * law.finding_share),
-            (ill & masks[NOT_SURE], (1 - share) * unsure),
-            (ill & masks[NO], (1 - share) * (1 - law.finding_share - unsure)),
-        ]
-    total = min([2 * n] + [int(c.sum() / s) for c, s in parts if s > 0])
-    chosen = np.concatenate([take(np.flatnonzero(c), round(total * s), rng) for c, s in parts])
-    truth = np.select([masks[YES][chosen], masks[NOT_SURE][chosen]], [YES, NOT_SURE], NO)
-    return [Drawn((int(i),), [str(answer)]) for i, answer in zip(chosen, truth, strict=True)]
-
-
-def choose(question: Question, pool: Pool, n: int, rng: np.random.Generator) -> list[Drawn]:
-    """``n`` ECGs with the one option, the other, and both, and half as many with none."""
+    """``n`` ECGs with the one option, the other, and both; ``none`` (or half) with neither."""
+    none = (n + 1) // 2 if none is None else none
     name = question.bind(question.template.facet)
     a, b = (pool.facets.has(name, question.values[key]) for key in ("a", "b"))
     known = pool.facets.known(name)
     drawn = []
-    for mask, limit in ((a & ~b, n), (b & ~a, n), (a & b, n), (known & ~a & ~b, (n + 1) // 2)):
+    for mask, limit in ((a & ~b, n), (b & ~a, n), (a & b, n), (known & ~a & ~b, none)):
         for i in take(np.flatnonzero(mask), limit, rng):
             answer = named(question, [pool.facets.sets(name)[i]])
             drawn.append(Drawn((int(i),), answer, swap=bool(rng.integers(2))))
@@ -261,8 +236,10 @@ def query(
     limit: int,
     rng: np.random.Generator,
     pairs: np.ndarray | None = None,
+    none: int | None = None,
 ) -> list[Drawn]:
-    """Up to ``n`` ECGs (or pairs) per answer set, and at most ``limit`` in all."""
+    """Up to ``n`` ECGs (or pairs) per answer set, ``none`` of the empty one, ``limit`` in all."""
+    empty = [question.template.empty]
     sets = pool.facets.sets(question.bind(question.template.facet))
     candidates = np.arange(len(pool))[:, None] if pairs is None else pairs
     drawn, count, answers = [], {}, {}
@@ -271,7 +248,8 @@ def query(
         if known not in answers:
             answers[known] = None if None in known else named(question, known)
         answer = answers[known]
-        if answer is None or count.get(tuple(answer), 0) >= n:
+        most = n if none is None or answer != empty else none
+        if answer is None or count.get(tuple(answer), 0) >= most:
             continue
         count[tuple(answer)] = count.get(tuple(answer), 0) + 1
         drawn.append(Drawn(tuple(int(i) for i in ecgs), list(answer)))

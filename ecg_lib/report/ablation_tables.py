@@ -86,7 +86,7 @@ class _Measured:
 
 
 def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Interventional accuracy and both drops of each arm by the confounding it was trained at.
+    """Interventional accuracy and both drops of each arm by the strength of `nature` in training.
 
     Returns
     -------

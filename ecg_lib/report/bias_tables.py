@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ecg_lib.questions import bias
+from ecg_lib.questions.worth import BITS
 
 KINDS = ("broad", "specific", "noise")
 Cells = list[dict[str, Any]]
@@ -76,6 +77,19 @@ def audit_cells(by_kind: pd.DataFrame) -> Cells:
                 **_percent(r.normal_ratio, r.n, r.normal_low, r.normal_high),
             },
         )
+    ]
+
+
+def worlds_cells(table: pd.DataFrame) -> Cells:
+    """Cells of :func:`ecg_lib.questions.worth.worth_of_worlds`: accuracy in %, bits as they are."""
+    return [
+        {
+            "row": f"{r.world}: {r.remedy}",
+            "column": r.reader,
+            "value": r.value if r.reader == BITS else 100 * r.value,
+            "n": r.n,
+        }
+        for r in table.itertuples()
     ]
 
 

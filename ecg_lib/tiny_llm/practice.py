@@ -10,8 +10,8 @@ import pandas as pd
 
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_targets
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.templates import load_templates
+from ecg_lib.questions.worlds import find_world
 from ecg_lib.tiny_llm.paraphrases import paraphrase
 from ecg_lib.tiny_llm.synthetic_reports import PLACES
 
@@ -43,7 +43,7 @@ class ReportQuestions:
     seed: int
 
     def of_split(self, split: str, number: int = 0) -> pd.DataFrame:
-        """Questions in the wordings of a split, unconfounded: reading must teach no shortcut.
+        """Questions in the wordings of a split, as many yes as no: reading must teach no shortcut.
 
         Different patients are compared among few, so that many questions share a pair of reports
         and are read at once. Another pass `number` has other questions, patients and pairs.
@@ -52,9 +52,10 @@ class ReportQuestions:
         asked = self.templates or list(known)
         mixed = [t for t in asked if known[t].question_type.endswith(_IRRELEVANT)]
         few = self.records.sample(frac=1, random_state=seed).groupby("split").head(_PAIRS_AMONG)
-        sizes = Sizes.per_answer(self.per_answer)
+        even = find_world("nature", 0.0)  # as many yes as no
+        sizes = even.sizes(self.per_answer)
         parts = [
-            build_questions(records, sizes, 0.0, seed, chosen)[split]
+            build_questions(records, sizes, even, seed, chosen)[split]
             for records, chosen in ((self.records, sorted(set(asked) - set(mixed))), (few, mixed))
             if chosen
         ]

@@ -1,4 +1,4 @@
-"""The dose-response as a figure: what training on confounded questions costs, by arm."""
+"""The dose-response as a figure: what training in the world `nature` costs, by arm."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ _LOOK = {
 
 
 def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
-    """Accuracy and both drops over the strength of confounding in training, a line an arm.
+    """Accuracy and both drops over the strength of `nature` in training, a line an arm.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
                 for _, cell in means.iterrows():
                     whisker(ax, cell, x=cell["strength"] + shift)
             ax.axhline(50 if measure == MEASURES[0] else 0, color=style.INK, lw=0.9, ls=(0, (4, 2)))
-            ax.set(xlabel="strength of confounding", ylabel=_UNITS[measure], xlim=(-0.1, 1.1))
+            ax.set(xlabel="strength of severity's pull", ylabel=_UNITS[measure], xlim=(-0.1, 1.1))
         handles = [
             Line2D([], [], color=_LOOK[arm][0], marker=_LOOK[arm][1], ms=5, label=arm)
             for arm in arms
@@ -60,7 +60,7 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
         legend_above(fig, handles)
         text = (
             "Marks: mean of the seeds (ticks), 95 % interval over patients and seeds;\n"
-            "dashed: nothing read from the ECG. Where confounding harms, lines fall."
+            "dashed: nothing read from the ECG. Where the question's hint harms, accuracy falls."
         )
         style.caption(fig, text, label)
     return fig

@@ -1,0 +1,88 @@
+"""Figure of the worlds of asking: what readers without an ECG are worth under each remedy."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ecg_lib.errors import DataError
+from ecg_lib.questions.worth import BITS, REMEDIES
+from ecg_lib.report import style
+from ecg_lib.report.plot_helpers import legend_above
+
+_READERS = {  # colour, mark
+    "constant": (style.QUIET, "|"),
+    "question": (style.BLUE, "o"),
+    "ill": (style.ORANGE, "s"),
+    "question + ill": (style.RED, "D"),
+}
+_LANES = (-0.27, -0.09, 0.09, 0.27)  # of the readers, below one another
+_TEXT = (
+    "None of these readers sees the ECG; orange and red are told that it is not normal. Where blue "
+    "stands right of the grey tick, the question gives its answer away. Pairs bring blue and grey "
+    "to 50 %, but not orange and red; pairs within severity bring all four there. Beside each "
+    "line: bits that a question tells of its answer, and rows left."
+)
+
+
+def worlds_of_asking(table: pd.DataFrame, label: str = "") -> Figure:
+    """Accuracy of each reader (%), a panel per world, a line per remedy.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`ecg_lib.questions.worth.worth_of_worlds`.
+    label : str
+        Where our numbers come from.
+
+    Raises
+    ------
+    DataError
+        The table is empty.
+    """
+    if table.empty:
+        raise DataError("figure of the worlds: no row to draw; build questions first")
+    worlds = list(dict.fromkeys(table["world"]))
+    columns = 2
+    lines = -(-len(worlds) // columns)
+    with style.use():
+        fig = style.new_figure(7.6, 1.1 + 1.75 * lines)
+        axes = fig.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for ax, world in zip(axes, worlds, strict=False):
+            _panel(ax, table[table["world"] == world])
+            ax.set_title(world)
+        for ax in axes[len(worlds) :]:
+            ax.set_visible(False)
+        for ax in axes[len(worlds) - columns : len(worlds)]:
+            ax.set_xlabel("right answers (%)")
+            ax.tick_params(labelbottom=True)
+        handles = [
+            Line2D([], [], color=color, marker=mark, ls="", ms=6, mew=2 if mark == "|" else 0)
+            for color, mark in _READERS.values()
+        ]
+        for handle, reader in zip(handles, _READERS, strict=True):
+            handle.set_label(reader)
+        legend_above(fig, handles)
+        style.caption(fig, _TEXT, label)
+    return fig
+
+
+def _panel(ax: Axes, world: pd.DataFrame) -> None:
+    for y, remedy in enumerate(REMEDIES):
+        part = world[world["remedy"] == remedy].set_index("reader")
+        if part.empty:
+            ax.text(52, y, "no row left", va="center", fontsize=7, color=style.QUIET)
+            continue
+        at = 100 * part["value"]
+        for lane, (reader, (color, mark)) in zip(_LANES, _READERS.items(), strict=True):
+            tick = mark == "|"
+            look = {"ms": 7 if tick else 5, "mew": 2 if tick else 0}
+            ax.plot([50, at[reader]], [y + lane] * 2, color=color, lw=1, alpha=0.5)
+            ax.plot(at[reader], y + lane, mark, color=color, **look)
+        told = f"{part.loc[BITS, 'value']:.2f} bits\n{int(part['n'].iloc[0]):,} rows"
+        beside = {"transform": ax.get_yaxis_transform(), "va": "center", "linespacing": 0.95}
+        ax.text(1.01, y, told, **beside, fontsize=6.5, color=style.QUIET)
+    ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)), zorder=0)
+    ax.set(xlim=(25, 102), ylim=(len(REMEDIES) - 0.5, -0.7))
+    ax.set_yticks(range(len(REMEDIES)), REMEDIES)
+    ax.grid(axis="y", visible=False)
