@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,17 +16,28 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import DataError
+from ecg_lib.evaluation.answer_marks import CANNOT_SAY, NO_ANSWER, RIGHT, Line, marked
 from ecg_lib.files import write_atomically
 from ecg_lib.knowledge import advice
-from ecg_lib.knowledge.glossary import load_glossary
+from ecg_lib.knowledge.glossary import by_urgency
 from ecg_lib.questions.draw import Pool
 from ecg_lib.questions.facets import answer, facet_of
 from ecg_lib.questions.templates import Question, load_templates
-from ecg_lib.questions.vocabulary import NONE, answer_text, canonical_order, parse_answer
+from ecg_lib.questions.vocabulary import (
+    NONE,
+    answer_text,
+    answers_in,
+    canonical_order,
+    parse_answer,
+)
 
 # Templates of ECG-QA: the diagnosis of one ECG; what is new in the second of two of one patient, or
 # of two patients. Their first test wording is asked, which no model was trained on.
 INTERPRET, NEW, NEW_IN_OTHER = 8, 48, 62
+_NO_TERMS = {
+    *answers_in("verify", "unsure", "none", "lead", "range", "feature"),
+    "none of myocardial infarction",
+}
 PAPERS_PATIENT = 69, "F"  # "a 69 year old grandmother"
 
 
@@ -115,19 +125,21 @@ def ask_case(
     )[0]
     rows = records.set_index("ecg_id").loc[list(choice.ecg_ids)]
     truth = answer(question, _known(rows))
-    return Turn(text, said, "the labels cannot say" if truth is None else answer_text(truth))
+    return Turn(text, said, CANNOT_SAY if truth is None else answer_text(truth))
 
 
 def term_to_explain(turn: Turn) -> str:
-    """What a reader would ask next: the first finding named that the glossary has.
+    """What to ask next: the most urgent finding that was said or that is true.
 
-    What the model said goes before the truth; without either, sinus rhythm.
+    Of equally urgent ones what the model said goes first; without any, sinus rhythm.
+
+    Raises
+    ------
+    DataError
+        A finding has no entry in the glossary.
     """
-    for text in (turn.said, turn.truth):
-        for name in canonical_order(parse_answer(text)):
-            if name in load_glossary():
-                return name
-    return "sinus rhythm"
+    named = [n for text in (turn.said, turn.truth) for n in canonical_order(parse_answer(text))]
+    return next(iter(by_urgency([n for n in named if n not in _NO_TERMS])), "sinus rhythm")
 
 
 @torch.no_grad()
@@ -150,9 +162,9 @@ def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: in
 
 
 def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:
-    """Ask the language model alone what a term means; the truth is the glossary's entry."""
+    """Ask the language model alone what a term means; the truth is the whole explanation."""
     question = advice.meaning(term)
-    return Turn(question, say(model, processor, question), load_glossary()[term].what)
+    return Turn(question, say(model, processor, question), advice.explained(term))
 
 
 def advise(model: EcgLlm, processor: EcgLlmProcessor, term: str, age: float, sex: str) -> Turn:
@@ -166,31 +178,33 @@ def advise(model: EcgLlm, processor: EcgLlmProcessor, term: str, age: float, sex
     return Turn(question, say(model, processor, question), advice.advised(term, age, sex))
 
 
-def agrees(turn: Turn, words: int = 5) -> bool:
-    """Whether an explanation opens with the first words of the glossary's."""
-    said, truth = (text.casefold().split()[:words] for text in (turn.said, turn.truth))
-    return said == truth
+def agrees(turn: Turn) -> bool:
+    """Whether everything that should have been said was said, and nothing else."""
+    return all(line.verdict == RIGHT for line in marked(turn.said, turn.truth))
 
 
-def shown(turn: Turn) -> tuple[str, str]:
-    """An explanation for a figure: where the model departs from the glossary, both."""
-    if agrees(turn):
-        return turn.question, turn.said
-    said = textwrap.shorten(turn.said, 200, placeholder=" ...") or "(no answer)"
-    return turn.question, f"{said} [It should have said: {turn.truth}]"
+def shown(turn: Turn) -> tuple[str, list[Line]]:
+    """A question and the marked lines of its answer, for a figure."""
+    return turn.question, marked(turn.said, turn.truth)
 
 
 def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -> None:
-    """All turns as Markdown, question by answer by truth; written atomically."""
+    """All turns as Markdown: question, answer, truth, and each line's mark; written atomically."""
 
     def cell(text: str) -> str:
-        return " ".join(text.split()).replace("|", "\\|") or "(no answer)"
+        return " ".join(text.split()).replace("|", "\\|") or NO_ANSWER
+
+    def marks(turn: Turn) -> str:
+        lines = marked(turn.said, turn.truth)
+        return "<br>".join(
+            cell(str(line)) if line.verdict == RIGHT else f"**{cell(str(line))}**" for line in lines
+        )
 
     parts = ["# Case studies", f"Answers: {label}. For research and teaching, not for diagnosis."]
     for title, turns in cases.items():
-        rows = [f"| {cell(t.question)} | {cell(t.said)} | {cell(t.truth)} |" for t in turns]
-        parts += [
-            f"## {title}",
-            "\n".join(["| question | answer | truth |", "|:--|:--|:--|", *rows]),
+        rows = [
+            f"| {cell(t.question)} | {cell(t.said)} | {cell(t.truth)} | {marks(t)} |" for t in turns
         ]
+        head = ["| question | answer | truth | line by line |", "|:--|:--|:--|:--|"]
+        parts += [f"## {title}", "\n".join([*head, *rows])]
     write_atomically(path, "\n\n".join(parts) + "\n")

@@ -12,6 +12,7 @@ from ecg_lib.errors import DataError
 from ecg_lib.knowledge.glossary import load_glossary
 
 YOUNGEST, OLDEST = 18, 120  # years
+WHEN = "When to see a doctor:"
 _FILE = Path(__file__).parent / "advice.yaml"
 
 
@@ -32,8 +33,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Advice:
-    """All entries, words for people by sex, and ways of asking; the dialogue's own come first."""
+    """All entries, alarm signs, words for people by sex, and ways of asking.
 
+    Of people and ways of asking the dialogue's own come first.
+    """
+
+    alarm: str
     people: dict[str, tuple[str, ...]]
     asked: tuple[str, ...]
     entries: tuple[Entry, ...]
@@ -50,18 +55,21 @@ def load_advice() -> Advice:
     Raises
     ------
     DataError
-        Some age of a sex has no advice, or two.
+        Some age of a sex has no advice, or two; or the alarm signs name no emergency call.
     """
     content = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     entries = tuple(
         Entry(e["sex"], tuple(e["ages"]), e["advice"], e["source"]) for e in content["entries"]
     )
+    if "emergency call" not in str(content.get("alarm")):
+        raise DataError(f"{_FILE.name}: alarm must name the emergency call")
     for sex in content["people"]:
         for age in range(YOUNGEST, OLDEST + 1):
             n = sum(e.sex == sex and e.ages[0] <= age <= e.ages[1] for e in entries)
             if n != 1:
                 raise DataError(f"{_FILE.name}: {n} entries for sex {sex} at {age}; give one")
     return Advice(
+        content["alarm"],
         {sex: tuple(words) for sex, words in content["people"].items()},
         tuple(content["asked"]),
         entries,
@@ -82,17 +90,22 @@ def worded(way: str, term: str, age: float, person: str) -> str:
 
 
 def advised(term: str, age: float, sex: str) -> str:
-    """What to do at this age and sex, and when to see a doctor about a term of the glossary."""
-    return (
-        f"{load_advice().entry(age, sex).advice} When to see a doctor: "
-        f"{load_glossary()[term].see_doctor}"
-    )
+    """When to see a doctor about a term of the glossary, and what to do at this age and sex.
+
+    Of an urgent term only the first is said; of the others the alarm signs go before everything.
+    """
+    known, entry = load_advice(), load_glossary()[term]
+    if entry.urgent:
+        return f"{WHEN} {entry.see_doctor}"
+    return f"{known.alarm} {WHEN} {entry.see_doctor} {known.entry(age, sex).advice}"
 
 
 def explained(term: str) -> str:
-    """What a term of the glossary means, what it leads to and when to see a doctor."""
+    """What a term of the glossary means, what it can lead to and when to see a doctor."""
     entry = load_glossary()[term]
-    return f"{entry.what} It can lead to: {entry.leads_to} When to see a doctor: {entry.see_doctor}"
+    said = [entry.what, entry.remark]
+    said += [f"It can lead to: {entry.leads_to}"] if entry.leads_to else []
+    return " ".join(filter(None, [*said, f"{WHEN} {entry.see_doctor}"]))
 
 
 def meaning(term: str) -> str:

@@ -1,25 +1,40 @@
 """The glossary: terms of a report in plain language (`glossary.yaml`)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
 from ecg_lib.errors import DataError
+from ecg_lib.knowledge.findings import FINDINGS
 
-_HERE = Path(__file__).parent
+URGENCIES = ("emergency", "same day", "soon", "planned", "none")  # the most urgent first
+URGENT = URGENCIES[:2]
+_FILE = Path(__file__).parent / "glossary.yaml"
+_NEEDED = {"term", "urgency", "what", "see_doctor", "source"}
+_OPTIONAL = {"remark", "leads_to"}
 
 
 @dataclass(frozen=True)
 class GlossaryEntry:
-    """A term in plain language: what it is, leads to, when to see a doctor, where to read on."""
+    """A term in plain language: what it is, how urgent, when to see a doctor, where to read on.
+
+    `remark` and `leads_to` (real consequences only) are empty where there is nothing to say.
+    """
 
     term: str
+    urgency: str
     what: str
-    leads_to: str
     see_doctor: str
     source: str
+    remark: str = ""
+    leads_to: str = ""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a doctor is needed today: nothing else is then worth advising."""
+        return self.urgency in URGENT
 
 
 @lru_cache(maxsize=1)
@@ -29,18 +44,43 @@ def load_glossary() -> dict[str, GlossaryEntry]:
     Raises
     ------
     DataError
-        An entry lacks a field, has one too many, or its term occurs twice.
+        An entry lacks a field, has an unknown or empty one, its term occurs twice, its urgency is
+        none of `URGENCIES`, it is urgent without naming the emergency call; or a finding that
+        ECG-QA asks about has no entry.
     """
-    content = yaml.safe_load((_HERE / "glossary.yaml").read_text(encoding="utf-8"))
-    needed = {f.name for f in fields(GlossaryEntry)}
+    content = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     entries: dict[str, GlossaryEntry] = {}
-    for entry in content["entries"]:
-        term = entry.get("term", "(no term)")
-        if set(entry) != needed or not all(isinstance(v, str) and v for v in entry.values()):
-            raise DataError(
-                f"glossary.yaml: entry {term!r} needs exactly {', '.join(sorted(needed))}"
-            )
+    for fields in content["entries"]:
+        term = fields.get("term", "(no term)")
+        where = f"{_FILE.name}: entry {term!r}"
+        if missing := _NEEDED - set(fields):
+            raise DataError(f"{where} needs {min(missing)}")
+        if unknown := set(fields) - _NEEDED - _OPTIONAL:
+            raise DataError(f"{where} has an unknown field {min(unknown)}")
+        if empty := [name for name, v in fields.items() if not (isinstance(v, str) and v.strip())]:
+            raise DataError(f"{where}: {empty[0]} must be a text that is not empty")
         if term in entries:
-            raise DataError(f"glossary.yaml: {term!r} occurs twice")
-        entries[term] = GlossaryEntry(**entry)
+            raise DataError(f"{where} occurs twice")
+        entry = GlossaryEntry(**{name: text.strip() for name, text in fields.items()})
+        if entry.urgency not in URGENCIES:
+            raise DataError(f"{where}: urgency must be one of {', '.join(URGENCIES)}")
+        if entry.urgent and "emergency call" not in entry.see_doctor:
+            raise DataError(f"{where}: see_doctor of an urgent term must name the emergency call")
+        entries[term] = entry
+    if without := [name for name in FINDINGS["name"][FINDINGS["ecgqa"]] if name not in entries]:
+        raise DataError(f"{_FILE.name}: {without[0]!r} has no entry; every finding needs one")
     return entries
+
+
+def by_urgency(terms: list[str]) -> list[str]:
+    """Terms of the glossary, the most urgent first; of equals the order given.
+
+    Raises
+    ------
+    DataError
+        A term has no entry.
+    """
+    glossary = load_glossary()
+    if without := [term for term in terms if term not in glossary]:
+        raise DataError(f"{_FILE.name}: {without[0]!r} has no entry; write one")
+    return sorted(terms, key=lambda term: URGENCIES.index(glossary[term].urgency))

@@ -21,7 +21,8 @@ def cohort_cells(stores: Mapping[str, EcgStore]) -> list[dict[str, Any]]:
     """Cells (row, column, value, n) of the cohort table, one row a cohort.
 
     Ages in years, shares in percent with one decimal; n counts the ECGs whose age or sex is known.
-    What a cohort does not tell is NaN.
+    What a cohort does not tell is NaN: its share of normal ECGs, too, where its source never calls
+    an ECG normal.
 
     Parameters
     ----------
@@ -30,14 +31,14 @@ def cohort_cells(stores: Mapping[str, EcgStore]) -> list[dict[str, Any]]:
     cells = []
     for title, store in stores.items():
         records, counts = store.records, store.manifest["counts"]
-        age = records["age"].dropna()
+        age, normal = records["age"].dropna(), records["normal"]
         female = records.loc[records["sex"] != "", "sex"] == "F"
         values: list[tuple[str, float, float]] = [
             ("ECGs", len(store), float("nan")),
             ("patients", records["patient_id"].nunique(), float("nan")),
             ("median age", age.median(), len(age)),
             ("% female", 100 * female.mean(), len(female)),
-            ("% normal", 100 * records["normal"].mean(), float("nan")),
+            ("% normal", 100 * normal.mean() if normal.any() else float("nan"), float("nan")),
         ]
         values += [(split, counts[split], float("nan")) for split in SPLITS]
         values += [

@@ -95,6 +95,13 @@ def test_every_label_of_every_data_set_has_codes_and_a_source_or_is_blank():
             assert roles == {"blank"} or ("counts" in roles and "blank" not in roles)
 
 
+def test_a_code_is_not_taken_for_a_finding_that_says_more_or_less():
+    """Acute ischaemia is not "non-specific"; LVOLT means limb and chest leads, not limb alone."""
+    assert translate("snomed", ["413444003"]).labels == {}
+    assert translate("mimic_iv_ecg", ["low limb lead voltage"]).labels == {}
+    assert translate("mimic_iv_ecg", ["low qrs voltages"]).labels == {"LVOLT": 100}
+
+
 def test_zero_shot_codes_mean_what_the_label_maps_say():
     for row in zero_shot_table().itertuples():
         if row.system == "scp":

@@ -115,9 +115,9 @@ def test_a_patients_ecgs_come_in_order_of_time(records):
     assert len(last) < len(records) < 3 * len(last)
 
 
-def test_about_half_is_normal_and_the_main_findings_are_not_rare(records):
+def test_two_in_five_are_normal_and_the_main_findings_are_not_rare(records):
     share = {c: np.mean([c in r.labels for r in records]) for c in FINDINGS.index}
-    assert 0.43 < share["NORM"] < 0.56
+    assert 0.36 < share["NORM"] < 0.50  # PTB-XL: 9,528 of 21,837
     main = "AFIB SBRAD STACH SARRH 1AVB CLBBB CRBBB IRBBB LAFB LVH IMI AMI ASMI PVC PAC STD_ NDT"
     assert {c: s for c, s in share.items() if c in main.split() and s < 0.015} == {}
 
@@ -132,7 +132,7 @@ def test_normal_excludes_disease_but_not_variants_of_rhythm(records):
     normal = with_code(records, "NORM")
     together = set().union(*(r.labels for r in normal))
     assert not together & {"AFIB", "CLBBB", "LVH", "IMI", "AMI", "1AVB", "INVT"}
-    assert {"SBRAD", "SARRH", "STACH"} <= together
+    assert {"SBRAD", "SARRH", "PAC", "PVC"} <= together
 
 
 def test_left_bundle_branch_block_hides_infarction(records):

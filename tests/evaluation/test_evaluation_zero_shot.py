@@ -6,7 +6,6 @@ import pytest
 
 from ecg_lib.data.prepare import prepare
 from ecg_lib.evaluation import dialogue
-from ecg_lib.evaluation.dialogue import Turn
 from ecg_lib.evaluation.zero_shot import LABEL_TEXT, auc_table, count_cells, label_text, share_seen
 from ecg_lib.knowledge.zero_shot_labels import zero_shot_labels, zero_shot_targets
 
@@ -100,30 +99,3 @@ def test_without_a_pair_another_patients_normal_ecg_is_the_first(stores):
     pair = dialogue.choose_pair(records, single)
     assert pair.template == dialogue.NEW_IN_OTHER and pair.ecg_ids[1] == single.ecg_ids[0]
     assert records.set_index("ecg_id").loc[pair.ecg_ids[0], "normal"]
-
-
-def test_the_next_question_is_about_what_was_said_or_else_about_the_truth():
-    truth = "atrial fibrillation"
-    assert dialogue.term_to_explain(Turn("", "Sinus bradycardia.", truth)) == "sinus bradycardia"
-    assert dialogue.term_to_explain(Turn("", "I do not know", truth)) == truth
-    assert dialogue.term_to_explain(Turn("", "none", "none")) == "sinus rhythm"
-
-
-def test_an_explanation_that_departs_from_the_glossary_is_shown_with_it():
-    right = Turn(
-        "What?",
-        "The beat starts in the sinus node and goes on",
-        "The beat starts in the sinus node, the natural pacemaker",
-    )
-    assert dialogue.shown(right) == ("What?", right.said)
-    wrong = Turn("What?", "A kind of tea", right.truth)
-    said = dialogue.shown(wrong)[1]
-    assert "A kind of tea" in said and f"It should have said: {right.truth}" in said
-
-
-def test_the_case_study_is_a_table_with_every_question_answer_and_truth(tmp_path):
-    cases = {"One ECG": [Turn("What | is it?", "", "sinus rhythm")]}
-    dialogue.write_case_study(tmp_path / "case_study.md", cases, "tiny LLM")
-    text = (tmp_path / "case_study.md").read_text()
-    assert "| What \\| is it? | (no answer) | sinus rhythm |" in text
-    assert "not for diagnosis" in text and [p.name for p in tmp_path.iterdir()] == ["case_study.md"]

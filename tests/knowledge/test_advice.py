@@ -1,4 +1,4 @@
-"""Advice by age and sex: every age has one entry, and the dialogue asks for it."""
+"""Advice by age and sex: every age has one entry, the urgent goes first, the dialogue asks."""
 
 import re
 
@@ -53,8 +53,35 @@ def test_the_patient_asks_with_age_and_sex_or_the_papers_patient_does(monkeypatc
     assert load_glossary()["sinus bradycardia"].see_doctor in turn.truth
     right = {51: "A man of 40 to 64", 18: "A woman under 50"}
     other = "A man of 65 or more" if "80" in heard else "A woman of 65 or more"
-    assert turn.truth.startswith(right.get(age, other))
+    assert right.get(age, other) in turn.truth
+    assert turn.truth.startswith(advice.load_advice().alarm)  # what cannot wait goes first
     asked = advice.load_advice().asked
     assert turn.question.split()[-4:] == asked[0].split()[-4:]  # in a way that is practised
-    assert dialogue.agrees(dialogue.Turn("", turn.truth, turn.truth))
-    assert not dialogue.agrees(dialogue.Turn("", turn.truth.replace("A ", "The ", 1), turn.truth))
+
+
+def test_of_an_urgent_term_only_the_urgent_is_said():
+    """A man of 50 with a fresh infarction is told to call, not to have his lipids measured."""
+    said = advice.advised("early stage of myocardial infarction", 50, "M")
+    assert said == "When to see a doctor: At once, by emergency call."
+    for term, entry in load_glossary().items():
+        said = advice.advised(term, 50, "M")
+        assert "emergency call" in said
+        assert ("A man of 40 to 64" in said) == (not entry.urgent), term
+
+
+@pytest.mark.parametrize("age", [18, 50, 80])
+def test_women_and_men_hear_the_same_alarm_signs(age):
+    woman, man = (advice.advised("inverted t-waves", age, sex) for sex in "FM")
+    alarm = advice.load_advice().alarm
+    assert woman.startswith(alarm) and man.startswith(alarm)
+    for sign in ("chest pain", "breathlessness", "fainting", "nausea", "back", "jaw"):
+        assert sign in alarm
+    assert not any("infarction" in e.advice for e in advice.load_advice().entries)
+
+
+def test_advice_without_the_emergency_call_is_refused(tmp_path, monkeypatch):
+    text = advice._FILE.read_text().replace("Make an emergency call", "Think of it")
+    (tmp_path / "advice.yaml").write_text(text)
+    monkeypatch.setattr(advice, "_FILE", tmp_path / "advice.yaml")
+    with pytest.raises(DataError, match="advice.yaml: alarm must name the emergency call"):
+        advice.load_advice.__wrapped__()

@@ -71,6 +71,13 @@ def test_the_cohort_table_counts_patients_and_tells_what_is_unknown():
     age, female = value(cells, "Mine", "median age"), value(cells, "Mine", "% female")
     assert (age["value"], age["n"]) == (60, 3)
     assert (female["value"], female["n"]) == (66.7, 3)
+    assert value(cells, "Mine", "% normal")["value"] == 25
+
+
+def test_a_source_that_never_calls_an_ecg_normal_has_no_share_of_normal_ones():
+    silent = store()
+    silent.records["normal"] = False
+    assert np.isnan(value(cohort_cells({"Mine": silent}), "Mine", "% normal")["value"])
 
 
 def test_labels_are_counted_per_split_the_commonest_first():

@@ -187,6 +187,12 @@ def phrases() -> dict[str, Any]:
     table = _read("phrases.yaml")
     if missing := [c for c in population()["diseases"] if not table["findings"].get(c)]:
         raise DataError(f"phrases.yaml: findings.{missing[0]} needs at least one wording")
+    for number, entry in enumerate(table["negations"]):
+        if unknown := set(entry["none_of"]) - set(table["findings"]):
+            raise DataError(
+                f"phrases.yaml: negations.{number}.none_of: unknown code {min(unknown)}; "
+                "give codes that have a wording under findings"
+            )
     return table
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ecg_lib.data.simulated.heart import Heartbeat
 from ecg_lib.data.simulated.leadfield import twelve_leads
 from ecg_lib.data.simulated.patients import Visit
+from ecg_lib.data.simulated.reports import NORMAL_RANGES
 from ecg_lib.data.simulated.rhythm import Beats
 from ecg_lib.data.simulated.simulator_tables import population, waves
 from ecg_lib.knowledge.findings import FINDINGS
@@ -27,6 +28,9 @@ EXTRASYSTOLES = {
 T_END = 2.3  # widths after its peak at which the T wave ends
 RHYTHM_CODES = ("AFIB", "AFLT", "SVTAC", "PACE")
 BEATS = ("PAC", "PVC", "BIGU", "TRIGU", "PRC(S)")
+SLOW, FAST = 60, 100  # per minute: sinus rhythm between, as in ECG-QA's normal RR interval
+CALM = (50, 100)  # per minute: rates that a normal ECG may have (ACC/AHA/HRS, bradycardia, 2018)
+QTC = {"M": 0.45, "F": 0.46}  # s: longer is prolonged (AHA/ACC/HRS, part IV, 2009)
 STRAIN = 0.5  # grade from which readers write ischaemia beside left ventricular hypertrophy
 
 
@@ -120,7 +124,7 @@ def labels(
             out[code] = 100.0
             if code in visit.uncertain:
                 out[code] = 50.0 if doubt[i] < 0.6 else 15.0
-    if not out:
+    if not out and within_limits(visit, found, times):
         out["NORM"] = 100.0 if doubt[-1] < 0.6 else (80.0 if doubt[-1] < 0.9 else 50.0)
     for code in BEATS:
         if code in visit.findings:
@@ -137,6 +141,22 @@ def labels(
         out["LPR"] = 0.0
     out.update({code: 0.0 for code in _forms(visit, found, out) if code not in out})
     return out
+
+
+def within_limits(visit: Visit, found: Measures, times: dict[str, float]) -> bool:
+    """Whether an ECG without disease may be called normal.
+
+    It may not where rate, heart axis, PR interval or QTc lie outside their limits, nor with
+    bigeminy or trigeminy. Such an ECG has neither NORM nor a disease among its labels.
+    """
+    low, high = NORMAL_RANGES["pr interval"]
+    return (
+        CALM[0] <= 60 / times["rr interval"] <= CALM[1]
+        and axis_class(found.axis_deg) == "normal heart axis"
+        and low <= times.get("pr interval", low) <= high
+        and times["qt corrected"] <= QTC[visit.sex]
+        and not {"BIGU", "TRIGU"} & set(visit.findings)
+    )
 
 
 def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
@@ -238,6 +258,6 @@ def _sinus(visit: Visit, rate: float) -> str:
     """Name of a sinus rhythm by rate (mean, per minute) and regularity."""
     if "SARRH" in visit.findings:
         return "SARRH"
-    if rate < 58:
+    if rate < SLOW:
         return "SBRAD"
-    return "STACH" if rate > 100 else "SR"
+    return "STACH" if rate > FAST else "SR"

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ecg_lib.errors import DataError
+from ecg_lib.evaluation.answer_marks import NO_ANSWER, RIGHT, UNKNOWN, Line
 from ecg_lib.report import style
 from ecg_lib.report.schematics import box, canvas
 from ecg_lib.signal.leads import LEADS
 
+Answer = str | Sequence[Line]
 DISCLAIMER = "For research and teaching, not for diagnosis."
 _SHOWN = ("II", "V1", "V5")
 # Inches: a line of text, a bubble's padding, between bubbles, a title, a line of truth
@@ -25,17 +27,18 @@ _LINE, _PAD, _GAP, _HEAD, _FOOT = 0.155, 0.16, 0.1, 0.36, 0.18
 class CaseStudy:
     """One ECG or two (title: mV, (12, samples), in the order of LEADS) and the talk about them.
 
-    `truth` is what the labels say, printed so that the reader can judge the answers.
+    An answer is a text or its marked lines; a line that is not right is printed in red with its
+    verdict. `truth` is what the labels say, printed so that the reader can judge the answers.
     """
 
     ecgs: Mapping[str, ArrayLike]
-    dialogue: Sequence[tuple[str, str]]
+    dialogue: Sequence[tuple[str, Answer]]
     truth: str = ""
 
 
 def figure4_case_study(
     ecgs: Mapping[str, ArrayLike],
-    dialogue: Sequence[tuple[str, str]],
+    dialogue: Sequence[tuple[str, Answer]],
     model: str,
     fs: int = 100,
     leads: Sequence[str] = _SHOWN,
@@ -95,7 +98,7 @@ class _Block:
 
     strips: dict[str, "_Strips"]
     inches_per_mv: float
-    bubbles: list[tuple[list[str], str]]
+    bubbles: list[tuple[list[tuple[str, str]], str]]  # lines with their colours; Q or A
     truth: list[str]
 
     @classmethod
@@ -113,7 +116,7 @@ class _Block:
         said = [
             (text, side) for turn in case.dialogue for text, side in zip(turn, "QA", strict=True)
         ]
-        bubbles = [(textwrap.wrap(text, 72) or ["(no answer)"], side) for text, side in said]
+        bubbles = [(_coloured(text), side) for text, side in said]
         truth = f"According to the labels: {case.truth}." if case.truth else ""
         return cls(strips, inches_per_mv, bubbles, textwrap.wrap(truth, 108))
 
@@ -202,15 +205,34 @@ def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
         spine.set(visible=True, color="#e0a0a0")
 
 
-def _bubbles(ax: Axes, wrapped: list[tuple[list[str], str]], width: float, top: float) -> None:
+def _coloured(answer: Answer) -> list[tuple[str, str]]:
+    """Printed lines with their colours: a sign before what is right, a word before what is not."""
+    if isinstance(answer, str):
+        return [(row, style.INK) for row in textwrap.wrap(answer, 72) or [NO_ANSWER]]
+    rows = []
+    for line in answer:
+        good = line.verdict in (RIGHT, UNKNOWN)
+        sign = {RIGHT: "\N{CHECK MARK} ", UNKNOWN: ""}.get(line.verdict)
+        text = f"\N{BALLOT X} {line}" if sign is None else sign + line.text
+        wrapped = textwrap.wrap(text, 72, subsequent_indent="   ")
+        rows += [(row, style.INK if good else style.RED) for row in wrapped]
+    return rows
+
+
+def _bubbles(
+    ax: Axes, wrapped: list[tuple[list[tuple[str, str]], str]], width: float, top: float
+) -> None:
     y = top - 0.05
-    for lines, side in wrapped:
-        high = len(lines) * _LINE + _PAD
-        long = 0.3 + 0.073 * max(len(line) for line in lines)
+    for rows, side in wrapped:
+        high = len(rows) * _LINE + _PAD
+        long = 0.3 + 0.073 * max(len(row) for row, _ in rows)
         wide = min(max(long, 0.9), width - 1.2)
         x = 0.4 if side == "Q" else width - wide - 0.4
         face, edge = ("#f4f4f4", style.QUIET) if side == "Q" else ("#dcebf6", style.BLUE)
-        box(ax, x, y - high, wide, high, "\n".join(lines), face, edge)
+        box(ax, x, y - high, wide, high, face=face, edge=edge)
+        for k, (row, color) in enumerate(rows):
+            down = y - _PAD / 2 - (k + 0.5) * _LINE
+            ax.text(x + 0.12, down, row, fontsize=8.5, color=color, va="center")
         at = x - 0.17 if side == "Q" else x + wide + 0.17
         ax.text(at, y - high / 2, side, weight="bold", ha="center", va="center", color=edge)
         y -= high + _GAP
