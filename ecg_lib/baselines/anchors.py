@@ -95,7 +95,8 @@ class Anchors:
         columns = (_TYPE, _SEVERITY)
         yes = _looked_up(self.says_yes, asked[list(columns)])
         words = yes.map({True: YES, False: NO}).astype(object)
-        return words.fillna(self._say(asked, columns).where(asked[_SEVERITY].notna()))
+        other = self._say(asked, columns).where(asked[_SEVERITY].notna())  # no yes/no question
+        return words.where(words.notna(), other)
 
 
 def _described(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:

@@ -65,8 +65,9 @@ def question_kinds(rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     """
     verify = rows["question_type"].str.endswith("verify").to_numpy()
     short, kind = rows["question_type"].map(SHORT_NAMES).to_numpy(), kind_of(rows).to_numpy()
-    found = {EVERY: verify}
-    for name in [name for name in SHORT_NAMES.values() if name.endswith("Verify")]:
+    types = [name for name in SHORT_NAMES.values() if name.endswith("Verify")]
+    found = {EVERY: verify} if len(set(short[verify])) > 1 else {}
+    for name in types:
         found[name] = short == name
         if name.startswith("S-"):
             found |= {f"{name}, {k}": (short == name) & (kind == k) for k in ("specific", "noise")}
