@@ -208,6 +208,8 @@ class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
     max_rows: int | None = None  # stratified by question type; null = all
+    interventional: int = 30  # ECGs a question and answer in the interventional test
+    interventional_rows: int | None = 2000  # ... rows of each question type at most; null = all
     resamples: int = 1000  # bootstrap
     min_positives: int = 10  # fewer: n/a
     examples: int = 1500  # simulated patients among whom a plain example of each finding is sought

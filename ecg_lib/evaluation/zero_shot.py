@@ -16,7 +16,7 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.resamples import Resamples
-from ecg_lib.intervals import auc_over_seeds
+from ecg_lib.intervals import auc_over_seeds, macro_auc
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_near, zero_shot_targets
 from ecg_lib.objectives.parts.clip import EcgClip
 
@@ -111,6 +111,64 @@ def auc_table(
         )
         cells.append({"column": label, **cell.percent()})
     return pd.DataFrame(cells)
+
+
+def rank_correlation(scores: pd.DataFrame) -> float:
+    """Spearman's correlation of two labels' scores over the ECGs, mean over pairs of labels.
+
+    1: one opinion of an ECG serves all labels. NaN for a single label or constant scores.
+    """
+    above = np.triu_indices(scores.shape[1], 1)
+    found = scores.corr("spearman").to_numpy()[above]
+    return float(found.mean()) if len(found) else float("nan")
+
+
+def summary_cells(
+    scores: Mapping[str, pd.DataFrame],
+    targets: pd.DataFrame,
+    resamples: int,
+    seed: int,
+    min_positives: int,
+    groups: Sequence[str] | None = None,
+    drawn: Resamples | None = None,
+) -> list[dict]:
+    """Each method's mean AUC over labels (percent), its rank correlation, and AUC differences.
+
+    Parameters
+    ----------
+    scores : method -> (ECGs, labels); the others are subtracted from the last
+    targets, groups, drawn : as for `auc_table`; a label unknown of any ECG is left out
+
+    Returns
+    -------
+    list of cells: row (a method, or "<last> - <other>", paired by ECG), column ("mean AUC" or
+    "rank correlation", from -1 to 1), value, n (labels averaged), ci_low, ci_high.
+    """
+    labels = [label for label in next(iter(scores.values())) if targets[label].notna().all()]
+    if not labels:
+        return []
+    truth = targets[labels].to_numpy(dtype=bool)
+    enough = np.minimum(truth.sum(0), (~truth).sum(0)) >= max(min_positives, 1)
+    weights = None if drawn is None or groups is None else drawn.weights(groups)
+    values = {name: table[labels].to_numpy()[None] for name, table in scores.items()}
+
+    def mean_auc(name: str, minus: str | None = None) -> dict:
+        other = None if minus is None else values[minus]
+        settings = resamples, seed, min_positives, groups, weights
+        return macro_auc(truth, values[name], other, *settings).percent() | {"n": int(enough.sum())}
+
+    cells: list[dict] = []
+    last = list(scores)[-1]
+    for name in scores:
+        alike = rank_correlation(scores[name][labels])
+        cells += [
+            {"row": name, "column": "mean AUC", **mean_auc(name)},
+            {"row": name, "column": "rank correlation", "value": alike, "n": len(labels)},
+        ]
+    for name in scores:
+        if name != last:
+            cells.append({"row": f"{last} - {name}", "column": "mean AUC", **mean_auc(last, name)})
+    return cells
 
 
 def share_seen(

@@ -29,7 +29,7 @@ def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
     ours, paper = ours_of(table, "table 3"), table[table["source"] == "paper"]
     methods = list(dict.fromkeys(ours["row"]))
     methods.sort(key=lambda m: m != MODEL)
-    palette = [style.BLUE, style.SKY, style.GREEN, style.PURPLE, style.RED]
+    palette = [style.BLUE, style.SKY, style.GREEN, style.PURPLE, style.RED, style.ORANGE]
     colors = {m: palette[i % len(palette)] for i, m in enumerate(methods)}
     width = 0.66 / len(methods)
     with style.use():

@@ -1,0 +1,91 @@
+"""How much a linear probe reads among the ill: the ceiling under which an ECG-LLM stays.
+
+One probe per question, trained on the ill ECGs of the training split alone, so that "ill" can help
+none of them. Probed on what the LLM is given (the projector's slots), on the mean of the encoder's
+tokens and on all that `probe.pooled` keeps, it tells where points are lost: up to the encoder, on
+the way into the slots, or in the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import logit
+
+from ecg_lib.ecg_llm.projector import Projector
+from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.evaluation.probe import cached_features, linear
+from ecg_lib.questions.true_answers import questions_of, true_answers
+from ecg_lib.questions.vocabulary import NO, YES
+
+MEAN, ALL_THREE, SLOTS = "mean of tokens", "CLS, mean and maximum", "projector slots"
+MIN_ECGS = 10  # ill training ECGs of either answer; fewer: the question has no probe
+_CHUNK = 2048
+
+
+def token_features(tokens: EcgTokens, ecg_ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """Mean tokens (N, D), and with [CLS] and the maximum (N, 3 D)."""
+    every = cached_features(tokens, tokens.rows(ecg_ids))
+    width = every.shape[1] // 3
+    return {MEAN: every[:, width : 2 * width], ALL_THREE: every}
+
+
+@torch.no_grad()
+def slot_features(projector: Projector, tokens: EcgTokens, ecg_ids: Sequence[str]) -> np.ndarray:
+    """Mean and maximum over the slots that an ECG fills in the prompt, (N, 2 H)."""
+    weight, parts = projector.linear.weight, []
+    for at in range(0, len(ecg_ids), _CHUNK):
+        own = tokens.get(ecg_ids[at : at + _CHUNK]).to(weight.device, weight.dtype)
+        slots = projector(own).float().cpu()  # (B, slots, H)
+        parts.append(torch.cat([slots.mean(1), slots.amax(1)], dim=1))
+    return torch.cat(parts).numpy()
+
+
+def probe_within_ill(
+    features: Mapping[str, np.ndarray], records: pd.DataFrame, rows: pd.DataFrame
+) -> dict[str, pd.Series]:
+    """Answers of each kind of features' probes to questions about one ECG.
+
+    Parameters
+    ----------
+    features : name -> (N, F) of the ECGs of `records`, in their order
+    records : ecg_id, split, normal, labels, attributes
+    rows : question rows; those that are no yes/no question about one ECG get no answer
+
+    Returns
+    -------
+    dict of Series of text, indexed as `rows`: yes where the finding is likelier than it is among
+    the ill of the training split, so that a rare one is not always denied; "" where too few of
+    those ECGs have the finding or lack it.
+    """
+    place = dict(zip(records["ecg_id"], range(len(records)), strict=True))
+    taught = np.flatnonzero((records["split"] == "train") & ~records["normal"].astype(bool))
+    said = {name: pd.Series("", index=rows.index, dtype=object) for name in features}
+    asked = rows[rows["question_type"] == "single-verify"]
+    numbers = pd.Series([q.id if q else -1 for q in questions_of(asked)], index=asked.index)
+    for number, own in asked.groupby(numbers):
+        if number < 0:
+            continue
+        truth, known = _truth(own.iloc[0], records.iloc[taught])
+        if min(truth.sum(), (~truth).sum()) < MIN_ECGS:
+            continue
+        at, teach = [place[ecgs[0]] for ecgs in own["ecg_id"]], taught[known]
+        for name, values in features.items():
+            targets = pd.DataFrame({"yes": truth})
+            odds = linear(values[teach], values[at], targets, np.arange(len(teach)))["yes"]
+            likelier = odds.to_numpy() > logit(truth.mean())
+            said[name].loc[own.index] = np.where(likelier, YES, NO)
+    return said
+
+
+def _truth(row: pd.Series, records: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the answer is yes for the ECGs that can say (k,), and which can (N,) bool."""
+    fields = {name: row[name] for name in row.index if name not in ("ecg_id", "answer")}
+    fields["attribute"] = [row["attribute"]] * len(records)
+    asked = pd.DataFrame({**fields, "ecg_id": [[ecg] for ecg in records["ecg_id"]]})
+    answers = true_answers(asked, records)
+    known = answers.isin([YES, NO]).to_numpy()
+    return (answers[known] == YES).to_numpy(), known

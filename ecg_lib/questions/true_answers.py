@@ -1,0 +1,81 @@
+"""What is true of other ECGs than the one that a row asks about: its question, answered anew.
+
+A row tells the answer for its own ECG only. Where the ECG is replaced, or a question is asked of a
+whole cohort, the answer is read from the labels again, as the builder of questions reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ecg_lib.errors import DataError
+from ecg_lib.questions.agreement import question_of
+from ecg_lib.questions.facets import answer
+from ecg_lib.questions.templates import Question, load_templates
+from ecg_lib.questions.vocabulary import answer_text
+
+
+def questions_of(rows: pd.DataFrame) -> list[Question | None]:
+    """The template question behind each row; None where no template of ours asks it.
+
+    A built row carries its question's number, and its text says so. A row of ECG-QA has numbers
+    and wordings of its own and is known by template, attribute and leads; about two ECGs it names
+    no attribute, and mostly stays unknown.
+    """
+    templates = {i: t for i, t in load_templates().items() if i in set(rows["template_id"])}
+    numbered = {question.id: question for t in templates.values() for question in t.questions()}
+    found: dict[tuple[int, str], Question | None] = {}
+    for row in rows.itertuples():
+        key = row.question_id, row.question
+        if key not in found:
+            question = numbered.get(row.question_id)
+            found[key] = question if question and _asks(question, row) else _by_attribute(row)
+    return [found[key] for key in zip(rows["question_id"], rows["question"], strict=True)]
+
+
+def true_answers(rows: pd.DataFrame, records: pd.DataFrame) -> pd.Series:
+    """The true answer to each row's question about the ECGs that the row names now.
+
+    Parameters
+    ----------
+    rows : question rows; their `answer` is not read
+    records : ecg_id, labels and attributes (dicts), one row per ECG
+
+    Returns
+    -------
+    Series of text, indexed as `rows`; None where an ECG is unknown or cannot say, or the question
+    is none of ours.
+    """
+    facts = dict(
+        zip(
+            records["ecg_id"],
+            zip(records["labels"], records["attributes"], strict=True),
+            strict=True,
+        )
+    )
+    said: list[str | None] = []
+    for question, ecgs in zip(questions_of(rows), rows["ecg_id"], strict=True):
+        own = [facts[ecg] for ecg in ecgs if ecg in facts]
+        true = answer(question, own) if question and len(own) == len(ecgs) else None
+        said.append(None if true is None else answer_text(true))
+    return pd.Series(said, index=rows.index, dtype=object, name="prediction")
+
+
+def _asks(question: Question, row: Any) -> bool:
+    """Whether a row's text is one of a question's wordings."""
+    template = question.template
+    swaps = (False, True) if template.form == "choose" else (False,)
+    return template.id == row.template_id and any(
+        question.text(wording, swap) == row.question
+        for wording in template.wordings.all()
+        for swap in swaps
+    )
+
+
+def _by_attribute(row: Any) -> Question | None:
+    try:
+        return question_of(row)
+    except DataError:
+        return None
