@@ -3,11 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ecg_lib.errors import DataError
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import legend_above
+from ecg_lib.report.plot_helpers import key, legend_above
 from ecg_lib.signal.leads import LEADS
 
 _TITLES = {
@@ -65,12 +64,9 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -
         ax.set_xticks(range(len(LEADS)), LEADS)
         ax.set(xlim=(-0.6, len(LEADS) - 0.4), xlabel="lead", ylabel=f"{wave} amplitude (mV)")
         ax.grid(axis="x", visible=False)
-        names = [", ".join(filter(None, group)) for group in groups]
-        handles = [
-            Line2D([], [], color=colors[group], lw=3.2, label=name)
-            for group, name in zip(groups, names, strict=True)
-        ]
-        legend_above(fig, handles)
+        legend_above(
+            fig, [key(", ".join(filter(None, g)), color=c, lw=3.2) for g, c in colors.items()]
+        )
         text = (
             "Dots: medians of normal ECGs; thick: the middle half; thin: the middle 80 %. "
             "Where bars of one lead part, the simulator errs."
