@@ -20,15 +20,14 @@ _COLORS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
 _NEEDED = {"feature", "unit", "source", "split", "p10", "p25", "p50", "p75", "p90"}
 
 
-def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -> Figure:
-    """Intervals and axis above, an amplitude in each of the 12 leads below.
+def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
+    """Intervals and axis above, the R amplitude in each of the 12 leads below.
 
     Parameters
     ----------
     table : DataFrame
         As from `evaluation.distributions.quantile_table`: ms, degrees and mV, one row for each
         feature, source and split.
-    wave : "R", "S" or "T"
 
     Raises
     ------
@@ -38,10 +37,10 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -
     missing = _NEEDED - set(table)
     if missing:
         raise DataError(f"quantiles: no column {sorted(missing)[0]}; take quantile_table's table")
-    amplitudes = [f"{wave} {lead}" for lead in LEADS]
+    amplitudes = [f"R {lead}" for lead in LEADS]
     drawn = table[table["feature"].isin([*_TITLES, *amplitudes])]
     if set(amplitudes) - set(drawn["feature"]):
-        raise DataError(f"quantiles: no {wave} wave of all 12 leads to draw; choose R, S or T")
+        raise DataError("quantiles: no R wave of all 12 leads to draw; measure them")
     groups = list(drawn[["source", "split"]].drop_duplicates().itertuples(index=False, name=None))
     colors = dict(zip(groups, _COLORS, strict=False))
     cells = drawn.set_index(["feature", "source", "split"])
@@ -62,7 +61,7 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -
             for x, feature in enumerate(amplitudes):
                 _whisker(ax, cells.loc[(feature, *group)], x + shift, colors[group])
         ax.set_xticks(range(len(LEADS)), LEADS)
-        ax.set(xlim=(-0.6, len(LEADS) - 0.4), xlabel="lead", ylabel=f"{wave} amplitude (mV)")
+        ax.set(xlim=(-0.6, len(LEADS) - 0.4), xlabel="lead", ylabel="R amplitude (mV)")
         ax.grid(axis="x", visible=False)
         legend_above(
             fig, [key(", ".join(filter(None, g)), color=c, lw=3.2) for g, c in colors.items()]
