@@ -72,18 +72,8 @@ def run(options: argparse.Namespace) -> None:
         answer = ask(model, processor, signals, question)
     who = f"{folder} ({_label(folder, model.config.language_model)})"
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "answer": answer.text,
-                    "p_yes": answer.p_yes,
-                    "model": who,
-                    "question": question,
-                    "records": records,
-                    "disclaimer": DISCLAIMER,
-                }
-            )
-        )
+        told = {"answer": answer.text, "p_yes": answer.p_yes, "model": who, "question": question}
+        print(json.dumps(told | {"records": records, "disclaimer": DISCLAIMER}))
     else:
         print(answer.text or "(no answer)")
         if answer.p_yes is not None:
