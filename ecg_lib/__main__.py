@@ -11,6 +11,12 @@ from ecg_lib.errors import EcgLibError
 
 EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
 130 interrupted. The paper's tables and figures come from `make paper`, not from here."""
+_VERBS = {
+    "prepare": prepare_command,
+    "ask": ask_command,
+    "evaluate": evaluate_command,
+    "plan": plan_command,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,8 +28,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (prepare_command, ask_command, evaluate_command, plan_command):
-        verb.add_to(verbs)
+    for name, command in _VERBS.items():
+        verb = verbs.add_parser(
+            name, help=command.HELP, description=command.DESCRIPTION, epilog=command.EPILOG
+        )
+        verb.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.add_to(verb)
     return top
 
 

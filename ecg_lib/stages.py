@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -42,23 +42,11 @@ class Stage:
     pipeline: str
     command: str
     source: str
-    notebook: str | None
-    declared: dict[str, Any]
-
-    @property
-    def desc(self) -> str:
-        """What it does, in a line."""
-        return self.declared["desc"]
-
-    @property
-    def makes(self) -> list[str]:
-        """Folders that it writes, "data/NAME" or "checkpoints/NAME"."""
-        return self.declared.get("makes", [])
-
-    @property
-    def reads(self) -> list[str]:
-        """Tables of earlier stages."""
-        return self.declared.get("reads", [])
+    notebook: str | None = None
+    desc: str = ""  # what it does, in a line
+    makes: Sequence[str] = ()  # folders that it writes, "data/NAME" or "checkpoints/NAME"
+    reads: Sequence[str] = ()  # tables of earlier stages
+    writes: Sequence[str] = ()  # other files that it writes among the results
 
     @cached_property
     def tables(self) -> list[str]:
@@ -69,11 +57,6 @@ class Stage:
     def figures(self) -> list[str]:
         """Names of the figures that it writes: of `run.figure(figure, "NAME")`."""
         return self._written("figure", 1)
-
-    @property
-    def writes(self) -> list[str]:
-        """Other files that it writes among the results."""
-        return self.declared.get("writes", [])
 
     def _written(self, method: str, position: int) -> list[str]:
         names = []
@@ -214,7 +197,8 @@ def notebook_stage(notebook: str) -> Stage:
         raise ConfigError(f"notebooks/{notebook}.ipynb: metadata ecg_lib.desc is missing")
     pipeline, _, name = notebook.partition("/")
     command = f"python -m ecg_lib.cli.notebook {notebook}"
-    return Stage(name, pipeline, command, closure.notebook_source(file), notebook, declared)
+    source = closure.notebook_source(file)
+    return Stage(name, pipeline, command, source, notebook, **_declared(declared))
 
 
 def _step(name: str, step: dict[str, Any]) -> Stage:
@@ -223,7 +207,11 @@ def _step(name: str, step: dict[str, Any]) -> Stage:
         "from ecg_lib.experiments.experiment import Experiment\n"
         f"from {module} import {function}\n{function}(Experiment.open())"
     )
-    return Stage(name, MAIN, step["command"], source, None, step)
+    return Stage(name, MAIN, step["command"], source, **_declared(step))
+
+
+def _declared(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: values[k] for k in ("desc", "makes", "reads", "writes") if k in values}
 
 
 def maker(name: str) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ecg_lib import paths
 
 DISCLAIMER = "for research and teaching, not for diagnosis"
+HELP = "ask a trained model about a recording"
 DESCRIPTION = f"""Ask a trained model about a WFDB record (.hea with .dat or .mat; any sampling
 rate, leads by name, the first 10 s). The answer goes to stdout, who gave it to stderr.
 {DISCLAIMER.capitalize()}."""
@@ -19,15 +20,8 @@ EPILOG = """examples:
   python -m ecg_lib ask first "Which finding is new in the recent ECG?" --second recent"""
 
 
-def add_to(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the command line."""
-    verb = verbs.add_parser(
-        "ask",
-        help="ask a trained model about a recording",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_to(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
     verb.add_argument("record", metavar="RECORD", help="path of the record, suffix or not")
     verb.add_argument("question", metavar="QUESTION", help="in English, in quotation marks")
     verb.add_argument(
@@ -72,18 +66,8 @@ def run(options: argparse.Namespace) -> None:
         answer = ask(model, processor, signals, question)
     who = f"{folder} ({_label(folder, model.config.language_model)})"
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "answer": answer.text,
-                    "p_yes": answer.p_yes,
-                    "model": who,
-                    "question": question,
-                    "records": records,
-                    "disclaimer": DISCLAIMER,
-                }
-            )
-        )
+        told = {"answer": answer.text, "p_yes": answer.p_yes, "model": who, "question": question}
+        print(json.dumps(told | {"records": records, "disclaimer": DISCLAIMER}))
     else:
         print(answer.text or "(no answer)")
         if answer.p_yes is not None:

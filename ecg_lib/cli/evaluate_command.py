@@ -9,6 +9,7 @@ from typing import Any
 
 from ecg_lib.files import write_atomically
 
+HELP = "measure a saved encoder on a prepared store"
 DESCRIPTION = """Measure a saved encoder on the ECGs of prepared stores. Every value is an AUC in
 percent with a 95 % interval over patients; n counts ECGs that have the label."""
 EPILOG = """examples:
@@ -22,16 +23,9 @@ EPILOG = """examples:
 _MODEL = "folder of a saved CLIP or reader (notebook 02)"
 
 
-def add_to(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the command line."""
+def add_to(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
     raw = argparse.RawDescriptionHelpFormatter
-    verb = verbs.add_parser(
-        "evaluate",
-        help="measure a saved encoder on a prepared store",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=raw,
-    )
     whats = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
 
     transfer = whats.add_parser(

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+HELP = "what a profile costs: memory, time, disk"
 DESCRIPTION = """Count what a profile's trainings cost: parameters, operations, memory with and
 without gradient checkpointing, hours on a GPU, disk. Models are built without weights (PyTorch's
 meta device): nothing is downloaded or trained."""
@@ -26,15 +27,8 @@ _GIVEN = (
 )
 
 
-def add_to(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the command line."""
-    verb = verbs.add_parser(
-        "plan",
-        help="what a profile costs: memory, time, disk",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_to(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
     verb.add_argument("profile", metavar="PROFILE", help="a file of conf/profile, e.g. paper")
     verb.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="changes to the profile")
     for option, kind, name, told in _GIVEN:

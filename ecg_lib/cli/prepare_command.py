@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 
+HELP = "read a downloaded data set into a store"
 DESCRIPTION = """Read a cohort's files into a store: signals.npy (first 10 s, leads by name),
 records.parquet, quarantine.csv (what was left out, and why) and manifest.json. An interrupted
 preparation goes on where it stopped; an older store is replaced only at the end."""
-EXAMPLE = """example:
+EPILOG = """example:
   python -m ecg_lib prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/ptbxl --workers 8"""
 
 
@@ -16,18 +17,12 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Help with the cohorts found, looked for only when help is asked for: it takes a second."""
 
     def add_text(self, text: str | None) -> None:
-        super().add_text(f"cohorts: {', '.join(_cohorts())}\n{text}" if text is EXAMPLE else text)
+        super().add_text(f"cohorts: {', '.join(_cohorts())}\n{text}" if text is EPILOG else text)
 
 
-def add_to(verbs: argparse._SubParsersAction) -> None:
-    """Add the verb to the command line."""
-    verb = verbs.add_parser(
-        "prepare",
-        help="read a downloaded data set into a store",
-        description=DESCRIPTION,
-        epilog=EXAMPLE,
-        formatter_class=_Help,
-    )
+def add_to(verb: argparse.ArgumentParser) -> None:
+    """Add the options of the verb."""
+    verb.formatter_class = _Help
     verb.add_argument("cohort", metavar="COHORT", help="which data set it is, see below")
     verb.add_argument(
         "--source",

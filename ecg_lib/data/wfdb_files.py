@@ -9,6 +9,7 @@ import numpy as np
 import wfdb
 
 from ecg_lib.errors import BadRecord
+from ecg_lib.signal.quality import standardise
 
 _MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "v": 1e3}
 
@@ -21,6 +22,10 @@ class Recording:
     names: list[str]
     fs: float
     comments: list[str]  # the header's lines that start with #, without it
+
+    def standard(self, rate: int, method: str) -> np.ndarray:
+        """As a store keeps it, see `standardise`."""
+        return standardise(self.signal, self.names, self.fs, rate, method=method)
 
 
 def read_wfdb(stem: Path) -> Recording:

@@ -44,15 +44,6 @@ def parse_prediction(text: str, classes: Iterable[str] = ()) -> frozenset[str]:
     return _parse(text, _vocabulary(classes))
 
 
-def nearest_classes(text: str, classes: Iterable[str], cutoff: float = 0.6) -> frozenset[str]:
-    """Labels of the vocabulary that the text names, longest first; else the most similar ones.
-
-    Lenient on purpose (words around the labels are ignored, denials too); "none" is dropped.
-    Members similar to no class by `cutoff` (difflib ratio) stay as they are, hence wrong.
-    """
-    return _nearest(text, _vocabulary(classes), cutoff)
-
-
 def strict_string(prediction: str, gold: Sequence[str]) -> bool:
     """Whether a prediction is to the letter the gold labels, joined by "; " in the row's order."""
     return bool(normalise(prediction)) and prediction == JOINER.join(gold)
@@ -77,7 +68,7 @@ def normalised_set(prediction: str, gold: Sequence[str], classes: Iterable[str] 
 def closed_vocabulary_set(
     prediction: str, gold: Sequence[str], classes: Iterable[str] = ()
 ) -> bool:
-    """Set equality after :func:`nearest_classes`, as classifiers of ECG-QA are scored.
+    """Set equality after `_nearest`, as classifiers of ECG-QA are scored.
 
     "none" is the empty set on both sides, but an empty prediction is wrong.
     """
@@ -181,11 +172,16 @@ def _parse(text: str, vocabulary: tuple[str, ...]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=65536)
-def _nearest(text: str, vocabulary: tuple[str, ...], cutoff: float = 0.6) -> frozenset[str]:
+def _nearest(text: str, vocabulary: tuple[str, ...]) -> frozenset[str]:
+    """Labels of the vocabulary that the text names, longest first; else the most similar ones.
+
+    Lenient on purpose (words around the labels are ignored, denials too); "none" is dropped.
+    Members similar to no class (difflib ratio of 0.6) stay as they are, hence wrong.
+    """
     found: set[str] = set()
     for member in filter(None, (normalise(part) for part in text.split(";"))):
         named = parse_answer(member, vocabulary)
-        similar = difflib.get_close_matches(member, vocabulary, n=1, cutoff=cutoff)
+        similar = difflib.get_close_matches(member, vocabulary, n=1)
         found |= named or set(similar) or {member}
     return frozenset(found - {NONE})
 

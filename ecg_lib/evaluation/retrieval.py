@@ -11,6 +11,7 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.token_cache import encode, on_gpu
 from ecg_lib.intervals import wilson
 from ecg_lib.objectives.parts.clip import EcgClip
+from ecg_lib.objectives.parts.clip_text import tokenised
 
 
 @torch.no_grad()
@@ -21,14 +22,8 @@ def embed_reports(
     parts = []
     with on_gpu(clip) as device:
         for start in range(0, len(reports), batch_size):
-            text = tokenizer(
-                reports[start : start + batch_size],
-                truncation=True,
-                padding=True,
-                max_length=max_tokens,
-                return_tensors="pt",
-            ).to(device)
-            parts.append(clip.embed_text(text["input_ids"], text["attention_mask"]).cpu())
+            words = tokenised(tokenizer, reports[start : start + batch_size], max_tokens)
+            parts.append(clip.embed_text(*(part.to(device) for part in words.values())).cpu())
     return torch.cat(parts)
 
 

@@ -91,19 +91,9 @@ def scratch_scores(
         ecg = encoder_input(train.mv(train_rows[own]), model.encoder)
         return {"ecg": ecg, "targets": truth[own]}
 
-    fit(
-        model,
-        [{"row": int(row)} for row in rows],
-        collate,
-        folder,
-        Schedule(
-            epochs=math.ceil(epochs * math.sqrt(len(targets) / len(rows))),
-            batch_size=BATCH,
-            learning_rate=LEARNING_RATE,
-            weight_decay=WEIGHT_DECAY,
-        ),
-        seed=seed,
-    )
+    epochs = math.ceil(epochs * math.sqrt(len(targets) / len(rows)))
+    schedule = Schedule(epochs, BATCH, LEARNING_RATE, WEIGHT_DECAY)
+    fit(model, [{"row": int(row)} for row in rows], collate, folder, schedule, seed=seed)
     return pd.DataFrame(_logits(model, test, test_rows), columns=targets.columns)
 
 
@@ -138,17 +128,9 @@ def readings(
 
     def taught(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, known: np.ndarray):
         with TemporaryDirectory() as folder:
-            return scratch_scores(
-                encoder,
-                *stores,
-                train,
-                test,
-                targets,
-                known,
-                epochs=epochs,
-                seed=0,
-                folder=Path(folder) / LABELS_ONLY,
-            )
+            data = encoder, *stores, train, test, targets, known
+            place = Path(folder) / LABELS_ONLY
+            return scratch_scores(*data, epochs=epochs, seed=0, folder=place)
 
     found = {"linear probe": (frozen(encoder), linear)}
     found[RANDOM] = frozen(untrained(encoder, 0)), linear

@@ -13,7 +13,7 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.probe import cached_features, encoder_features, label_cells, linear, part_of
-from ecg_lib.evaluation.task import Task, load_task
+from ecg_lib.evaluation.task import load_task
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM, scratch_scores, untrained
 from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.training.cache import key_of, train_or_load
@@ -52,15 +52,23 @@ def probe_cells(
     def probed(features: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return linear(features(train), features(test), known.targets, everyone).to_numpy()
 
+    def from_scratch(seed: int) -> np.ndarray:
+        data = encoder, store, store, train, test, known.targets, everyone
+        made_of = [store.hash, task.hash, train.tolist(), test.tolist()]
+        taught = [seed, settings.probe_epochs, encoder.config.to_dict()]
+        key = key_of(scratch_scores, type(encoder), params=taught, data=made_of)
+
+        def fitted(folder: Path) -> None:
+            how = {"epochs": settings.probe_epochs, "seed": seed, "folder": folder}
+            np.save(folder / _SCORES, scratch_scores(*data, **how).to_numpy())
+
+        folder = run.checkpoints("encoder", f"from-scratch-{task.name}-{seed}")
+        return np.load(train_or_load(folder, key, fitted) / _SCORES)
+
     scores = {  # row -> (trainings, test ECGs, labels)
         PRETRAINED: np.stack([probed(kept)]),
         RANDOM: np.stack([probed(partial(random, seed)) for seed in settings.probe_seeds]),
-        LABELS_ONLY: np.stack(
-            [
-                _from_scratch(run, task, store, encoder, train, test, known.targets, seed)
-                for seed in settings.probe_seeds
-            ]
-        ),
+        LABELS_ONLY: np.stack([from_scratch(seed) for seed in settings.probe_seeds]),
     }
     drawn = settings.resamples, seed, settings.min_positives
     tables = {row: label_cells(asked, own, *drawn) for row, own in scores.items()}
@@ -74,40 +82,3 @@ def probe_cells(
 
 def _some(rows: np.ndarray, most: int | None, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
-
-
-def _from_scratch(
-    run: Experiment,
-    task: Task,
-    store: EcgStore,
-    encoder: EcgEncoder,
-    train: np.ndarray,
-    test: np.ndarray,
-    targets: pd.DataFrame,
-    seed: int,
-) -> np.ndarray:
-    """Scores of the test ECGs by an encoder trained on the labels alone, or found again."""
-    key = key_of(
-        scratch_scores,
-        type(encoder),
-        params=[seed, run.config.evaluation.probe_epochs, encoder.config.to_dict()],
-        data=[store.hash, task.hash, train.tolist(), test.tolist()],
-    )
-
-    def fitted(folder: Path) -> None:
-        found = scratch_scores(
-            encoder,
-            store,
-            store,
-            train,
-            test,
-            targets,
-            np.arange(len(train)),
-            epochs=run.config.evaluation.probe_epochs,
-            seed=seed,
-            folder=folder,
-        )
-        np.save(folder / _SCORES, found.to_numpy())
-
-    folder = run.checkpoints("encoder", f"from-scratch-{task.name}-{seed}")
-    return np.load(train_or_load(folder, key, fitted) / _SCORES)

@@ -6,9 +6,12 @@ Every training and every model's answers are kept and found again by what they w
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,31 +41,94 @@ from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.experiments.pretraining_tables import Models
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.objective import Given
-from ecg_lib.objectives.parts.clip import PretrainedClip
+from ecg_lib.objectives.parts.clip import EcgClip, PretrainedClip
 from ecg_lib.training.cache import fingerprint, train_or_load
 
 _ANSWERS = "answers.npz"
 
 
-def study_split(config: Config, store: EcgStore) -> Split:
-    """Who is trained and probed on, who is tested on; at most `pretraining_study.ecgs` of each."""
-    most, (train, test) = config.pretraining_study.ecgs, TASKS[SUPERCLASSES].rows(store, store)
-    targets = {name: task.targets(store.records) for name, task in TASKS.items()}
-    return Split(train[:most], test[:most], targets, store.records["patient_id"].to_numpy())
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The study of a profile on one store, and how this is parted."""
 
+    config: Config
+    store: EcgStore
+    split: Split
 
-def pretrain(
-    config: Config, store: EcgStore, split: Split, start: str, normalisation: str, seed: int
-) -> PretrainedClip:
-    """One encoder of the study, trained or loaded."""
-    clip = start_from(Experiment.of(config), start, normalisation, seed)
-    if start == SIMULATED_ONLY:
-        return clip
-    study = config.pretraining_study
-    section = {**study.objective, **(study.further if clip else {})}
-    given = Given(seed, config.text_encoder, store, split.train, start=clip)
-    folder = Experiment.of(config).checkpoints("starts", f"{start}-{normalisation}-{seed}")
-    return PretrainedClip(*load_clip(teach(config, section, normalisation, given, folder)))
+    @classmethod
+    def of(cls, config: Config, store: EcgStore) -> Study:
+        """Trained and tested on are at most `pretraining_study.ecgs` ECGs each."""
+        most, (train, test) = config.pretraining_study.ecgs, TASKS[SUPERCLASSES].rows(store, store)
+        targets = {name: task.targets(store.records) for name, task in TASKS.items()}
+        patients = store.records["patient_id"].to_numpy()
+        return cls(config, store, Split(train[:most], test[:most], targets, patients))
+
+    def pretrain(self, start: str, normalisation: str, seed: int) -> PretrainedClip:
+        """One encoder, trained or loaded."""
+        config, study = self.config, self.config.pretraining_study
+        clip = start_from(Experiment.of(config), start, normalisation, seed)
+        if start == SIMULATED_ONLY:
+            return clip
+        section = {**study.objective, **(study.further if clip else {})}
+        given = Given(seed, config.text_encoder, self.store, self.split.train, start=clip)
+        folder = Experiment.of(config).checkpoints("starts", _name(start, normalisation, seed))
+        return PretrainedClip(*load_clip(teach(config, section, normalisation, given, folder)))
+
+    def kept(self, name: str, answer: Callable[[Path], Answers], **made_of) -> Answers:
+        """Answers, computed or found again; "task|column" are their names in the file."""
+        trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
+        study = replace(self.config.pretraining_study, **trained)  # by what, their weights tell
+        key = fingerprint(
+            **made_of,
+            params=asdict(study),
+            data=self.store.hash,
+            tasks=[task.hash for task in TASKS.values()],
+            rows=[self.split.train.tolist(), self.split.test.tolist()],
+        )
+
+        def save(folder: Path) -> None:
+            found = answer(folder)
+            np.savez(folder / _ANSWERS, **{"|".join(cell): own for cell, own in found.items()})
+
+        place = Experiment.of(self.config).checkpoints("starts", f"{name}-answers")
+        folder = train_or_load(place, key, save, say=None)
+        with np.load(folder / _ANSWERS) as kept:
+            return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
+
+    # Answers of one model each; only a training uses the folder.
+
+    def frozen(
+        self, encoder: EcgEncoder, clip: EcgClip | None, tokenizer: Any, folder: Path
+    ) -> Answers:
+        parts = self.parts(partial(encoder_features, self.store, encoder))
+        study = self.config.pretraining_study
+        return study_answers.encoder_answers(*parts, self.split, study, clip, tokenizer)
+
+    def boosting(self, folder: Path) -> Answers:
+        parts = self.parts(partial(hand_features, self.store))
+        return study_answers.boosting_answers(*parts, self.split, self.config.pretraining_study)
+
+    def scratch(self, like: EcgEncoder, seed: int, folder: Path) -> Answers:
+        """One training per draw of labels, on those of both tasks at once."""
+        split, epochs = self.split, self.config.evaluation.probe_epochs
+        truth = pd.concat({name: split.truth(name, "train") for name in TASKS}, axis=1)
+        data = like, self.store, self.store, split.train, split.test, truth
+        answers: Answers = {}
+        for fraction, drawn in labelled_rows(split, self.config.pretraining_study).items():
+            each = [
+                controls.scratch_scores(
+                    *data, rows, epochs=epochs, seed=seed, folder=folder / f"{fraction}-{draw}"
+                )
+                for draw, rows in enumerate(drawn)
+            ]
+            for name in TASKS:
+                scores = np.stack([one[name].to_numpy() for one in each])
+                answers[name, column(PROBE, fraction)] = scores
+        return answers
+
+    def parts(self, features: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        """Features of the ECGs to train and to test on."""
+        return map(features, (self.split.train, self.split.test))
 
 
 def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Split]:
@@ -72,56 +138,36 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
     one that is trained from scratch on labels alone, for the first seed.
     The encoders of `train_readers` must have been trained, unless all start from scratch.
     """
-    study, split = config.pretraining_study, study_split(config, store)
+    study, of = Study.of(config, store), config.pretraining_study
     models: dict[tuple[str, str], list[Answers]] = {}
     like: dict[str, EcgEncoder] = {}
-    for start in study.starts:
-        for normalisation in study.normalisations:
-            for seed in study.seeds:
-                trained = pretrain(config, store, split, start, normalisation, seed)
-                answers = _kept(
-                    config,
-                    _name(start, normalisation, seed),
-                    store,
-                    split,
-                    partial(_encoder_answers, store, split, trained, config),
-                    code=_answering(trained.clip.ecg_encoder),
-                    model=weights_hash(trained.clip),
-                )
-                models.setdefault((start, normalisation), []).append(answers)
-                like[normalisation] = trained.clip.ecg_encoder
+    for start, normalisation, seed in product(of.starts, of.normalisations, of.seeds):
+        clip, tokenizer = study.pretrain(start, normalisation, seed)
+        encoder = like[normalisation] = clip.ecg_encoder
+        answer = partial(study.frozen, encoder, clip, tokenizer)
+        made_of = {"code": _answering(encoder), "model": weights_hash(clip)}
+        answers = study.kept(_name(start, normalisation, seed), answer, **made_of)
+        models.setdefault((start, normalisation), []).append(answers)
     for normalisation, encoder in like.items():
-        models |= _controls(config, store, split, normalisation, encoder)
-    boosting = _kept(
-        config,
-        "boosting",
-        store,
-        split,
-        partial(_boosting_answers, store, split, config),
-        code=code_hash(study_answers.boosting_answers),
-    )
-    return models, boosting, split
+        models |= _controls(study, normalisation, encoder)
+    code = code_hash(study_answers.boosting_answers)
+    return models, study.kept("boosting", study.boosting, code=code), study.split
 
 
 def _controls(
-    config: Config, store: EcgStore, split: Split, normalisation: str, like: EcgEncoder
+    study: Study, normalisation: str, like: EcgEncoder
 ) -> dict[tuple[str, str], list[Answers]]:
     """Answers of the two controls of encoders `like` this one, in one normalisation."""
-    random = []
-    for seed in config.pretraining_study.seeds:
+    random, seeds = [], study.config.pretraining_study.seeds
+    for seed in seeds:
         encoder = controls.untrained(like, seed)
-        name = _name(controls.RANDOM, normalisation, seed)
-        answer = partial(_frozen_answers, store, split, encoder, config)
         made_of = {"model": [weights_hash(encoder), normalisation], "code": _answering(encoder)}
-        random.append(_kept(config, name, store, split, answer, **made_of))
-    seed = config.pretraining_study.seeds[0]
-    scratch = _kept(
-        config,
-        _name(controls.LABELS_ONLY, normalisation, seed),
-        store,
-        split,
-        partial(_scratch_answers, store, split, like, config, seed),
-        model=[seed, like.config.to_dict(), config.evaluation.probe_epochs],
+        answer = partial(study.frozen, encoder, None, None)
+        random.append(study.kept(_name(controls.RANDOM, normalisation, seed), answer, **made_of))
+    scratch = study.kept(
+        _name(controls.LABELS_ONLY, normalisation, seeds[0]),
+        partial(study.scratch, like, seeds[0]),
+        model=[seeds[0], like.config.to_dict(), study.config.evaluation.probe_epochs],
         code=code_hash(study_answers.labelled_rows, controls.scratch_scores, type(like)),
     )
     return {
@@ -137,76 +183,6 @@ def _answering(encoder: EcgEncoder) -> str:
 
 def _name(start: str, normalisation: str, seed: int) -> str:
     return f"{start.replace(' ', '-')}-{normalisation}-{seed}"
-
-
-def _frozen_answers(
-    store: EcgStore, split: Split, encoder: EcgEncoder, config: Config, folder: Path, **texts
-) -> Answers:
-    parts = (encoder_features(store, encoder, rows) for rows in (split.train, split.test))
-    return study_answers.encoder_answers(*parts, split, config.pretraining_study, **texts)
-
-
-def _encoder_answers(
-    store: EcgStore, split: Split, trained: PretrainedClip, config: Config, folder: Path
-) -> Answers:
-    texts = {"clip": trained.clip, "tokenizer": trained.tokenizer}
-    return _frozen_answers(store, split, trained.clip.ecg_encoder, config, folder, **texts)
-
-
-def _scratch_answers(
-    store: EcgStore, split: Split, like: EcgEncoder, config: Config, seed: int, folder: Path
-) -> Answers:
-    """One training per draw of labels, on those of both tasks at once."""
-    truth = pd.concat({name: split.truth(name, "train") for name in TASKS}, axis=1)
-    answers: Answers = {}
-    for fraction, drawn in labelled_rows(split, config.pretraining_study).items():
-        each = [
-            controls.scratch_scores(
-                like,
-                store,
-                store,
-                split.train,
-                split.test,
-                truth,
-                rows,
-                epochs=config.evaluation.probe_epochs,
-                seed=seed,
-                folder=folder / f"{fraction}-{draw}",
-            )
-            for draw, rows in enumerate(drawn)
-        ]
-        answers |= {
-            (name, column(PROBE, fraction)): np.stack([one[name].to_numpy() for one in each])
-            for name in TASKS
-        }
-    return answers
-
-
-def _boosting_answers(store: EcgStore, split: Split, config: Config, folder: Path) -> Answers:
-    parts = (hand_features(store, rows) for rows in (split.train, split.test))
-    return study_answers.boosting_answers(*parts, split, config.pretraining_study)
-
-
-def _kept(config: Config, name: str, store: EcgStore, split: Split, answer, **made_of) -> Answers:
-    """Answers, computed or found again; "task|column" are their names in the file."""
-    trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
-    study = replace(config.pretraining_study, **trained)  # by what, their weights tell
-    key = fingerprint(
-        **made_of,
-        params=asdict(study),
-        data=store.hash,
-        tasks=[task.hash for task in TASKS.values()],
-        rows=[split.train.tolist(), split.test.tolist()],
-    )
-
-    def save(folder: Path) -> None:
-        found = answer(folder=folder)
-        np.savez(folder / _ANSWERS, **{"|".join(cell): own for cell, own in found.items()})
-
-    place = Experiment.of(config).checkpoints("starts", f"{name}-answers")
-    folder = train_or_load(place, key, save, say=None)
-    with np.load(folder / _ANSWERS) as kept:
-        return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
 
 
 def report_counts(store: EcgStore) -> dict[str, int]:

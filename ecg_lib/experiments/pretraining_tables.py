@@ -53,10 +53,8 @@ def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, l
         further = list(models.get((SIMULATED, scaled), []))
         for other in (SCRATCH, SIMULATED_ONLY, RANDOM, LABELS_ONLY) if further else ():
             if (other, scaled) in models:
-                pairs[f"{SIMULATED} minus {other}, {scaled}"] = (
-                    further,
-                    list(models[other, scaled]),
-                )
+                less = list(models[other, scaled])
+                pairs[f"{SIMULATED} minus {other}, {scaled}"] = (further, less)
         if further:
             pairs[f"{SIMULATED} minus boosting, {scaled}"] = (further, [boosting])
     every = [model for (start, _), seeds in models.items() if start == SIMULATED for model in seeds]
@@ -76,38 +74,20 @@ def study_cells(
 
     def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
         key = (SUPERCLASSES, name)
-        scores, less = (
-            None if m is None else np.concatenate([one[key] for one in m]) for m in (plus, minus)
-        )
-        found = macro_auc(
-            split.truth(SUPERCLASSES),
-            scores,
-            less,
-            settings.resamples,
-            seed,
-            settings.min_positives,
-            split.patients[split.test],
-        )
+        scores = [m and np.concatenate([one[key] for one in m]) for m in (plus, minus)]
+        found = macro_auc(split.truth(SUPERCLASSES), *scores, *_drawn(split, settings, seed))
         return {"row": row, "column": name, **found.percent()}
 
     cells = []
     for row, trained in rows_of(models, boosting).items():
         for name in _columns(trained):
             cells.append(cell(row, name, trained))
-            each = [cell("", name, [one])["value"] for one in trained] if len(trained) > 1 else []
-            cells += (
-                [
-                    {
-                        "row": f"{row}, {word} seed",
-                        "column": name,
-                        "value": value,
-                        "n": len(split.test),
-                    }
-                    for word, value in (("lowest", min(each)), ("highest", max(each)))
-                ]
-                if each
-                else []
-            )
+            if len(trained) == 1:
+                continue
+            each = [cell("", name, [one])["value"] for one in trained]
+            for word, value in (("lowest", min(each)), ("highest", max(each))):
+                seed_row = {"row": f"{row}, {word} seed", "column": name, "value": value}
+                cells.append(seed_row | {"n": len(split.test)})
     for row, (plus, minus) in differences_of(models, boosting).items():
         cells += [
             cell(row, name, plus, minus) for name in _columns(plus) if name in _columns(minus)
@@ -123,32 +103,24 @@ def finding_cells(
     Row = label, column = "start, normalisation, reading"; n: test ECGs with the label.
     """
     sources = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
-    cells, groups = [], split.patients[split.test]
+    cells = []
     for labels in TASKS:
         truth = split.truth(labels)
         for source, trained in (sources | {BOOSTING: [boosting]}).items():
             for name in _columns(trained, "findings"):
                 scores = np.concatenate([one[labels, name] for one in trained])
                 for k, label in enumerate(truth):
-                    found = macro_auc(
-                        truth[[label]],
-                        scores[:, :, [k]],
-                        None,
-                        settings.resamples,
-                        seed,
-                        settings.min_positives,
-                        groups,
-                    )
+                    own = truth[[label]], scores[:, :, [k]], None
+                    found = macro_auc(*own, *_drawn(split, settings, seed)).percent()
                     row = f"superclass {label}" if labels == SUPERCLASSES else label
-                    cells.append(
-                        {
-                            "row": row,
-                            "column": f"{source}, {name}",
-                            **found.percent(),
-                            "n": int(truth[label].sum()),
-                        }
-                    )
+                    cell = {"row": row, "column": f"{source}, {name}", **found}
+                    cells.append(cell | {"n": int(truth[label].sum())})
     return pd.DataFrame(cells)
+
+
+def _drawn(split: Split, settings: Evaluation, seed: int) -> tuple:
+    """How `macro_auc` finds an interval over the test patients."""
+    return settings.resamples, seed, settings.min_positives, split.patients[split.test]
 
 
 def _columns(trained: Sequence[Answers], of: str = SUPERCLASSES) -> list[str]:

@@ -59,36 +59,20 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     """
     _check(given)
     gpu = gpu_table().loc[given.gpu]
-    speed = gpu["bf16_tflops"] * 1e12 * given.mfu * given.gpus
     pairs = given.ecgs or _size(config.data.pretraining)
     encoder = encoder_shape(config)
     slots = round(Projector.slots(encoder.config.tokens) * (1 + COMPARISONS))
     llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
     taught, trainings = config.objective, {}
     if {"width", "epochs"} <= taught.keys():  # a contrast of ECG-report pairs; others differ
-        trainings["contrastive"] = _training(
-            clip_cost(clip_shape(config), config.text_encoder.max_tokens, taught["bf16"]),
-            pairs,
-            taught["epochs"],
-            taught["batch_size"],
-            speed,
-            gpu["memory_gb"],
-            False,
-            given.gpus,
-        )
+        cost = clip_cost(clip_shape(config), config.text_encoder.max_tokens, taught["bf16"])
+        sizes = pairs, taught["epochs"], taught["batch_size"]
+        trainings["contrastive"] = _training(cost, *sizes, False, given)
     for name in ("stage1", "stage2"):
         stage = getattr(config, name)
         rows = getattr(given, f"{name}_rows") or stage.max_rows or ECGQA["train"]
-        trainings[name] = _training(
-            llm,
-            rows,
-            stage.epochs,
-            stage.batch_size,
-            speed,
-            gpu["memory_gb"],
-            config.llm.gradient_checkpointing,
-            given.gpus,
-        )
+        sizes = rows, stage.epochs, stage.batch_size
+        trainings[name] = _training(llm, *sizes, config.llm.gradient_checkpointing, given)
     notes = [
         "time is arithmetic alone, at the share of the peak that --mfu assumes; reading data, "
         "evaluating and the LLM's own pretraining are not in it",
@@ -157,13 +141,12 @@ def _training(
     rows: int,
     epochs: float,
     batch: int,
-    speed: float,
-    memory_gb: float,
     checkpointing: bool,
-    gpus: int,
+    given: Assumptions,
 ) -> dict[str, Any]:
     """One training's numbers; memory in GB on each GPU, which holds its share of a batch."""
-    here = -(-batch // gpus)
+    gpu, here = gpu_table().loc[given.gpu], -(-batch // given.gpus)
+    speed = gpu["bf16_tflops"] * 1e12 * given.mfu * given.gpus
     flops = cost.checkpointed_flops if checkpointing else cost.step_flops
     held = cost.checkpointed_bytes if checkpointing else cost.activation_bytes
     total = (cost.state_bytes + here * held) / GB
@@ -175,7 +158,7 @@ def _training(
         "state_gb": cost.state_bytes / GB,
         "activation_gb": here * cost.activation_bytes / GB,
         "memory_gb": total,
-        "fits": bool(total < memory_gb),
+        "fits": bool(total < gpu["memory_gb"]),
         "hours": flops * rows * epochs / speed / 3600,
     }
     if cost.checkpointed_bytes is not None:

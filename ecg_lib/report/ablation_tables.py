@@ -65,24 +65,18 @@ class _Measured:
     def groups(self, measure: str) -> np.ndarray:
         return self.patients["interventional" if measure == ACCURACY else "as asked"]
 
-    def mean(self, runs: Sequence[Run], measure: str, own: np.ndarray | None = None) -> Estimate:
+    def mean(self, runs: Sequence[Run], measure: str, own: Any = slice(None)) -> Estimate:
         """Over runs that differ in their seed; `own` (n,) bool picks some of the questions."""
-        own = np.ones(len(self.groups(measure)), bool) if own is None else own
-        return mean_over_seeds(
-            [self.values(run, measure)[own] for run in runs],
-            self.resamples,
-            self.seed,
-            self.groups(measure)[own],
-        )
+        values = [self.values(run, measure)[own] for run in runs]
+        return mean_over_seeds(values, self.resamples, self.seed, self.groups(measure)[own])
 
     def difference(
-        self, a: Sequence[Run], b: Sequence[Run], measure: str, own: np.ndarray | None = None
+        self, a: Sequence[Run], b: Sequence[Run], measure: str, own: Any = slice(None)
     ) -> Estimate:
-        own = np.ones(len(self.groups(measure)), bool) if own is None else own
-        one, other = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
-        return difference_over_seeds(
-            one, other, self.resamples, self.seed, self.groups(measure)[own]
-        )
+        """The same of runs `a` minus runs `b` of the same seeds."""
+        pair = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
+        groups = self.groups(measure)[own]
+        return difference_over_seeds(*pair, self.resamples, self.seed, groups)
 
 
 def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -136,14 +130,8 @@ def seeds(
         ]
         for one, other in zip(by_arm[a], by_arm[b], strict=True):
             test = mcnemar(measured.values(one, ACCURACY), measured.values(other, ACCURACY))
-            cells.append(
-                {
-                    "row": f"{name}, {_seed(one)}",
-                    "column": f"{P_VALUE}, accuracy",
-                    "value": test.p,
-                    "n": test.only_a + test.only_b,
-                }
-            )
+            place = {"row": f"{name}, {_seed(one)}", "column": f"{P_VALUE}, accuracy"}
+            cells.append(place | {"value": test.p, "n": test.only_a + test.only_b})
     return _frame(cells)
 
 
@@ -175,11 +163,8 @@ def lesions(
             cells.append(_cell(lesion, kind, measured.mean(part, ACCURACY, own)))
             if lesion != BASE:
                 twins = [base[run.seed] for run in part]
-                cells.append(
-                    _cell(
-                        f"{lesion} - {BASE}", kind, measured.difference(part, twins, ACCURACY, own)
-                    )
-                )
+                lost = measured.difference(part, twins, ACCURACY, own)
+                cells.append(_cell(f"{lesion} - {BASE}", kind, lost))
     return _frame(sorted(cells, key=lambda cell: cell["row"].endswith(f" - {BASE}")))
 
 
@@ -207,10 +192,8 @@ def learning_rates(
     cells, means = [], {key: _each(runs).mean() for key, runs in scored.items()}
     for (arm, rate), runs in scored.items():
         of_arm = {r: value for (a, r), value in means.items() if a == arm}
-        marks = [", best"] * (rate == max(of_arm, key=of_arm.__getitem__))
-        row = f"{ARMS[arm].title}, rate {rate:g}" + "".join(
-            [*marks, *[", used"] * (rate == used[arm])]
-        )
+        best = ", best" * (rate == max(of_arm, key=of_arm.__getitem__))
+        row = f"{ARMS[arm].title}, rate {rate:g}{best}" + ", used" * (rate == used[arm])
         right, each = _each(runs), _each(runs).mean(axis=1)
         kinds = runs[0]["question_type"].map(SHORT_NAMES)
         groups = runs[0]["ecg_id"].str[0].map(patients)

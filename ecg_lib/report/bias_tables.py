@@ -35,10 +35,7 @@ def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> 
     whole = bias.normal_ratio_by_kind(rows, normal)
     whole = whole.assign(question="all " + whole["kind"] + " questions")
     both = pd.concat([each, whole[whole["kind"].isin(KINDS)]])
-    return [
-        {"row": r.question, "column": r.kind, **_percent(r.ratio, r.n, r.ci_low, r.ci_high)}
-        for r in both.itertuples()
-    ]
+    return [_cell(r.question, r.kind, r.ratio, r.n, r.ci_low, r.ci_high) for r in both.itertuples()]
 
 
 def question_only_cells(
@@ -49,11 +46,7 @@ def question_only_cells(
     With ``normal`` (by ecg_id) also that of readers who are told the severity.
     """
     return [
-        {
-            "row": f"{r.method}, {name}",
-            "column": r.question_type,
-            **_percent(r.value, r.n, r.ci_low, r.ci_high),
-        }
+        _cell(f"{r.method}, {name}", r.question_type, r.value, r.n, r.ci_low, r.ci_high)
         for name, rows in tests.items()
         if len(rows)
         for r in bias.question_only(train, rows, normal).itertuples()
@@ -63,19 +56,11 @@ def question_only_cells(
 def audit_cells(by_kind: pd.DataFrame) -> Cells:
     """Cells of :func:`ecg_lib.questions.audit.audit_methods` by kind; n is the number of rows."""
     return [
-        cell
+        _cell(f"{r.kind}, {r.method}", *cell)
         for r in by_kind.itertuples()
         for cell in (
-            {
-                "row": f"{r.kind}, {r.method}",
-                "column": "yes",
-                **_percent(r.yes_rate, r.n, r.yes_low, r.yes_high),
-            },
-            {
-                "row": f"{r.kind}, {r.method}",
-                "column": "normal",
-                **_percent(r.normal_ratio, r.n, r.normal_low, r.normal_high),
-            },
+            ("yes", r.yes_rate, r.n, r.yes_low, r.yes_high),
+            ("normal", r.normal_ratio, r.n, r.normal_low, r.normal_high),
         )
     ]
 
@@ -93,5 +78,6 @@ def worlds_cells(table: pd.DataFrame) -> Cells:
     ]
 
 
-def _percent(value: float, n: float, low: float, high: float) -> dict[str, float]:
-    return {"value": 100 * value, "n": n, "ci_low": 100 * low, "ci_high": 100 * high}
+def _cell(row: str, column: str, value: float, n: float, low: float, high: float) -> dict[str, Any]:
+    percent = {"value": 100 * value, "n": n, "ci_low": 100 * low, "ci_high": 100 * high}
+    return {"row": row, "column": column, **percent}

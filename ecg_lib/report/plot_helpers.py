@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ecg_lib.errors import DataError
 from ecg_lib.report import style
 
+# A level to compare with: chance, or the base rate.
+LEVEL = {"color": style.INK, "lw": 0.9, "ls": (0, (4, 2))}
 # The paper's numbers: hollow grey diamonds.
 PAPER_LOOK = {"marker": "D", "ms": 5.5, "mfc": "white", "mec": style.PAPER, "mew": 1.4, "ls": ""}
 
@@ -29,6 +32,11 @@ def whisker(ax: Axes, cell: pd.Series, x: float | None = None, y: float | None =
     low, high = cell["ci_low"], cell["ci_high"]
     ends = ([low, high], [y, y]) if x is None else ([x, x], [low, high])
     ax.plot(*ends, color=style.INK, lw=1.1, solid_capstyle="butt", zorder=4)
+
+
+def key(label: str, **look) -> Line2D:
+    """An entry of a legend: how a line or a mark looks, and what it means."""
+    return Line2D([], [], label=label, **look)
 
 
 def legend_above(fig: Figure, handles: list) -> None:

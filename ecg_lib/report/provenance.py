@@ -26,13 +26,12 @@ def params_hash(config: Mapping[str, Any], sections: Iterable[str] | None = None
     DataError
         A section is not in the configuration.
     """
-    plain = _plain(config)
     if sections is not None:
-        missing = sorted(set(sections) - set(plain))
+        missing = sorted(set(sections) - set(config))
         if missing:
-            raise DataError(f"params hash: no section {missing[0]!r}; use {', '.join(plain)}")
-        plain = {name: plain[name] for name in sorted(sections)}
-    return _digest(json.dumps(plain, sort_keys=True, default=str).encode())
+            raise DataError(f"params hash: no section {missing[0]!r}; use {', '.join(config)}")
+        config = {name: config[name] for name in sections}
+    return _digest(json.dumps(config, sort_keys=True, default=str).encode())
 
 
 def data_hash(*hashes: str) -> str:
@@ -79,14 +78,6 @@ class Provenance:
     def stamp(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with this provenance in its columns."""
         return frame.assign(**asdict(self))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in value}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _digest(content: bytes) -> str:

@@ -17,7 +17,7 @@ from ecg_lib.errors import DataError
 from ecg_lib.evaluation.transfer import MEAN
 from ecg_lib.files import write_atomically
 from ecg_lib.knowledge.findings import transfer_findings
-from ecg_lib.paths import ROOT, results_dir
+from ecg_lib.paths import ROOT
 from ecg_lib.report.reference import MODEL, PAPER_LABEL
 from ecg_lib.report.tables import label_of, read_table, wide_markdown
 
@@ -41,9 +41,10 @@ _ARMS = {
 }
 _ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")}
 _SEEDS_SHOWN = "demo-full"
+_RESULTS = ROOT / "results"
 
 
-def readme_block(profile: str, folder: Path | None = None) -> str:
+def readme_block(profile: str, results: Path = _RESULTS) -> str:
     """Markdown with the headline numbers of a profile's tables beside the paper's.
 
     Raises
@@ -51,7 +52,7 @@ def readme_block(profile: str, folder: Path | None = None) -> str:
     DataError
         The profile has none of the tables.
     """
-    folder = folder or results_dir(profile)
+    folder = results / profile
     parts, labels = [], []
     for name, heading in _HEADINGS.items():
         path = folder / f"{name}.csv"
@@ -70,7 +71,7 @@ def readme_block(profile: str, folder: Path | None = None) -> str:
     return "\n\n".join([f"{told} In brackets: 95 % intervals.", *parts])
 
 
-def arms_block(results: Path | None = None) -> str:
+def arms_block(results: Path = _RESULTS) -> str:
     """Markdown with what an arm gains over another and loses with a random ECG, by profile.
 
     Raises
@@ -80,10 +81,10 @@ def arms_block(results: Path | None = None) -> str:
     """
     parts = []
     for profile, columns in _ARMS_SHOWN.items():
-        frame = read_table(_folder(profile, results) / "random_ecg_differences.csv")
+        frame = read_table(results / profile / "random_ecg_differences.csv")
         frame = frame[frame["column"].isin(columns)]
         parts.append(frame.assign(column=profile + ": " + frame["column"]))
-    seeds = read_table(_folder(_SEEDS_SHOWN, results) / "seeds.csv")
+    seeds = read_table(results / _SEEDS_SHOWN / "seeds.csv")
     if seeds.empty:
         raise DataError(f"results/{_SEEDS_SHOWN}/seeds.csv: no seeds; run that profile first")
     trained = seeds["row"].str.match(f"{DEBIASED.title}, seed ") & (seeds["column"] == "drop")
@@ -101,11 +102,7 @@ def arms_block(results: Path | None = None) -> str:
     return wide_markdown(frame.assign(row=frame["row"].map(_ARMS)), with_n=False)
 
 
-def _folder(profile: str, results: Path | None) -> Path:
-    return results / profile if results else results_dir(profile)
-
-
-def update_readme(readme: Path, blocks: Iterable[str], results: Path | None = None) -> bool:
+def update_readme(readme: Path, blocks: Iterable[str], results: Path = _RESULTS) -> bool:
     """Put each block between its markers; tells whether the file changed.
 
     Parameters
@@ -125,8 +122,7 @@ def update_readme(readme: Path, blocks: Iterable[str], results: Path | None = No
         start, end = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
         if text.count(start) != 1 or text.count(end) != 1:
             raise DataError(f"{readme}: put {start} and {end} once each where the results go")
-        own = name != "arms"
-        block = readme_block(name, _folder(name, results)) if own else arms_block(results)
+        block = arms_block(results) if name == "arms" else readme_block(name, results)
         pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
         text = pattern.sub(lambda _, b=f"{start}\n{block}\n{end}": b, text)
     if text != before:

@@ -17,21 +17,9 @@ MODEL = "ECG-LLM"  # the row of the paper's model, in its tables and in ours
 PAPER_LABEL = "LLaMA-2-7B"  # what the paper's numbers come from
 QUESTION_TYPES = tuple(SHORT_NAMES.values())  # columns of Table 3
 LABELS = ("AF", "LBBB", "RBBB", "LVH", "RVH", "SA", "SB", "SR", "ST")  # columns of Table 4
-COLUMNS = [
-    "table",
-    "row",
-    "column",
-    "source",
-    "value",
-    "n",
-    "ci_low",
-    "ci_high",
-    "seeds",
-    "profile",
-    "params_hash",
-    "data_hash",
-    "code_hash",
-]
+NUMBERS = ["value", "n", "ci_low", "ci_high"]
+STAMPS = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
+COLUMNS = ["table", "row", "column", "source", *NUMBERS, *STAMPS]  # of every result table
 _FILES = {  # our table's name: the file of published numbers
     "table1_bias": "table1_bias.csv",
     "table2_training": "table2_training.csv",
@@ -80,8 +68,7 @@ def paper_table(name: str, folder: Path = PAPER_RESULTS) -> pd.DataFrame:
     wide = wide.replace({column: {"Ours": MODEL} for column in wide.columns[:1]})
     cells = _LONG[table](wide)
     tidy = cells.assign(table=table, source="paper").reindex(columns=COLUMNS)
-    text = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
-    tidy[text] = ""
+    tidy[STAMPS] = ""
     return tidy.dropna(subset="value").reset_index(drop=True)
 
 

@@ -29,6 +29,20 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return fig, ax
 
 
+def headed(ax: Axes, x: float, y: float, letter: str, title: str, gap: float = 0.22) -> None:
+    """The letter of a panel and its title, `gap` to the right."""
+    ax.text(x, y, letter, fontsize=12, weight="bold", va="center")
+    ax.text(x + gap, y, title, fontsize=10, weight="bold", va="center")
+
+
+def frame(
+    ax: Axes, x: float, y: float, width: float, height: float, rounding: float = 0.08, **look
+) -> None:
+    """A rounded frame, around other shapes or behind them."""
+    rounded = f"round,pad=0,rounding_size={rounding}"
+    ax.add_patch(FancyBboxPatch((x, y), width, height, rounded, **look))
+
+
 def box(
     ax: Axes,
     x: float,
@@ -39,22 +53,11 @@ def box(
     face: str = "white",
     edge: str = INK,
     **text_style,
-) -> tuple[float, float]:
-    """A rounded box with centred text; returns its centre."""
-    patch = FancyBboxPatch(
-        (x, y),
-        width,
-        height,
-        boxstyle="round,pad=0,rounding_size=0.06",
-        facecolor=face,
-        edgecolor=edge,
-        linewidth=1.0,
-    )
-    ax.add_patch(patch)
-    centre = (x + width / 2, y + height / 2)
+) -> None:
+    """A rounded box with centred text."""
+    frame(ax, x, y, width, height, 0.06, fc=face, ec=edge, lw=1.0)
     style = {"ha": "center", "va": "center", "fontsize": 8.5, "color": INK, "linespacing": 1.3}
-    ax.text(*centre, text, **{**style, **text_style})
-    return centre
+    ax.text(x + width / 2, y + height / 2, text, **style | text_style)
 
 
 def arrow(
@@ -63,11 +66,10 @@ def arrow(
     end: tuple[float, float],
     color: str = INK,
     width: float = 1.2,
-    bend: float = 0.0,
     dashed: bool = False,
     head: bool = True,
 ) -> None:
-    """An arrow from start to end, bent where `bend` is not 0."""
+    """A straight arrow from start to end."""
     ax.add_patch(
         FancyArrowPatch(
             start,
@@ -79,7 +81,6 @@ def arrow(
             color=color,
             linewidth=width,
             linestyle=(0, (4, 2.5)) if dashed else "-",
-            connectionstyle=f"arc3,rad={bend}",
         )
     )
 
@@ -97,8 +98,8 @@ def toy_ecg(seconds: float = 2.5, rate: float = 75.0, hz: int = 200) -> tuple[ND
     return t, np.asarray(mv)
 
 
-def ecg_tile(ax: Axes, x: float, y: float, width: float, height: float, rows: int = 3) -> None:
-    """A tile of pink ECG paper with `rows` schematic leads."""
+def ecg_tile(ax: Axes, x: float, y: float, width: float, height: float) -> None:
+    """A tile of pink ECG paper with three schematic leads."""
     for step, alpha in ((0.1, 0.5), (0.5, 1.0)):
         for at in np.arange(0, width + 1e-9, step):
             ax.plot([x + at] * 2, [y, y + height], color="#f3cfcf", lw=0.5 * alpha, zorder=1)
@@ -106,9 +107,9 @@ def ecg_tile(ax: Axes, x: float, y: float, width: float, height: float, rows: in
             ax.plot([x, x + width], [y + at] * 2, color="#f3cfcf", lw=0.5 * alpha, zorder=1)
     ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="#d99", lw=0.9))
     t, mv = toy_ecg()
-    for row in range(rows):
-        per_mv = 0.5 * height / rows * (1, -0.6, 0.85)[row % 3]
-        base = y + height * (1 - (row + (0.7 if per_mv > 0 else 0.4)) / rows)
+    for row, share in enumerate((1, -0.6, 0.85)):
+        per_mv = 0.5 * height / 3 * share
+        base = y + height * (1 - (row + (0.7 if share > 0 else 0.4)) / 3)
         ax.plot(x + 0.04 + t / t[-1] * (width - 0.08), base + mv * per_mv, color=INK, lw=0.8)
 
 

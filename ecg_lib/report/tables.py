@@ -13,10 +13,8 @@ import pandas as pd
 from ecg_lib.errors import DataError
 from ecg_lib.files import write_atomically
 from ecg_lib.report.provenance import Provenance
-from ecg_lib.report.reference import COLUMNS, PAPER_LABEL
+from ecg_lib.report.reference import COLUMNS, NUMBERS, PAPER_LABEL, STAMPS
 
-_NUMBERS = ["value", "n", "ci_low", "ci_high"]
-_STAMPS = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
 P_VALUE = "McNemar p"  # how a column of p values begins
 _LABEL = re.compile(r"^\*\*Ours \((.+)\)\*\*$", re.MULTILINE)
 
@@ -25,7 +23,6 @@ def tidy(
     table: str,
     cells: pd.DataFrame | Iterable[Mapping[str, Any]],
     provenance: Provenance,
-    source: str = "ours",
 ) -> pd.DataFrame:
     """Cells (row, column, value and optionally n, ci_low, ci_high) as rows of a result table.
 
@@ -41,14 +38,12 @@ def tidy(
     missing = [c for c in ("row", "column", "value") if c not in frame]
     if missing:
         raise DataError(f"{table}: cells have no {missing[0]!r}; give row, column and value")
-    if source not in ("ours", "paper"):
-        raise DataError(f'{table}: source is {source!r}; use "ours" or "paper"')
     twice = frame.duplicated(["row", "column"])
     if twice.any():
         row, column = frame.loc[twice, ["row", "column"]].iloc[0]
         raise DataError(f"{table}: cell {row!r}, {column!r} is given twice; keep one")
-    frame = provenance.stamp(frame.assign(table=table, source=source)).reindex(columns=COLUMNS)
-    frame[_NUMBERS] = frame[_NUMBERS].astype(float)
+    frame = provenance.stamp(frame.assign(table=table, source="ours")).reindex(columns=COLUMNS)
+    frame[NUMBERS] = frame[NUMBERS].astype(float)
     return frame.reset_index(drop=True)
 
 
@@ -79,7 +74,7 @@ def write_table(
     if missing:
         raise DataError(f"{name}: no column {missing[0]!r}; build the frame with tidy()")
     rounded = frame[COLUMNS].copy()
-    for column in _NUMBERS:
+    for column in NUMBERS:
         rounded[column] = [_fixed(x) for x in rounded[column]]
     csv, md = folder / f"{name}.csv", folder / f"{name}.md"
     write_atomically(csv, rounded.to_csv(index=False, lineterminator="\n"))
@@ -100,7 +95,7 @@ def read_table(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(frame.columns) != COLUMNS:
         raise DataError(f"{path}: not a result table; its header should be {','.join(COLUMNS)}")
-    for column in _NUMBERS:
+    for column in NUMBERS:
         frame[column] = frame[column].mask(frame[column] == "").astype(float)
     return frame
 
@@ -143,13 +138,13 @@ def p_text(value: float, n: float, *interval: float, digits: int | None = 2) -> 
 def wide_markdown(frame: pd.DataFrame, digits: int | None = 1, with_n: bool = True) -> str:
     """Rows x columns of tidy rows as a Markdown table, in order of first appearance."""
     rows, columns = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["column"]))
-    numbers = frame[_NUMBERS] if with_n else frame[_NUMBERS].assign(n=float("nan"))
+    numbers = frame[NUMBERS] if with_n else frame[NUMBERS].assign(n=float("nan"))
     texts = {
         (row, column): (p_text if column.startswith(P_VALUE) else format_cell)(
             *values, digits=digits
         )
         for row, column, *values in zip(
-            frame["row"], frame["column"], *(numbers[c] for c in _NUMBERS), strict=True
+            frame["row"], frame["column"], *(numbers[c] for c in NUMBERS), strict=True
         )
     }
     lines = [["", *columns]]
@@ -168,7 +163,7 @@ def _markdown(frame: pd.DataFrame, title: str, label: str, note: str, digits: in
         parts.append("In brackets: 95 % interval; n: what a value was computed from.")
     if note:
         parts.append(note)
-    stamps = frame.loc[frame["source"] == "ours", _STAMPS].astype(str).drop_duplicates()
+    stamps = frame.loc[frame["source"] == "ours", STAMPS].astype(str).drop_duplicates()
     for stamp in stamps.itertuples(index=False):
         told = [f"{k.replace('_', ' ')} `{v}`" for k, v in stamp._asdict().items() if v]
         if told:

@@ -25,19 +25,6 @@ _ORDERS = MappingProxyType(
 )
 
 
-class Rows(torch.utils.data.Dataset):
-    """A list of prepared rows (dictionaries); those with `input_ids` can be grouped by length."""
-
-    def __init__(self, rows: Sequence[dict]):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict:
-        return self.rows[index]
-
-
 class Progress(TrainerCallback):
     """One bar per training, with the latest loss, instead of a printed line per log entry."""
 
@@ -175,15 +162,11 @@ def fit(
     trainer = _Trainer(
         model=module,
         args=arguments,
-        train_dataset=Rows(rows),
-        eval_dataset=Rows(valid) if valid else None,
+        train_dataset=rows,
+        eval_dataset=valid or None,
         data_collator=collate,
         optimizers=(optimizer, None),
-        callbacks=[
-            Progress(Path(folder).name.removesuffix(".partial")),
-            *averaging,
-            *callbacks,
-        ],
+        callbacks=[Progress(Path(folder).name.removesuffix(".partial")), *averaging, *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     last = get_last_checkpoint(str(work)) if work.is_dir() else None

@@ -115,7 +115,9 @@ def test_the_case_study_is_a_table_with_every_line_marked(tmp_path):
 
 def test_the_figure_prints_what_is_wrong_in_red_and_what_is_right_not():
     turns = [dialogue.shown(FINDING), dialogue.shown(OTHER_SIGNS)]
-    fig = case_study.figure4_case_study({"ECG": np.zeros((12, 1000))}, turns, "tiny LLM")
+    fig = case_study.figure4_case_studies(
+        [case_study.CaseStudy({"ECG": np.zeros((12, 1000))}, turns)], "tiny LLM"
+    )
     printed = {t.get_text(): t.get_color() for ax in fig.axes for t in ax.texts}
     red = {text for text, color in printed.items() if color == RED}
     assert any(DIGITALIS in text and "wrong" in text for text in red)

@@ -21,7 +21,7 @@ from ecg_lib.experiments import pretraining_tables as ps
 from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.intervals import auc, auc_over_seeds, macro_auc
 from ecg_lib.objectives import loading
-from ecg_lib.objectives.clip_snippets import a_run, usable_rows
+from ecg_lib.objectives.clip_snippets import a_run
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.parts.gather import true_of
 from ecg_lib.report.figures import pretraining_plots
@@ -117,7 +117,8 @@ def test_an_ecg_is_a_positive_of_every_run_its_report_contains_by_whole_words(st
         for j, text in enumerate(batch["texts"]):
             assert positives[i, j] == (f" {text.strip()} " in f" {learner.reports[i]} ")
     assert not positives.all() and positives.diagonal().all()
-    assert not usable_rows(store, range(8)).size or usable_rows(store, range(8)).max() < 8
+    learner.reports[:2] = ["ecg", "normal ecg"]
+    assert learner.usable([0, 1]) == [1]
 
 
 def test_draws_are_nested_keep_rare_labels_and_depend_on_the_seed():
@@ -216,8 +217,9 @@ def test_answers_do_not_change_with_the_labels_of_test_ecgs(config, store, done)
     for table in flipped.values():
         table.iloc[split.test] = ~table.iloc[split.test]
     other = Split(split.train, split.test, flipped, split.patients)
-    trained = pretraining_study.pretrain(config, store, split, "scratch", "mv", 0)
-    again = pretraining_study._encoder_answers(store, other, trained, config, folder=paths.ROOT)
+    study = pretraining_study.Study(config, store, other)
+    clip, tokenizer = study.pretrain("scratch", "mv", 0)
+    again = study.frozen(clip.ecg_encoder, clip, tokenizer, folder=paths.ROOT)
     for cell, answers in models["scratch", "mv"][0].items():
         np.testing.assert_allclose(again[cell], answers, atol=1e-4)
 
@@ -229,8 +231,8 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
         raise AssertionError("trained again")
 
     monkeypatch.setattr("ecg_lib.objectives.objective.fit", fail)
-    monkeypatch.setattr(pretraining_study, "_encoder_answers", fail)
-    monkeypatch.setattr(pretraining_study, "_boosting_answers", fail)
+    for answers in ("frozen", "boosting", "scratch"):
+        monkeypatch.setattr(pretraining_study.Study, answers, fail)
     monkeypatch.setattr(controls, "fit", fail)
     models, _, _ = pretraining_study.compare_starts(config, store)
     first = done[0]["simulated", "mv"][0]
@@ -238,9 +240,10 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     study = config.pretraining_study
     study = dataclasses.replace(study, objective={**study.objective, "learning_rate": 9.0})
     faster = dataclasses.replace(config, pretraining_study=study)  # not the rate of `further`
-    pretraining_study.pretrain(faster, store, done[2], "simulated", "mv", 0)
+    again = pretraining_study.Study(faster, store, done[2])
+    again.pretrain("simulated", "mv", 0)
     with pytest.raises(AssertionError, match="trained again"):
-        pretraining_study.pretrain(faster, store, done[2], "scratch", "mv", 0)
+        again.pretrain("scratch", "mv", 0)
 
 
 def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study(tmp_path):

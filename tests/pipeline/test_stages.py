@@ -16,7 +16,7 @@ STAGES = all_stages()
 
 
 def source(code, **declared):
-    return Stage("made_up", MAIN, "", code, None, declared)
+    return Stage("made_up", MAIN, "", code, **declared)
 
 
 @pytest.mark.parametrize("name", pipeline.FILES)

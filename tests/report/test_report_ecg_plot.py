@@ -29,9 +29,8 @@ def millimetres(figure):
     return box.width * size[0] / (x1 - x0), box.height * size[1] / (y1 - y0)
 
 
-@pytest.mark.parametrize("layout", ["3x4+rhythm", "12x1"])
-def test_a_millimetre_of_paper_is_a_millimetre_of_the_page(signal, layout):
-    np.testing.assert_allclose(millimetres(plot_ecg(signal, layout=layout)), (1, 1), rtol=1e-6)
+def test_a_millimetre_of_paper_is_a_millimetre_of_the_page(signal):
+    np.testing.assert_allclose(millimetres(plot_ecg(signal)), (1, 1), rtol=1e-6)
 
 
 def test_rhythm_strip_runs_at_25_mm_per_second_and_10_mm_per_millivolt(signal):
@@ -49,20 +48,11 @@ def test_calibration_is_one_millivolt_for_a_fifth_of_a_second(signal):
     assert np.ptp(y) == 10 and x[3] - x[2] == 5
 
 
-@pytest.mark.parametrize(("layout", "names"), [("3x4+rhythm", [*LEADS, "II"]), ("12x1", LEADS)])
-def test_every_lead_is_named_and_the_scale_is_stated(signal, layout, names):
-    figure = plot_ecg(signal, layout=layout, title="patient")
-    assert sorted(t.get_text() for t in figure.axes[0].texts) == sorted(names)
+def test_every_lead_is_named_and_the_scale_is_stated(signal):
+    figure = plot_ecg(signal, title="patient")
+    assert sorted(t.get_text() for t in figure.axes[0].texts) == sorted([*LEADS, "II"])
     assert [t.get_text() for t in figure.texts] == [CAPTION]
     assert figure.axes[0].get_title(loc="left") == "patient"
-
-
-def test_leads_are_drawn_by_name_not_by_position(signal):
-    order = list(reversed(LEADS))
-    shuffled = signal[::-1]
-    one, two = plot_ecg(signal), plot_ecg(shuffled, leads=order)
-    for a, b in zip(one.axes[0].lines, two.axes[0].lines, strict=True):
-        np.testing.assert_array_equal(a.get_ydata(), b.get_ydata())
 
 
 def test_equal_ecgs_give_equal_files(signal):
@@ -84,7 +74,3 @@ def test_a_pair_shows_both_ecgs_in_order(signal):
 def test_wrong_input_is_named(signal):
     with pytest.raises(ValueError, match="expected"):
         plot_ecg(signal[:3])
-    with pytest.raises(ValueError, match="lead V6 missing"):
-        plot_ecg(signal[:11], leads=LEADS[:11])
-    with pytest.raises(ValueError, match="unknown layout"):
-        plot_ecg(signal, layout="6x2")

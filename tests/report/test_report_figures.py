@@ -86,6 +86,10 @@ def dose():
     return tidy("dose_response", [cell(r, m, 55.0) for r in rows for m in measures], STAMP)
 
 
+def case(ecgs, dialogue, truth=""):
+    return case_study.figure4_case_studies([case_study.CaseStudy(ecgs, dialogue, truth)], LABEL)
+
+
 def texts(fig):
     return " ".join(t.get_text() for t in fig.findobj(matplotlib.text.Text))
 
@@ -97,7 +101,7 @@ MEASURED = {
     "random ECG": lambda: accuracy_bars.random_ecg_bars(table5(), LABEL),
     "auc": lambda: result_plots.auc_dots(table4(), LABEL),
     "dose-response": lambda: dose_response_plot.dose_response(dose(), LABEL),
-    "case": lambda: case_study.figure4_case_study({"ECG": ECG}, [("Normal?", "yes")], LABEL),
+    "case": lambda: case({"ECG": ECG}, [("Normal?", "yes")]),
 }
 DRAWN = {
     "figure 1": method_diagrams.figure1_tags_v_embeddings,
@@ -188,7 +192,7 @@ def test_a_label_without_enough_positives_gets_no_dot():
 
 def test_a_case_study_shows_both_ecgs_the_dialogue_and_its_limits():
     ecgs = {"Previous": ECG, "Recent": ECG}
-    text = texts(case_study.figure4_case_study(ecgs, [("What is new?", "")], LABEL, truth="LVH"))
+    text = texts(case(ecgs, [("What is new?", "")], "LVH"))
     for part in ("Previous", "Recent", "What is new?", "(no answer)", "LVH", "not for diagnosis"):
         assert part in text
 
@@ -197,9 +201,9 @@ def test_figures_without_data_are_refused():
     with pytest.raises(DataError, match="no row of ours"):
         accuracy_bars.exact_match_bars(paper_table("table3"))
     with pytest.raises(DataError, match="one or two"):
-        case_study.figure4_case_study({}, [], LABEL)
+        case({}, [])
     with pytest.raises(DataError, match="shape"):
-        case_study.figure4_case_study({"ECG": ECG[:3]}, [], LABEL)
+        case({"ECG": ECG[:3]}, [])
     with pytest.raises(DataError, match="loss column"):
         result_plots.learning_curves(pd.DataFrame({"step": [1]}), "x")
 

@@ -190,7 +190,7 @@ def test_a_file_that_is_no_result_table_is_refused(tmp_path):
 
 def test_the_readme_block_shows_ours_beside_the_papers_model_only(tmp_path):
     write(tmp_path / "demo")
-    block = readme_block("demo", tmp_path / "demo")
+    block = readme_block("demo", tmp_path)
     assert LABEL in block and "| Ours: ECG-LLM | 81.2 (79.0-83.3) |" in block
     assert "| Paper: ECG-LLM | 77.2 |" in block and "M3AE" not in block
     assert "results/demo/table3_ecgqa.md" in block

@@ -14,7 +14,6 @@ from ecg_lib.data.record import EcgRecord
 from ecg_lib.data.wfdb_files import age_of, comment_value, read_wfdb, sex_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
-from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
 
@@ -83,9 +82,7 @@ class Challenge:
         return EcgRecord(
             ecg_id=ecg_id,
             patient_id=ecg_id,  # the challenge has none: one record, one patient
-            signal=standardise(
-                recording.signal, recording.names, recording.fs, self.rate, method=self.method
-            ),
+            signal=recording.standard(self.rate, self.method),
             age=age_of(comment_value(recording.comments, "Age")),
             sex=sex_of(comment_value(recording.comments, "Sex")),
             labels=found.labels,

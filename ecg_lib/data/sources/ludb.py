@@ -15,7 +15,6 @@ from ecg_lib.data.record import EcgRecord, Rows
 from ecg_lib.data.wfdb_files import age_of, read_wfdb, sex_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
-from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
 TABLE = "ludb.csv"
@@ -74,9 +73,7 @@ class Ludb:
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=item["ID"],
-            signal=standardise(
-                recording.signal, recording.names, recording.fs, self.rate, method=self.method
-            ),
+            signal=recording.standard(self.rate, self.method),
             age=age_of(item["Age"]),
             sex=sex_of(item["Sex"]),
             labels=found.labels,

@@ -18,7 +18,6 @@ from ecg_lib.data.record import SPLITS, EcgRecord, Rows
 from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
-from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
 TABLE = "record_list.csv"
@@ -98,9 +97,7 @@ class MimicIvEcg:
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=patient,
-            signal=standardise(
-                recording.signal, recording.names, recording.fs, self.rate, method=self.method
-            ),
+            signal=recording.standard(self.rate, self.method),
             recorded_at=str(item["ecg_time"]).replace(" ", "T"),
             labels=found.labels,
             report=report,

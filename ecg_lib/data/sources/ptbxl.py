@@ -24,7 +24,6 @@ from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.knowledge.label_maps import label_map, maps_version, translate
 from ecg_lib.signal.delineate import measure_intervals
 from ecg_lib.signal.leads import LEADS, by_name
-from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE, first_seconds
 
 TABLE = "ptbxl_database.csv"
@@ -118,9 +117,7 @@ class PtbXl:
         recording = read_wfdb(self.root / item["stem"])
         labels, unmapped = _labels(item["scp_codes"])
         attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
-        signal = standardise(
-            recording.signal, recording.names, recording.fs, self.rate, method=self.method
-        )
+        signal = recording.standard(self.rate, self.method)
         if self.intervals and "II" not in _noted_leads(item):
             attributes |= self._measure(item, recording)
         age = 90.0 if item["age"] == OVER_89 else float(item["age"])

@@ -8,7 +8,7 @@ holds in `verdicts.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -27,31 +27,12 @@ from ecg_lib.report.claims.verdicts import (
     above_zero,
 )
 from ecg_lib.report.provenance import Provenance
-from ecg_lib.report.reference import PAPER_LABEL
+from ecg_lib.report.reference import NUMBERS, PAPER_LABEL, STAMPS
 from ecg_lib.report.tables import format_cell
 
 _MOST = 7  # numbers of a claim that its Markdown line shows; the CSV has all
-COLUMNS = (
-    "claim",
-    "statement",
-    "place",
-    "verdict",
-    "why",
-    "source",
-    "measure",
-    "value",
-    "n",
-    "ci_low",
-    "ci_high",
-    "table",
-    "row",
-    "column",
-    "seeds",
-    "profile",
-    "params_hash",
-    "data_hash",
-    "code_hash",
-)
+_JUDGED = ("claim", "statement", "place", "verdict", "why")
+COLUMNS = (*_JUDGED, "source", "measure", *NUMBERS, "table", "row", "column", *STAMPS)
 
 
 _NOTES = (
@@ -130,27 +111,13 @@ def write_claims(
 
 def _lines(one: Judged) -> list[dict[str, object]]:
     """One line a number; a claim without any has a line of its own."""
-    head = {
-        "claim": one.claim.key,
-        "statement": one.claim.statement,
-        "place": one.claim.place,
-        "verdict": one.verdict.verdict,
-        "why": one.verdict.why,
-    }
+    claim, verdict = one.claim, one.verdict
+    told = (claim.key, claim.statement, claim.place, verdict.verdict, verdict.why)
+    head = dict(zip(_JUDGED, told, strict=True))
     numbers = [("ours", n) for n in one.ours] + [("paper", n) for n in one.paper]
+    names = {"name": "measure", "low": "ci_low", "high": "ci_high"}
     return [
-        {
-            **head,
-            "source": source,
-            "measure": n.name,
-            "value": n.value,
-            "n": n.n,
-            "ci_low": n.low,
-            "ci_high": n.high,
-            "table": n.table,
-            "row": n.row,
-            "column": n.column,
-        }
+        {**head, "source": source, **{names.get(k, k): v for k, v in asdict(n).items()}}
         for source, n in numbers
     ] or [head]
 
@@ -175,9 +142,7 @@ def _told(numbers: Sequence[Number]) -> str:
 
 def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
     counts = summary["verdict"].value_counts()
-    stamps = ("seeds", "profile", "params_hash", "data_hash", "code_hash")
-    told = [f"{name.replace('_', ' ')} `{getattr(provenance, name)}`" for name in stamps]
-    produced = ", ".join(told)
+    told = [f"{name.replace('_', ' ')} `{getattr(provenance, name)}`" for name in STAMPS]
     tally = ", ".join(f"{v}: {counts.get(v, 0)}" for v in (HOLDS, FAILS, UNTESTABLE))
     head = ["claim", "where", "verdict", f"ours ({label})", f"paper ({PAPER_LABEL})", "why"]
     rows = [
@@ -185,15 +150,6 @@ def _markdown(summary: pd.DataFrame, label: str, provenance: Provenance) -> str:
     ]
     table = ["| " + " | ".join(t.replace("|", "\\|") for t in row) + " |" for row in [head, *rows]]
     table.insert(1, "|" + ":--|" * len(head))
-    return (
-        "\n\n".join(
-            [
-                "# The paper's claims, judged by our own numbers",
-                f"{len(summary)} claims. {tally[0].upper()}{tally[1:]}.",
-                "\n".join(table),
-                *_NOTES,
-                f"Produced with {produced}.",
-            ]
-        )
-        + "\n"
-    )
+    parts = ["# The paper's claims, judged by our own numbers"]
+    parts += [f"{len(summary)} claims. {tally[0].upper()}{tally[1:]}.", "\n".join(table)]
+    return "\n\n".join([*parts, *_NOTES, f"Produced with {', '.join(told)}."]) + "\n"

@@ -7,14 +7,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import PAPER_LOOK, legend_above, ours_of, whisker, wrap
+from ecg_lib.report.plot_helpers import (
+    LEVEL,
+    PAPER_LOOK,
+    key,
+    legend_above,
+    ours_of,
+    whisker,
+    wrap,
+)
 from ecg_lib.report.reference import MODEL, PAPER_LABEL, QUESTION_TYPES
 
-_MARKS = {"S-Verify": "o", "CC-Verify": "s", "CI-Verify": "^"}
+_MARKS = {
+    kind: {"marker": mark, "ls": "", "mfc": "white", "mec": style.INK, "ms": 4.5}
+    for kind, mark in (("S-Verify", "o"), ("CC-Verify", "s"), ("CI-Verify", "^"))
+}
 
 
 def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
@@ -54,9 +64,9 @@ def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
         ax.set(ylim=(0, 100), ylabel="exact match (%)")
         ax.grid(axis="x", visible=False)
         handles = [Patch(color=colors[m], label=f"{m}, ours") for m in methods]
-        handles.append(Line2D([], [], **PAPER_LOOK, label=f"{MODEL}, paper"))
+        handles.append(key(f"{MODEL}, paper", **PAPER_LOOK))
         if (paper["row"] != MODEL).any():
-            handles.append(Line2D([], [], color=style.PAPER, lw=0.7, label="other methods, paper"))
+            handles.append(key("other methods, paper", color=style.PAPER, lw=0.7))
         legend_above(fig, handles)
         text = (
             "Bars: share of questions answered exactly (as sets), with 95 % intervals.\n"
@@ -91,7 +101,7 @@ def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
         for ax, (name, cells, color) in zip(axes, panels, strict=True):
             for x, arm in enumerate(arms[name]):
                 _arm_bars(ax, x, cells[cells["arm"] == arm], color)
-            ax.axhline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
+            ax.axhline(50, **LEVEL)
             ax.set_xticks(range(len(arms[name])), [wrap(a, 16) for a in arms[name]])
             ax.set(title=names[name], ylim=(0, 100), xlim=(-0.6, len(arms[name]) - 0.4))
             ax.grid(axis="x", visible=False)
@@ -100,9 +110,7 @@ def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
             Patch(facecolor=style.QUIET, label="the question's ECG"),
             Patch(facecolor="white", edgecolor=style.QUIET, hatch="////", label="a random ECG"),
         ]
-        for kind, mark in _MARKS.items():
-            look = {"marker": mark, "ls": "", "mfc": "white", "mec": style.INK, "ms": 4.5}
-            handles.append(Line2D([], [], **look, label=kind))
+        handles += [key(kind, **mark) for kind, mark in _MARKS.items()]
         legend_above(fig, handles)
         text = "Bars: mean of the question types marked on them; dashed: a coin's accuracy.\n"
         text += "A model that reads the ECG must lose accuracy when given another one."
@@ -127,24 +135,7 @@ def _arm_bars(ax: Axes, x: float, cells: pd.DataFrame, color: str) -> None:
         whisker(ax, part.loc["average"], x=x + side + 0.1)
         for kind, mark in _MARKS.items():
             if kind in part.index:
-                ax.plot(
-                    x + side - 0.06,
-                    part.loc[kind, "value"],
-                    mark,
-                    ms=4.5,
-                    mfc="white",
-                    mec=style.INK,
-                    mew=0.8,
-                    zorder=5,
-                )
+                ax.plot(x + side - 0.06, part.loc[kind, "value"], **mark, mew=0.8, zorder=5)
     if len(means) == 2:
-        change = means["random"] - means["original"]
-        top = cells["value"].max()
-        ax.text(
-            x,
-            top + 4,
-            f"{change:+.1f}".replace("-", "\N{MINUS SIGN}"),
-            ha="center",
-            weight="bold",
-            fontsize=9,
-        )
+        fall = f"{means['random'] - means['original']:+.1f}".replace("-", "\N{MINUS SIGN}")
+        ax.text(x, cells["value"].max() + 4, fall, ha="center", weight="bold", fontsize=9)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
 from ecg_lib.report import style
-from ecg_lib.report.schematics import arrow, box, canvas, ecg_tile, label, tokens
+from ecg_lib.report.schematics import arrow, box, canvas, ecg_tile, frame, headed, label, tokens
 
 FROZEN, TRAINED, PLAIN = "#dcebf6", "#fdebc8", "#f4f4f4"
 
@@ -44,10 +43,8 @@ def figure3_architecture(dims: Dims | None = None) -> Figure:
     dims = dims or Dims()
     with style.use():
         fig, ax = canvas(8.4, 6.35)
-        ax.text(0.2, 6.15, "a", fontsize=12, weight="bold", va="center")
-        ax.text(0.42, 6.15, "ECG encoder", fontsize=10, weight="bold", va="center")
-        ax.text(4.45, 6.15, "b", fontsize=12, weight="bold", va="center")
-        ax.text(4.67, 6.15, "ECG language model", fontsize=10, weight="bold", va="center")
+        headed(ax, 0.2, 6.15, "a", "ECG encoder")
+        headed(ax, 4.45, 6.15, "b", "ECG language model")
         _encoder(ax, dims)
         _language_model(ax, dims)
         for x, face, text in (
@@ -91,11 +88,7 @@ def _encoder(ax: Axes, d: Dims) -> None:
 
 def _transformer(ax: Axes, d: Dims, x: float, y: float, wide: float) -> None:
     """One pre-LN block with its two residual arrows, to be read bottom to top."""
-    ax.add_patch(
-        FancyBboxPatch(
-            (x, y), wide, 1.52, boxstyle="round,pad=0,rounding_size=0.08", fc=FROZEN, ec=style.INK
-        )
-    )
+    frame(ax, x, y, wide, 1.52, fc=FROZEN, ec=style.INK)
     middle = x + wide / 2
     parts = (
         (0.1, "LN"),
@@ -135,17 +128,7 @@ def _language_model(ax: Axes, d: Dims) -> None:
     arrow(ax, (6.07, 1.72), (6.38, 1.72), color=style.BLUE, width=1.8)
     box(ax, 6.4, 1.54, 1.25, 0.36, "linear", TRAINED, weight="bold", fontsize=8)
     label(ax, 7.02, 1.38, f"{d.llm_tokens} {style.TIMES} {d.llm_width:,}", color=style.INK)
-    frame = FancyBboxPatch(
-        (4.66, 1.18),
-        3.13,
-        0.86,
-        "round,pad=0,rounding_size=0.08",
-        fc="none",
-        ec=style.QUIET,
-        ls=(0, (3, 2)),
-        lw=0.9,
-    )
-    ax.add_patch(frame)
+    frame(ax, 4.66, 1.18, 3.13, 0.86, fc="none", ec=style.QUIET, ls=(0, (3, 2)), lw=0.9)
     label(ax, 6.22, 1.04, f"projector: {d.concat} neighbouring tokens become one")
     # The sequence.
     y = 2.5
@@ -169,18 +152,10 @@ def _language_model(ax: Axes, d: Dims) -> None:
             box(ax, left + 0.56, 3.55, 0.5, 0.34, "LoRA", TRAINED, weight="bold", fontsize=7.5)
         arrow(ax, (left + 0.25, 3.9), (left + 0.25, 4.2), width=0.9)
         if name != "v":
-            ax.plot(
-                [left + 0.81, left + 0.81, left + 0.3], [3.9, 4.05, 4.05], color=style.INK, lw=1
-            )
-            label(
-                ax,
-                left + 0.25,
-                4.05,
-                "+",
-                color=style.INK,
-                fontsize=8,
-                bbox={"boxstyle": "circle,pad=0.08", "fc": "white", "ec": style.INK},
-            )
+            right = left + 0.81
+            ax.plot([right, right, left + 0.3], [3.9, 4.05, 4.05], color=style.INK, lw=1)
+            circle = {"boxstyle": "circle,pad=0.08", "fc": "white", "ec": style.INK}
+            label(ax, left + 0.25, 4.05, "+", color=style.INK, bbox=circle)
     box(ax, 4.6, 4.22, 3.47, 0.32, "causal self-attention", "white", style.QUIET, fontsize=8)
     label(ax, 7.86, 3.72, f"r = {d.lora_rank}\n$\\alpha$ = {d.lora_alpha}", color=style.INK)
     arrow(ax, (6.33, 4.96), (6.33, 5.2))

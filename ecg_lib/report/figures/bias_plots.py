@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions.audit import METHODS
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import legend_above
+from ecg_lib.report.plot_helpers import LEVEL, key, legend_above
 
 _KINDS = {"broad": style.BLUE, "specific": style.ORANGE, "noise": style.GREEN}
 _NAMES = {
@@ -55,10 +54,11 @@ def debias_audit(
     with style.use():
         fig = style.new_figure(7.6, 1.5 + 0.62 * len(methods))
         left, right = fig.subplots(1, 2, sharey=True)
+        level = LEVEL | {"lw": 1}
         for y, method in enumerate(methods):
             _spread(left, y, dots[dots["method"] == method], kinds)
             _ratios(right, y, marks[marks["method"] == method], kinds)
-        right.axvline(100 * base, color=style.INK, lw=1, ls=(0, (4, 2)))
+        right.axvline(100 * base, **level)
         left.set_title("Answers")
         right.set_title("Severity")
         left.set(xlim=(-3, 103), xlabel="rows answered yes, per question (%)")
@@ -67,12 +67,9 @@ def debias_audit(
         left.set_ylim(len(methods) - 0.5, -0.5)
         for ax in (left, right):
             ax.grid(axis="y", visible=False)
-        handles = [
-            Line2D([], [], marker="o", ls="", ms=5, color=_KINDS[k], label=f"{k} questions")
-            for k in kinds
-        ]
-        handles.append(Line2D([], [], color=style.INK, lw=1, ls=(0, (4, 2)), label="all our ECGs"))
-        legend_above(fig, handles)
+        dot = {"marker": "o", "ls": "", "ms": 5}
+        handles = [key(f"{k} questions", color=_KINDS[k], **dot) for k in kinds]
+        legend_above(fig, [*handles, key("all our ECGs", **level)])
         style.caption(fig, _TEXT, label)
     return fig
 

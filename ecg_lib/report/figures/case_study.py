@@ -15,10 +15,13 @@ from ecg_lib.evaluation.answer_marks import NO_ANSWER, RIGHT, UNKNOWN, Line
 from ecg_lib.report import style
 from ecg_lib.report.schematics import box, canvas
 from ecg_lib.signal.leads import LEADS
+from ecg_lib.signal.resample import STANDARD_RATE as RATE
+from ecg_lib.signal.resample import STANDARD_SECONDS as SECONDS
 
 Answer = str | Sequence[Line]
 DISCLAIMER = "For research and teaching, not for diagnosis."
 _SHOWN = ("II", "V1", "V5")
+_SMALL = {"fontsize": 8, "color": style.QUIET, "linespacing": 1.3}
 # Inches: a line of text, a bubble's padding, between bubbles, a title, a line of truth
 _LINE, _PAD, _GAP, _HEAD, _FOOT = 0.155, 0.16, 0.1, 0.36, 0.18
 
@@ -36,26 +39,7 @@ class CaseStudy:
     truth: str = ""
 
 
-def figure4_case_study(
-    ecgs: Mapping[str, ArrayLike],
-    dialogue: Sequence[tuple[str, Answer]],
-    model: str,
-    fs: int = 100,
-    leads: Sequence[str] = _SHOWN,
-    seconds: float = 10.0,
-    truth: str = "",
-) -> Figure:
-    """Figure 4 with one case; see `figure4_case_studies`."""
-    return figure4_case_studies([CaseStudy(ecgs, dialogue, truth)], model, fs, leads, seconds)
-
-
-def figure4_case_studies(
-    cases: Sequence[CaseStudy],
-    model: str,
-    fs: int = 100,
-    leads: Sequence[str] = _SHOWN,
-    seconds: float = 10.0,
-) -> Figure:
+def figure4_case_studies(cases: Sequence[CaseStudy], model: str, fs: int = RATE) -> Figure:
     """For each case strips of its ECGs and, below, questions and answers as bubbles.
 
     Parameters
@@ -65,10 +49,6 @@ def figure4_case_studies(
         Who answered, printed in the figure, such as "tiny LLM, simulated cohort".
     fs : int
         Samples per second (Hz).
-    leads : sequence of str
-        The leads to draw.
-    seconds : float
-        How much of the ECG to draw.
 
     Raises
     ------
@@ -78,7 +58,8 @@ def figure4_case_studies(
     if not cases:
         raise DataError("case study: no case given; give one or more")
     width, foot = 7.2, 0.44
-    blocks = [_Block.of(case, fs, leads, seconds, 0.93 * width / seconds * 0.4) for case in cases]
+    # on ECG paper 1 mV is as long as 0.4 s
+    blocks = [_Block.of(case, fs, 0.93 * width / SECONDS * 0.4) for case in cases]
     height = sum(block.height for block in blocks) + foot
     with style.use():
         fig, talk_ax = canvas(width, height)
@@ -86,9 +67,7 @@ def figure4_case_studies(
         for block in blocks:
             bottom = block.draw(fig, talk_ax, bottom, fs)
         text = f"Answers by {model}. One small square is 0.04 s and 0.1 mV.\n{DISCLAIMER}"
-        fig.text(
-            0.02, 0.09 / height, text, fontsize=8, color=style.QUIET, va="bottom", linespacing=1.3
-        )
+        fig.text(0.02, 0.09 / height, text, va="bottom", **_SMALL)
     return fig
 
 
@@ -102,9 +81,7 @@ class _Block:
     truth: list[str]
 
     @classmethod
-    def of(
-        cls, case: CaseStudy, fs: int, leads: Sequence[str], seconds: float, inches_per_mv: float
-    ) -> "_Block":  # on ECG paper 1 mV is as long as 0.4 s
+    def of(cls, case: CaseStudy, fs: int, inches_per_mv: float) -> "_Block":
         if not 1 <= len(case.ecgs) <= 2:
             raise DataError(f"case study: {len(case.ecgs)} ECGs given; give one or two")
         strips = {}
@@ -112,7 +89,7 @@ class _Block:
             mv = np.asarray(signal, float)
             if mv.ndim != 2 or len(mv) != len(LEADS):
                 raise DataError(f"case study: {title} has shape {mv.shape}; give (12, samples)")
-            strips[title] = _Strips.of(mv, fs, leads, seconds)
+            strips[title] = _Strips.of(mv, fs)
         said = [
             (text, side) for turn in case.dialogue for text, side in zip(turn, "QA", strict=True)
         ]
@@ -141,15 +118,7 @@ class _Block:
             ax.set_title(title, fontsize=9, pad=3)
         _bubbles(talk_ax, self.bubbles, width, bottom)
         bottom -= self.talk
-        fig.text(
-            0.02,
-            bottom / height,
-            "\n".join(self.truth),
-            fontsize=8,
-            color=style.QUIET,
-            va="top",
-            linespacing=1.3,
-        )
+        fig.text(0.02, bottom / height, "\n".join(self.truth), va="top", **_SMALL)
         return bottom - _FOOT * len(self.truth)
 
 
@@ -167,8 +136,8 @@ class _Strips:
         return self.top - self.bottom
 
     @classmethod
-    def of(cls, signal: NDArray, fs: int, leads: Sequence[str], seconds: float) -> "_Strips":
-        rows = {lead: signal[LEADS.index(lead), : int(seconds * fs)] for lead in leads}
+    def of(cls, signal: NDArray, fs: int) -> "_Strips":
+        rows = {lead: signal[LEADS.index(lead), : SECONDS * fs] for lead in _SHOWN}
         rows = {lead: np.clip(mv - np.median(mv), -3, 3) for lead, mv in rows.items()}
         baselines = [0.0]
         mvs = list(rows.values())
@@ -184,15 +153,8 @@ def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
     """Strips on ECG paper: large squares of 0.2 s and 0.5 mV."""
     for (lead, mv), base in zip(strips.leads.items(), strips.baselines, strict=True):
         ax.plot(np.arange(len(mv)) / fs, mv + base, color=style.INK, lw=0.75)
-        ax.text(
-            -0.01,
-            base,
-            lead,
-            transform=ax.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
+        ax.text(-0.01, base, lead, fontsize=8, **place)
     end = max(len(mv) for mv in strips.leads.values()) / fs
     ax.set(xlim=(0, end), ylim=(strips.bottom, strips.top))
     for which, minor, color in (("major", False, "#f0b9b9"), ("minor", True, "#f9e3e3")):

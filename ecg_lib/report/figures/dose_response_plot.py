@@ -2,12 +2,11 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, WEIGHTED, WITHIN
 from ecg_lib.report import style
 from ecg_lib.report.ablation_tables import ALL_SEEDS, MEASURES
-from ecg_lib.report.plot_helpers import legend_above, whisker
+from ecg_lib.report.plot_helpers import LEVEL, key, legend_above, whisker
 
 _UNITS = {
     "interventional accuracy": "accuracy (%)",
@@ -51,13 +50,10 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
                 ax.plot(means["strength"] + shift, means["value"], mark, ls="-", ms=5, color=color)
                 for _, cell in means.iterrows():
                     whisker(ax, cell, x=cell["strength"] + shift)
-            ax.axhline(50 if measure == MEASURES[0] else 0, color=style.INK, lw=0.9, ls=(0, (4, 2)))
+            ax.axhline(50 if measure == MEASURES[0] else 0, **LEVEL)
             ax.set(xlabel="strength of severity's pull", ylabel=_UNITS[measure], xlim=(-0.1, 1.1))
-        handles = [
-            Line2D([], [], color=_LOOK[arm][0], marker=_LOOK[arm][1], ms=5, label=arm)
-            for arm in arms
-        ]
-        legend_above(fig, handles)
+        looks = ((arm, *_LOOK[arm]) for arm in arms)
+        legend_above(fig, [key(arm, color=c, marker=mark, ms=5) for arm, c, mark in looks])
         text = (
             "Marks: mean of the seeds (ticks), 95 % interval over patients and seeds;\n"
             "dashed: nothing read from the ECG. Where the question's hint harms, accuracy falls."

@@ -1,30 +1,22 @@
 """Figures 1 and 2, drawn afresh: two ways to show an ECG to a language model; the confounder."""
 
-from collections.abc import Sequence
-
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from ecg_lib.report import style
-from ecg_lib.report.schematics import arrow, box, canvas, ecg_tile, label, tokens
+from ecg_lib.report.schematics import arrow, box, canvas, ecg_tile, headed, label, tokens
 
 _PALE_BLUE, _PALE_ORANGE, _PALE_GREEN = "#dcebf6", "#fdebc8", "#d9f0e8"
+_TAGS = ("sinus rhythm", "left axis deviation", "long qt-interval")  # a classifier's output
 
 
 def figure1_tags_v_embeddings(
-    ecg_shape: tuple[int, int] = (12, 1000),
-    tags: Sequence[str] = ("sinus rhythm", "left axis deviation", "long qt-interval"),
-    tag_vocabulary: int = 71,
-    llm_tokens: int = 25,
-    llm_width: int = 4096,
+    tag_vocabulary: int = 71, llm_tokens: int = 25, llm_width: int = 4096
 ) -> Figure:
     """Figure 1: an ECG reaches the language model as a few tags, or as embeddings.
 
     Parameters
     ----------
-    ecg_shape : (leads, samples)
-    tags : sequence of str
-        Up to three tags to show as the classifier's output.
     tag_vocabulary : int
         How many tags the classifier knows; each is present or absent.
     llm_tokens, llm_width : int
@@ -32,26 +24,24 @@ def figure1_tags_v_embeddings(
     """
     with style.use():
         fig, ax = canvas(8.4, 4.35)
-        samples = ecg_shape[0] * ecg_shape[1]
         passed = llm_tokens * llm_width
         for y, letter, title in (
             (4.12, "a", "Tags: the classifier reads the ECG, the LLM reads its verdict"),
             (1.95, "b", "Embeddings: the LLM itself reads what the encoder saw"),
         ):
-            ax.text(0.2, y, letter, fontsize=12, weight="bold", va="center")
-            ax.text(0.45, y, title, fontsize=10, weight="bold", va="center")
+            headed(ax, 0.2, y, letter, title, gap=0.25)
         ax.plot([0.2, 8.2], [2.22, 2.22], color=style.FAINT, lw=0.8)
         for y in (2.77, 0.6):
             ecg_tile(ax, 0.2, y, 1.4, 1.0)
-            label(ax, 0.9, y - 0.14, f"{ecg_shape[0]} leads {style.TIMES} {ecg_shape[1]:,}")
-            label(ax, 0.9, y - 0.32, f"= {samples:,} numbers", weight="bold")
+            label(ax, 0.9, y - 0.14, f"12 leads {style.TIMES} 1,000")
+            label(ax, 0.9, y - 0.32, "= 12,000 numbers", weight="bold")
             arrow(ax, (1.66, y + 0.5), (2.0, y + 0.5))
         # a: tags
         y = 2.77
         box(ax, 2.05, y + 0.15, 1.2, 0.7, "ECG classifier", _PALE_ORANGE, weight="bold")
         label(ax, 2.65, y - 0.14, "the analysis is here", color=style.RED)
         arrow(ax, (3.3, y + 0.5), (3.62, y + 0.5))
-        for i, tag in enumerate(tags[:3]):
+        for i, tag in enumerate(_TAGS):
             box(ax, 3.68, y + 0.68 - 0.34 * i, 1.5, 0.28, tag, "#f2f2f2", style.QUIET, fontsize=8)
         label(ax, 4.43, y - 0.14, f"{tag_vocabulary} tags: yes or no")
         label(ax, 4.43, y - 0.32, f"= {tag_vocabulary} bits at most", weight="bold")
@@ -91,40 +81,21 @@ def figure2_scm() -> Figure:
             (2.95, "b", "After intervention"),
             (5.75, "c", "How the shortcut sounds"),
         ):
-            ax.text(x, 4.07, letter, fontsize=12, weight="bold", va="center")
-            ax.text(x + 0.22, 4.07, title, fontsize=10, weight="bold", va="center")
+            headed(ax, x, 4.07, letter, title)
         _graph(ax, 1.35, cut=False)
         _graph(ax, 4.1, cut=True)
         label(ax, 1.35, 0.72, r"$P(Y\,|\,X)$ mixes both paths:", color=style.INK, fontsize=8.5)
-        label(
-            ax,
-            1.35,
-            0.4,
-            r"$X \rightarrow Y$  and  $X \leftarrow C \rightarrow Y$",
-            color=style.INK,
-            fontsize=9,
-        )
+        paths = r"$X \rightarrow Y$  and  $X \leftarrow C \rightarrow Y$"
+        label(ax, 1.35, 0.4, paths, color=style.INK, fontsize=9)
         label(ax, 4.1, 0.72, "backdoor adjustment:", color=style.INK, fontsize=8.5)
         formula = r"$P(Y\,|\,do(X)) = \sum_c P(Y\,|\,X, c)\,P(c)$"
         label(ax, 4.1, 0.36, formula, color=style.INK, fontsize=9)
         for x in (2.75, 5.53):
             ax.plot([x, x], [0.2, 4.1], color=style.FAINT, lw=0.8)
-        _speech(
-            ax,
-            2.32,
-            "A healthy visitor asks broadly",
-            "Is anything at all wrong\nwith my tracing?",
-            "No.",
-            style.GREEN,
-        )
-        _speech(
-            ax,
-            0.62,
-            "A patient asks by name",
-            "Is the right bundle branch\nblock still to be seen?",
-            "Yes.",
-            style.RED,
-        )
+        broad = "Is anything at all wrong\nwith my tracing?"
+        _speech(ax, 2.32, "A healthy visitor asks broadly", broad, "No.", style.GREEN)
+        by_name = "Is the right bundle branch\nblock still to be seen?"
+        _speech(ax, 0.62, "A patient asks by name", by_name, "Yes.", style.RED)
         label(ax, 7.0, 0.36, "The wording alone gives the answer away.", color=style.INK)
     return fig
 

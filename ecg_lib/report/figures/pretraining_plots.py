@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import legend_above
+from ecg_lib.report.plot_helpers import LEVEL, key, legend_above
 
 _LOOKS = {
     "scratch": (style.ORANGE, "s"),
@@ -59,12 +58,9 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
         axes[0].set_ylabel("macro AUC of the superclasses (%)")
         names = starts + boosting
         if names:
-            handles = [
-                Line2D([], [], color=_LOOKS[n][0], marker=_LOOKS[n][1], ms=4.5, label=_WORDS[n])
-                for n in names
-            ]
-            dashed = Line2D([], [], color=style.INK, ls=(0, (4, 2)), lw=1.1, label="zero-shot")
-            legend_above(fig, [*handles, dashed])
+            looks = ((_WORDS[name], *_LOOKS[name]) for name in names)
+            handles = [key(word, color=c, marker=mark, ms=4.5) for word, c, mark in looks]
+            legend_above(fig, [*handles, key("zero-shot", **LEVEL | {"lw": 1.1})])
         text = (
             "The higher a line, the more its encoder knew before it saw a label; few labels\n"
             "tell encoders apart best. Bars: 95 % intervals over patients."
@@ -83,4 +79,4 @@ def _line(ax, cells: pd.DataFrame, name: str, shift: float) -> None:
     ax.vlines(x, probes["ci_low"], probes["ci_high"], color=color, lw=1.0)
     ax.set_xticks(np.log10(share), [f"{s:g} %" for s in share])
     for value in cells.loc[cells["column"] == _ZERO, "value"]:
-        ax.axhline(value, color=color, ls=(0, (4, 2)), lw=1.1)
+        ax.axhline(value, **LEVEL | {"color": color, "lw": 1.1})

@@ -6,12 +6,19 @@ Values are in percent; ours is filled, the paper's hollow, intervals are at 95 %
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ecg_lib.errors import DataError
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import PAPER_LOOK, legend_above, ours_of, whisker, wrap
+from ecg_lib.report.plot_helpers import (
+    LEVEL,
+    PAPER_LOOK,
+    key,
+    legend_above,
+    ours_of,
+    whisker,
+    wrap,
+)
 from ecg_lib.report.reference import LABELS
 
 _NOT_METRICS = {"step", "epoch", "learning_rate", "grad_norm", "seconds"}
@@ -52,14 +59,8 @@ def learning_curves(
         ):
             for name in names:
                 points = history[["step", name]].dropna()
-                few = len(points) <= 25
-                ax.plot(
-                    points["step"],
-                    points[name],
-                    marker="o" if few else "",
-                    ms=3.5,
-                    label=name.replace("_", " "),
-                )
+                look = {"marker": "o" if len(points) <= 25 else "", "ms": 3.5}
+                ax.plot(points["step"], points[name], label=name.replace("_", " "), **look)
             ax.set(xlabel="optimiser step", ylabel=unit)
             late = history.loc[history["step"] > 0.1 * history["step"].max(), names]
             if late.notna().any(axis=None):  # the first steps would flatten all that follows
@@ -104,14 +105,13 @@ def normal_ratio_bars(
             if question in theirs.index:
                 ax.plot(theirs[question], y, **PAPER_LOOK)
         if base_rate is not None:
-            ax.axvline(base_rate, color=style.INK, lw=1, ls=(0, (4, 2)))
+            ax.axvline(base_rate, **LEVEL | {"lw": 1})
             ax.text(base_rate + 0.8, -0.78, "all our ECGs", fontsize=8, va="center")
         ax.set_yticks(range(len(places)), [wrap(q, 52) for q in places["row"]], fontsize=7.5)
         ax.set(xlim=(0, 100), ylim=(len(places) - 0.4, -1.1), xlabel="normal ECGs (%)")
         ax.grid(axis="y", visible=False)
         handles = [Patch(color=c, label=f"{k} question, ours") for k, c in colors.items()]
-        handles.append(Line2D([], [], **PAPER_LOOK, label="paper"))
-        legend_above(fig, handles)
+        legend_above(fig, [*handles, key("paper", **PAPER_LOOK)])
         text = "If a question's wording told nothing about the ECG, all bars would be equally long."
         style.caption(fig, text, label)
     return fig
@@ -150,7 +150,7 @@ def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
                     continue
                 ax.plot([cell.ci_low, cell.ci_high], [y, y], color=palette[cell.method], lw=1.2)
                 ax.plot(cell.value, y, "o", ms=5, color=palette[cell.method])
-            ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
+            ax.axvline(50, **LEVEL)
             ax.set_title(wrap(dataset, 18))
             ax.set(xlim=(min(28, lowest - 4), 104), ylim=(len(labels) - 0.5, -0.5))
             ax.set_yticks(range(len(labels)), labels)
@@ -160,14 +160,9 @@ def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
             ax.set_xlabel("AUC (%)")
             ax.tick_params(labelbottom=True)
         in_paper = set(table.loc[table["source"] == "paper", "method"])
-        handles = [
-            Line2D([], [], marker="o", ls="-", color=palette[m], label=f"{m}, ours")
-            for m in methods
-        ]
+        handles = [key(f"{m}, ours", marker="o", ls="-", color=palette[m]) for m in methods]
         handles += [
-            Line2D([], [], **{**PAPER_LOOK, "mec": palette[m]}, label=f"{m}, paper")
-            for m in methods
-            if m in in_paper
+            key(f"{m}, paper", **PAPER_LOOK | {"mec": palette[m]}) for m in methods if m in in_paper
         ]
         legend_above(fig, handles)
         text = (

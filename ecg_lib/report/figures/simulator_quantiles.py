@@ -3,11 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ecg_lib.errors import DataError
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import legend_above
+from ecg_lib.report.plot_helpers import key, legend_above
 from ecg_lib.signal.leads import LEADS
 
 _TITLES = {
@@ -21,15 +20,14 @@ _COLORS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE)
 _NEEDED = {"feature", "unit", "source", "split", "p10", "p25", "p50", "p75", "p90"}
 
 
-def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -> Figure:
-    """Intervals and axis above, an amplitude in each of the 12 leads below.
+def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
+    """Intervals and axis above, the R amplitude in each of the 12 leads below.
 
     Parameters
     ----------
     table : DataFrame
         As from `evaluation.distributions.quantile_table`: ms, degrees and mV, one row for each
         feature, source and split.
-    wave : "R", "S" or "T"
 
     Raises
     ------
@@ -39,10 +37,10 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -
     missing = _NEEDED - set(table)
     if missing:
         raise DataError(f"quantiles: no column {sorted(missing)[0]}; take quantile_table's table")
-    amplitudes = [f"{wave} {lead}" for lead in LEADS]
+    amplitudes = [f"R {lead}" for lead in LEADS]
     drawn = table[table["feature"].isin([*_TITLES, *amplitudes])]
     if set(amplitudes) - set(drawn["feature"]):
-        raise DataError(f"quantiles: no {wave} wave of all 12 leads to draw; choose R, S or T")
+        raise DataError("quantiles: no R wave of all 12 leads to draw; measure them")
     groups = list(drawn[["source", "split"]].drop_duplicates().itertuples(index=False, name=None))
     colors = dict(zip(groups, _COLORS, strict=False))
     cells = drawn.set_index(["feature", "source", "split"])
@@ -63,14 +61,11 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "", wave: str = "R") -
             for x, feature in enumerate(amplitudes):
                 _whisker(ax, cells.loc[(feature, *group)], x + shift, colors[group])
         ax.set_xticks(range(len(LEADS)), LEADS)
-        ax.set(xlim=(-0.6, len(LEADS) - 0.4), xlabel="lead", ylabel=f"{wave} amplitude (mV)")
+        ax.set(xlim=(-0.6, len(LEADS) - 0.4), xlabel="lead", ylabel="R amplitude (mV)")
         ax.grid(axis="x", visible=False)
-        names = [", ".join(filter(None, group)) for group in groups]
-        handles = [
-            Line2D([], [], color=colors[group], lw=3.2, label=name)
-            for group, name in zip(groups, names, strict=True)
-        ]
-        legend_above(fig, handles)
+        legend_above(
+            fig, [key(", ".join(filter(None, g)), color=c, lw=3.2) for g, c in colors.items()]
+        )
         text = (
             "Dots: medians of normal ECGs; thick: the middle half; thin: the middle 80 %. "
             "Where bars of one lead part, the simulator errs."

@@ -2,11 +2,10 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ecg_lib.errors import DataError
 from ecg_lib.report import style
-from ecg_lib.report.plot_helpers import legend_above, wrap
+from ecg_lib.report.plot_helpers import LEVEL, key, legend_above, wrap
 
 _LOOKS = {
     ("mv", "head"): (style.BLUE, "o"),
@@ -53,7 +52,8 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
         raise DataError("simulated to real: no finding has a value; evaluate more ECGs")
     cohorts = list(dict.fromkeys(cells["cohort"]))
     findings = [f for f in dict.fromkeys(table["row"]) if f in set(cells["row"])]
-    looks = list(dict.fromkeys(zip(cells["normalisation"], cells["reading"], strict=True)))
+    pairs = dict.fromkeys(zip(cells["normalisation"], cells["reading"], strict=True))
+    looks = {pair: _LOOKS.get(pair, (style.PURPLE, "^")) for pair in pairs}
     step = min(0.18, 0.85 / len(looks))
     offset = {k: step * (i - (len(looks) - 1) / 2) for i, k in enumerate(looks)}
     low = cells[["value", "ci_low"]].min(axis=None)
@@ -62,33 +62,23 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
         axes = fig.subplots(1, len(cohorts), sharex=True, sharey=True, squeeze=False)[0]
         for ax, cohort in zip(axes, cohorts, strict=True):
             for cell in cells[cells["cohort"] == cohort].itertuples():
-                key = (cell.normalisation, cell.reading)
-                color, marker = _LOOKS.get(key, (style.PURPLE, "^"))
-                y = findings.index(cell.row) + offset[key]
+                pair = (cell.normalisation, cell.reading)
+                color, marker = looks[pair]
+                y = findings.index(cell.row) + offset[pair]
                 ax.plot([cell.ci_low, cell.ci_high], [y, y], color=color, lw=1.0)
                 ax.plot(cell.value, y, marker, ms=4, color=color)
-            ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)))
-            ax.set(
-                xlim=(max(0, min(45, low - 3)), 101),
-                xlabel="AUC (%)",
-                ylim=(len(findings) - 0.5, -0.5),
-            )
+            ax.axvline(50, **LEVEL)
+            ax.set(xlim=(max(0, min(45, low - 3)), 101), ylim=(len(findings) - 0.5, -0.5))
+            ax.set_xlabel("AUC (%)")
             ax.set_title(wrap(cohort, 22))
         axes[0].set_yticks(range(len(findings)), findings)
-        legend_above(
-            fig,
-            [
-                Line2D(
-                    [],
-                    [],
-                    color=_LOOKS.get(k, (style.PURPLE, "^"))[0],
-                    marker=_LOOKS.get(k, (style.PURPLE, "^"))[1],
-                    ms=4,
-                    label=f"{_WORDS.get(k[0], k[0])}, {_WORDS.get(k[1], k[1])}",
-                )
-                for k in looks
-            ],
-        )
+        handles = [
+            key(
+                ", ".join(_WORDS.get(part, part) for part in pair), color=color, marker=marker, ms=4
+            )
+            for pair, (color, marker) in looks.items()
+        ]
+        legend_above(fig, handles)
         text = (
             "Right of the dashed line (chance) ECGs are ranked by what was learnt from simulated\n"
             "ones; bars: 95 % intervals over patients. Only recorded cohorts are evidence."

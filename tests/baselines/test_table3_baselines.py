@@ -1,4 +1,4 @@
-"""The rivals of Table 3: what they may see, and that they learn from it."""
+"""The baselines of Table 3: what they may see, and that they learn from it."""
 
 import numpy as np
 import pandas as pd
@@ -212,7 +212,7 @@ def test_it_learns_to_read_the_ecg_and_a_saved_model_answers_alike(cohort, quest
     torch.testing.assert_close(logits(model, cohort[1], test), logits(again, cohort[1], test))
 
 
-def test_rivals_train_on_the_rows_that_stage_2_sees(questions):
+def test_baselines_train_on_the_rows_that_stage_2_sees(questions):
     rows, stage = questions["train"], Stage(max_rows=50)
     assert rows_seen(rows, stage, 1).index.equals(rows_seen(rows, stage, 1).index)
     assert len(rows_seen(rows, stage, 1)) == 50
