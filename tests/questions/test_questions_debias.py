@@ -102,7 +102,7 @@ def test_within_severity_looking_ill_answers_nothing(rows, normal):
         return (ill == single.answer.str[0].eq("yes")).groupby(template_key(single)).mean()
 
     assert (worth(pair_within_severity(rows, normal, seed=0)[0]) == 0.5).all()
-    assert worth(pair_verify(rows, seed=0)[0]).mean() > 0.6
+    assert worth(pair_verify(rows, seed=0)[0]).max() > 0.7, "pairs alone leave it"
 
 
 def test_within_severity_an_ecg_of_unknown_severity_is_left_out(rows, normal):
