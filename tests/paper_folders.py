@@ -102,7 +102,7 @@ def ptbxl_and_ecgqa(root: Path, ecgqa: Path) -> dict:
     records = pd.DataFrame([{name: getattr(ecg, name) for name in fields} for ecg in ecgs])
     records["ecg_id"] = [f"ptbxl/{i:05d}" for i in ids.values()]
     records["normal"] = ["NORM" in ecg.labels for ecg in ecgs]
-    built = build_questions(records, {"train": FEW, "valid": ONE, "test": ONE}, 1.0, 7)
+    built = build_questions(records, {"train": FEW, "valid": ONE, "test": ONE}, "ecgqa", 7)
     built.pop("dev")  # our own; ECG-QA has no such split
     kept = {}
     for split, asked in built.items():

@@ -21,7 +21,7 @@ from ecg_lib.experiments import ablations, arms, variants
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.objectives import objective
-from ecg_lib.questions.bias import kind_of
+from ecg_lib.questions.bias import kind_of, severity_information
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -65,7 +65,7 @@ def test_a_lesion_changes_exactly_the_fields_it_names(full):
         for run in found
         if not run.lesion
         and not run.whole
-        and (run.arm, run.strength) == (ablations.LESION_ARM, config.questions.confounding)
+        and (run.arm, run.strength) == (ablations.LESION_ARM, config.questions.strength)
     }
     lesions = [run for run in found if run.lesion]
     assert {run.lesion for run in lesions} == set(config.study.lesions)
@@ -79,8 +79,8 @@ def test_a_dose_changes_nothing_but_confounding_and_seeds_nothing_but_the_seed(f
     for run in full.runs:
         if not run.lesion:
             changed = differing(full.base.as_dict(), run.config.as_dict())
-            assert changed <= {"seed", "questions.confounding"}
-            assert run.strength == run.config.questions.confounding
+            assert changed <= {"seed", "questions.strength"}
+            assert run.strength == run.config.questions.strength
     doses = {
         (run.strength, run.arm, run.seed) for run in full.runs if not run.lesion and not run.whole
     }
@@ -99,13 +99,19 @@ def test_what_a_lesion_cannot_reach_is_refused(full, override):
 def test_severity_decides_who_is_asked_what_the_more_the_stronger(full):
     run = SimpleNamespace(config=full.config, store=SimpleNamespace(records=simulated_records()))
     normal = run.store.records.set_index("ecg_id")["normal"]
-    gaps = []
+    told = []
     for strength in (0, 1 / 3, 1):
         training = ablations._dose(full.base, strength, seed=1, arm="none")
         rows = ablations.training_rows(run, training)
-        share = rows["ecg_id"].str[0].map(normal).groupby(kind_of(rows)).mean()
-        gaps.append(share["broad"] - share["specific"])
-    assert abs(gaps[0]) < 0.04 and gaps[0] + 0.1 < gaps[1] < gaps[2] - 0.1 and gaps[2] > 0.4
+        told.append(severity_information(rows[kind_of(rows) == "specific"], normal).bits)
+    assert told[0] < 0.03 and told[0] + 0.02 < told[1] < told[2] - 0.1 and told[2] > 0.3
+
+
+def test_a_dose_needs_a_world_that_has_a_strength(full):
+    settings = [s for s in full.config.study.settings if "world" not in s]
+    config = replace(full.config, study=replace(full.config.study, settings=settings))
+    with pytest.raises(ConfigError, match=r"study\.strengths: the world 'ecgqa' has no strength"):
+        ablations.trainings(config)
 
 
 # -- what is shared --------------------------------------------------------------------------

@@ -65,7 +65,8 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("+objective.speed=3", "objective.speed"),
         ("objective.name=nothing", "objective.name"),
         ("+pretraining_study.further.speed=3", "pretraining_study.further.speed"),
-        ("questions.confounding=1.5", "questions.confounding"),
+        ("questions.strength=1.5", "questions.strength"),
+        ("questions.world=heaven", "questions.world"),
         ("questions.built=false", "questions.built"),
         ("stage1.epochs=many", "stage1.epochs"),  # wrong type
         ("study.strengths=[0,2]", "study.strengths"),

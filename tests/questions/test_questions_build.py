@@ -1,4 +1,4 @@
-"""Questions built from labels: truthful, reproducible, confounded by severity on request."""
+"""Questions built from labels: truthful, reproducible, worded apart by split."""
 
 import time
 
@@ -8,13 +8,15 @@ from questions_cohort import synthetic_records
 
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS
-from ecg_lib.questions.bias import normal_ratio, normal_ratio_by_kind, question_only, yes_rate
-from ecg_lib.questions.build import Law, Sizes, build_questions, paired_test
+from ecg_lib.questions.bias import question_only
+from ecg_lib.questions.build import Sizes, build_questions, paired_test
 from ecg_lib.questions.facets import answer
 from ecg_lib.questions.schema import SHORT_NAMES, template_key
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import classes_for
+from ecg_lib.questions.worlds import find_world
 
+NATURE = find_world("nature", 1.0)
 SIZES = {
     "train": Sizes(),
     "valid": Sizes(verify=10, broad=40, min_positive=2),
@@ -29,14 +31,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def tables(records):
-    return build_questions(records, SIZES, confounding=1.0, seed=3)
-
-
-@pytest.fixture(scope="module")
-def unconfounded(records):
-    return build_questions(
-        records, SIZES, confounding=0.0, seed=3, templates=[1, 2, 12, 13, 27, 29]
-    )
+    return build_questions(records, SIZES, NATURE, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -119,52 +114,18 @@ def test_test_asks_and_answers_nothing_that_train_does_not(tables):
 
 def test_same_seed_same_tables_and_another_seed_others(records):
     first, again, other = (
-        build_questions(records, SIZES, seed=s, templates=[1, 7, 12, 26, 59, 62]) for s in (3, 3, 4)
+        build_questions(records, SIZES, world=NATURE, seed=s, templates=[1, 7, 12, 26, 59, 62])
+        for s in (3, 3, 4)
     )
     assert all(again[name].equals(rows) for name, rows in first.items())
     assert not any(other[name].equals(rows) for name, rows in first.items())
 
 
 def test_leaving_a_template_out_changes_no_other(records, tables):
-    few = build_questions(records, SIZES, confounding=1.0, seed=3, templates=[12, 59])["train"]
+    few = build_questions(records, SIZES, NATURE, seed=3, templates=[12, 59])["train"]
     kept = tables["train"].loc[tables["train"].template_id.isin([12, 59])]
     columns = ["question", "answer", "ecg_id"]
     assert few[columns].equals(kept[columns].reset_index(drop=True))
-
-
-def test_without_confounding_severity_does_not_choose_the_question(unconfounded, normal, records):
-    for split in ("train", "test"):
-        base = records.normal[records.split == split].mean()
-        ratio = normal_ratio_by_kind(unconfounded[split], normal).set_index("kind").ratio
-        assert ratio["broad"] == pytest.approx(base, abs=0.02)
-        assert ratio["specific"] == pytest.approx(base, abs=0.04)
-
-
-def test_full_confounding_falls_into_the_bands_of_table_1(tables, normal):
-    for split in ("train", "test"):
-        ratio = normal_ratio_by_kind(tables[split], normal).set_index("kind").ratio
-        assert 0.745 <= ratio["broad"] <= 0.814
-        assert 0.133 <= ratio["specific"] <= 0.317
-    by_wording = normal_ratio(tables["train"], normal).set_index("question").ratio
-    assert 0.72 <= by_wording["Is there anything unusual in this ECG?"] <= 0.84
-
-
-def test_noise_questions_are_a_negative_control(tables, unconfounded, normal, records):
-    base = records.normal.mean()
-    for rows in (tables["train"], unconfounded["train"]):
-        noise = normal_ratio_by_kind(rows, normal).set_index("kind").loc["noise"]
-        assert noise.ci_low - 0.03 <= base <= noise.ci_high + 0.03
-
-
-def test_half_way_confounding_lies_between(records, normal):
-    rows = build_questions(records, SIZES, confounding=Law(strength=0.5), seed=0, templates=[1, 12])
-    ratio = normal_ratio_by_kind(rows["train"], normal).set_index("kind").ratio
-    assert 0.58 < ratio["broad"] < 0.70 and 0.33 < ratio["specific"] < 0.43
-
-
-def test_no_question_answers_itself(tables):
-    rate = yes_rate(tables["train"])
-    assert rate.yes_rate.between(0.1, 0.9).all()
 
 
 @pytest.mark.parametrize(
@@ -249,6 +210,17 @@ def test_the_paired_test_asks_each_question_of_as_many_yes_as_no(records, tables
     assert reader.loc[reader.method == "majority", "value"].max() == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_test_matched_on_severity_makes_illness_worth_a_coin(records, tables):
+    rows = paired_test(records, n=5, seed=1, asked=set(tables["train"].question_id), match="normal")
+    normal = records.set_index("ecg_id").normal
+    told = rows.assign(
+        yes=rows.answer.str[0].eq("yes"), ill=rows.ecg_id.map(lambda ids: str(normal[ids].tolist()))
+    )
+    assert (told.groupby(["question_id", "ill"]).yes.mean() == 0.5).all() and len(told) > 500
+    plain = paired_test(records, n=5, seed=1, asked=set(tables["train"].question_id))
+    assert set(told.question_id) < set(plain.question_id), "only what both strata can answer"
+
+
 def test_the_question_alone_answers_no_better_in_words_it_never_saw(tables):
     seen, unseen = (question_only(tables["train"], tables[name]) for name in ("valid", "test"))
     assert set(seen.question_type) == set(SHORT_NAMES.values())
@@ -263,8 +235,8 @@ def test_the_question_alone_answers_no_better_in_words_it_never_saw(tables):
 def test_mistakes_are_named(records):
     with pytest.raises(DataError, match="template 999"):
         build_questions(records, SIZES, templates=[999])
-    with pytest.raises(DataError, match="between 0 and 1"):
-        build_questions(records, SIZES, confounding=2)
+    with pytest.raises(DataError, match="'heaven': unknown; use one of do, ecgqa, nature"):
+        build_questions(records, SIZES, "heaven")
     with pytest.raises(DataError, match="column 'labels'"):
         build_questions(records.drop(columns="labels"), SIZES)
     with pytest.raises(DataError, match="unknown field 'many'"):

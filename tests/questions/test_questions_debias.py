@@ -334,7 +334,7 @@ def simulated():
     """Training rows of a simulated cohort, its normal ECGs, their share, and both audits."""
     records = simulated_records()
     templates = [1, 2, 12, 13, 15, 27, 29, 57]
-    rows = build_questions(records, seed=1, templates=templates)["train"]
+    rows = build_questions(records, world="nature", seed=1, templates=templates)["train"]
     normal, base = records.set_index("ecg_id").normal, records.normal.mean()
     audits = {by: audit_methods(rows, normal, 0, by, base) for by in ("kind", "question")}
     return rows, normal, base, audits

@@ -31,7 +31,7 @@ def normal(records):
 
 @pytest.fixture(scope="module")
 def train(records):
-    return build_questions(records, seed=1, templates=TEMPLATES)["train"]
+    return build_questions(records, world="nature", seed=1, templates=TEMPLATES)["train"]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_backdoor_adjustment_finds_the_truth_where_severity_is_the_only_confound
 def test_what_severity_buys_on_questions_as_asked_it_does_not_on_ecgs_drawn_by_lot(
     records, rows, train, normal
 ):
-    as_asked = build_questions(records, seed=1, templates=TEMPLATES)["test"]
+    as_asked = build_questions(records, world="nature", seed=1, templates=TEMPLATES)["test"]
     better = {}
     for name, test in (("as asked", as_asked), ("do", rows)):
         specific = test[kind_of(test) == "specific"]

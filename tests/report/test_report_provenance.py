@@ -78,7 +78,7 @@ def test_the_notebook_s_own_code_counts_and_its_text_does_not(copied):
         ("debiased/01_data", "stage1.epochs=9", True),
         ("debiased/01_data", "seed=9", False),
         ("debiased/03_bias", "encoder.depth=3", True),
-        ("debiased/03_bias", "questions.confounding=0.5", False),
+        ("debiased/03_bias", "questions.world=nature", False),
         ("debiased/02_contrastive", "stage2.epochs=9", True),
         ("debiased/09_cases", "objective.epochs=9", False),  # read by what it builds on
         ("debiased/09_cases", "fusion.depth=3", True),

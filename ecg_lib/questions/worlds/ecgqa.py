@@ -59,11 +59,9 @@ class Asking(World):
         if pairs is not None:
             return _comparison(question, pool, size.comparison_verify, rng, pairs)
         masks = verify_masks(question, pool, None)
-        n_yes = min(int(masks[YES].sum()), size.verify)
-        n_no = min(NO_PER_YES * size.verify, MOST_PER_RARE * n_yes)
-        if not n_yes:  # without a yes there is no question, only a list of those who lack it
+        caps = caps_of(masks, size.verify)
+        if not caps[YES]:  # without a yes there is no question, only a list of those who lack it
             return []
-        caps = {YES: n_yes, NOT_SURE: size.verify, NO: n_no}
         return [
             Drawn((int(i),), [answer])
             for answer, cap in caps.items()
@@ -82,6 +80,14 @@ class Asking(World):
         """As many ECGs for each answer set, twice as many for the empty one."""
         n = size.query if pairs is None else size.comparison_query
         return query(question, pool, n, size.query_rows, rng, pairs, none=2 * n)
+
+
+def caps_of(masks: dict[str, np.ndarray], cap: int) -> dict[str, int]:
+    """Rows of each answer to a question on one ECG, of those in ``masks`` who give it."""
+    have = {answer: int(mask.sum()) for answer, mask in masks.items()}
+    n_yes = min(have[YES], cap)
+    n_no = min(have[NO], NO_PER_YES * cap, MOST_PER_RARE * n_yes)
+    return {YES: n_yes, NOT_SURE: min(have[NOT_SURE], cap), NO: n_no}
 
 
 def _comparison(
