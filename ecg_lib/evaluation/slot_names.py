@@ -62,12 +62,3 @@ def slot_auc(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1
         score = scores[label].to_numpy()[known]
         found[label] = 100 * auc(own[known] == 1, score) if enough else np.nan
     return pd.Series(found, name="AUC")
-
-
-def rank_correlation(scores: pd.DataFrame) -> float:
-    """Rank correlation of two labels' scores over the ECGs, mean over pairs of labels.
-
-    Near 1 whatever is asked: all labels are one and the same score, such as how ill an ECG looks.
-    """
-    above = np.triu_indices(scores.shape[1], 1)
-    return float(scores.corr("spearman").to_numpy()[above].mean())

@@ -18,7 +18,8 @@ from scipy.special import logit
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.evaluation.probe import cached_features, linear
-from ecg_lib.questions.true_answers import questions_of, true_answers
+from ecg_lib.questions.draw import Pool, verify_masks
+from ecg_lib.questions.true_answers import questions_of
 from ecg_lib.questions.vocabulary import NO, YES
 
 MEAN, ALL_THREE, SLOTS = "mean of tokens", "CLS, mean and maximum", "projector slots"
@@ -64,12 +65,15 @@ def probe_within_ill(
     place = dict(zip(records["ecg_id"], range(len(records)), strict=True))
     taught = np.flatnonzero((records["split"] == "train") & ~records["normal"].astype(bool))
     said = {name: pd.Series("", index=rows.index, dtype=object) for name in features}
+    pool = Pool(records.iloc[taught])
     asked = rows[rows["question_type"] == "single-verify"]
-    numbers = pd.Series([q.id if q else -1 for q in questions_of(asked)], index=asked.index)
-    for number, own in asked.groupby(numbers):
-        if number < 0:
-            continue
-        truth, known = _truth(own.iloc[0], records.iloc[taught])
+    known_by = questions_of(asked)
+    questions = {question.id: question for question in known_by if question}
+    numbers = pd.Series([q.id if q else -1 for q in known_by], index=asked.index, dtype=int)
+    for number, own in asked[numbers >= 0].groupby(numbers):
+        masks = verify_masks(questions[number], pool, None)
+        known = masks[YES] | masks[NO]
+        truth = masks[YES][known]
         if min(truth.sum(), (~truth).sum()) < MIN_ECGS:
             continue
         at, teach = [place[ecgs[0]] for ecgs in own["ecg_id"]], taught[known]
@@ -79,13 +83,3 @@ def probe_within_ill(
             likelier = odds.to_numpy() > logit(truth.mean())
             said[name].loc[own.index] = np.where(likelier, YES, NO)
     return said
-
-
-def _truth(row: pd.Series, records: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the answer is yes for the ECGs that can say (k,), and which can (N,) bool."""
-    fields = {name: row[name] for name in row.index if name not in ("ecg_id", "answer")}
-    fields["attribute"] = [row["attribute"]] * len(records)
-    asked = pd.DataFrame({**fields, "ecg_id": [[ecg] for ecg in records["ecg_id"]]})
-    answers = true_answers(asked, records)
-    known = answers.isin([YES, NO]).to_numpy()
-    return (answers[known] == YES).to_numpy(), known

@@ -18,7 +18,8 @@ from ecg_lib.ecg_llm.alignment import (
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.slot_names import name_scores, rank_correlation, slot_auc
+from ecg_lib.evaluation.slot_names import name_scores, slot_auc
+from ecg_lib.evaluation.zero_shot import rank_correlation
 from ecg_lib.knowledge.findings import FINDINGS, name_of
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_codes
 from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs

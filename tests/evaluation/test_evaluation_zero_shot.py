@@ -6,7 +6,15 @@ import pytest
 
 from ecg_lib.data.prepare import prepare
 from ecg_lib.evaluation import dialogue
-from ecg_lib.evaluation.zero_shot import LABEL_TEXT, auc_table, count_cells, label_text, share_seen
+from ecg_lib.evaluation.zero_shot import (
+    LABEL_TEXT,
+    auc_table,
+    count_cells,
+    label_text,
+    rank_correlation,
+    share_seen,
+    summary_cells,
+)
 from ecg_lib.knowledge.zero_shot_labels import zero_shot_labels, zero_shot_targets
 
 
@@ -99,3 +107,23 @@ def test_without_a_pair_another_patients_normal_ecg_is_the_first(stores):
     pair = dialogue.choose_pair(records, single)
     assert pair.template == dialogue.NEW_IN_OTHER and pair.ecg_ids[1] == single.ecg_ids[0]
     assert records.set_index("ecg_id").loc[pair.ecg_ids[0], "normal"]
+
+
+def test_rank_correlation_is_the_mean_over_pairs_and_knows_only_order():
+    scores = pd.DataFrame({"a": [1, 2, 3, 4], "b": [2, 4, 6, 80]})
+    assert rank_correlation(scores) == 1
+    assert rank_correlation(scores.assign(b=-scores["b"])) == -1
+    assert rank_correlation(scores.assign(c=-scores["b"])) == pytest.approx(-1 / 3)
+    assert np.isnan(rank_correlation(scores[["a"]]))
+
+
+def test_the_summary_has_both_means_and_their_paired_difference():
+    truth = pd.DataFrame({"a": [True, True, False, False], "b": [True, False, True, False]})
+    truth = truth.astype("boolean").assign(c=pd.array([None, True, False, True], "boolean"))
+    good = pd.DataFrame({"a": [4, 3, 2, 1], "b": [4, 2, 3, 1], "c": 0})
+    coin = pd.DataFrame({"a": [1.0] * 4, "b": [4, 2, 3, 1], "c": 0})
+    cells = summary_cells({"CLIP": coin, "ECG-LLM": good}, truth, 50, 0, 1)
+    value = {(cell["row"], cell["column"]): (cell["value"], cell["n"]) for cell in cells}
+    assert value["CLIP", "mean AUC"] == (75, 2) and value["ECG-LLM", "mean AUC"] == (100, 2)
+    assert value["ECG-LLM - CLIP", "mean AUC"] == (25, 2)
+    assert value["ECG-LLM", "rank correlation"] == (pytest.approx(0.8), 2)

@@ -36,6 +36,7 @@ objective.width=32 objective.batch_size=16 objective.epochs=15
 simulated.objective.ecgs=64 simulated.objective.batch_size=16
 stage1.epochs=1 stage2.epochs=1 fusion.width=16 fusion.depth=1 fusion.heads=2 fusion.epochs=1
 questions.per_answer=1 questions.per_answer_test=1
+evaluation.interventional=2 evaluation.interventional_rows=60
 """.split()
 STUDIES = {name for name, asked in compose_values("paper").stages.items() if asked}
 NOTEBOOKS = [n for n in all_names() if n.startswith("debiased/") or Path(n).name in STUDIES]
@@ -48,6 +49,7 @@ WHOLE = (
     "question_only",
     "random_ecg_differences",
     "retrieval",
+    "severity_drops",
     "table2_training",
     "table3_ecgqa",
     "table5_random_ecg",
@@ -61,7 +63,9 @@ PARTLY = (
     "simulated_to_real",
     "table1_bias",
     "table4_zero_shot",
+    "within_illness",
     "zero_shot_illness",
+    "zero_shot_summary",
 )
 
 
@@ -174,7 +178,7 @@ def test_the_questions_are_ecg_qa_s_rows_and_no_others(paper):
     told = executed_text(paper, "03_bias")
     assert f"train          267539     {kept['train'] + counts['dropped']}  {kept['train']}" in told
     scored = ours(paper, "table3_ecgqa").groupby("row")["n"].sum()
-    assert scored.eq(kept["test"]).all() and len(scored) == 10
+    assert scored.eq(kept["test"]).all() and len(scored) == 14  # four of them anchors
 
 
 def executed_text(paper, name):
@@ -212,7 +216,7 @@ def test_tables_3_to_5_have_all_arms_types_and_data_sets(paper):
     assert table4["value"].notna().equals(enough)
     assert table4.dropna(subset=["value"])["row"].nunique() == 8
     table5 = ours(paper, "table5_random_ecg")
-    assert table5["row"].nunique() == 4 * 5
+    assert table5["row"].nunique() == (4 + 5) * 5  # arms and anchors
     assert set(ours(paper, "wordings")["column"]) == {"train wordings", "test wordings"}
 
 
