@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -180,14 +179,6 @@ def difference_over_seeds(
 
 
 # -- area under the ROC curve ----------------------------------------------------------------
-
-
-def auc(y: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve by ranks (Mann-Whitney), ties counting one half."""
-    y, score = np.asarray(y, bool), np.asarray(score, float)
-    positives = int(y.sum())
-    ranks = rankdata(score)[y].sum() - positives * (positives + 1) / 2
-    return float(ranks / (positives * (len(y) - positives)))
 
 
 def auc_over_seeds(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score as auc
 from transformers import BertConfig, BertModel
 
 from ecg_lib.__main__ import main
@@ -15,7 +16,6 @@ from ecg_lib.evaluation.hand_features import boosted
 from ecg_lib.evaluation.probe import MEAN, STRENGTH, Part, drawn_rows, linear, pooled, probe_table
 from ecg_lib.evaluation.task import load_task
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
-from ecg_lib.intervals import auc
 from ecg_lib.objectives.findings_and_text import FindingsAndText
 from ecg_lib.objectives.loading import load_clip, load_encoder
 from ecg_lib.objectives.parts.clip import EcgClip

@@ -7,6 +7,7 @@ import objective_cases as cases
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score as auc
 
 from ecg_lib import paths
 from ecg_lib.config import compose
@@ -19,7 +20,7 @@ from ecg_lib.evaluation.task import load_task
 from ecg_lib.experiments import controls, encoder_pretraining, pretraining_study
 from ecg_lib.experiments import pretraining_tables as ps
 from ecg_lib.experiments.experiment import Experiment
-from ecg_lib.intervals import auc, auc_over_seeds, macro_auc
+from ecg_lib.intervals import auc_over_seeds, macro_auc
 from ecg_lib.objectives import loading
 from ecg_lib.objectives.clip_snippets import a_run
 from ecg_lib.objectives.loading import load_clip

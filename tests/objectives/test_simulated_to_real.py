@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score as auc
 
 from ecg_lib.__main__ import main
 from ecg_lib.config import compose
@@ -13,7 +14,7 @@ from ecg_lib.data import prepare
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.evaluation import transfer as transfer
 from ecg_lib.experiments.encoder_pretraining import encoder_builder
-from ecg_lib.intervals import auc, auc_over_seeds
+from ecg_lib.intervals import auc_over_seeds
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
 from ecg_lib.objectives import objective
 from ecg_lib.objectives.findings_and_text import FindingsAndText
