@@ -62,10 +62,10 @@ AWAY = {
 }
 UNDER = {
     "INJAS": ("V1 V2 V3", "V6"),
-    "INJAL": ("I aVL V3 V4 V5 V6", "III aVF"),
-    "INJLA": ("I aVL V5 V6", "III aVF V1"),
-    "INJIN": ("II III aVF", "aVL"),
-    "INJIL": ("II aVF V4 V5 V6", "V1"),
+    "INJAL": ("I II V3 V4 V5 V6", "aVR"),
+    "INJLA": ("I II V4 V5 V6", "aVR V1"),
+    "INJIN": ("II III aVF V5", "aVR"),
+    "INJIL": ("I II aVF V4 V5 V6", "aVR V1"),
 }
 
 
@@ -97,6 +97,14 @@ def test_injury_depresses_st_in_its_leads_and_leaves_t_upright(code):
         assert median(st(lead), code) < median(st(lead), "") - 0.09, lead
     assert all(median(st(lead), code) > median(st(lead), "") + 0.04 for lead in elevated)
     assert median(t_wave("V5"), code) > 0.1
+
+
+@pytest.mark.parametrize("code", ["INJAL", "INJLA", "INJIN", "INJIL"])
+def test_subendocardial_injury_raises_st_nowhere_but_in_avr_and_v1(code):
+    """A rise in III or aVL would say transmural infarction of the wall opposite."""
+    for lead in ("I", "II", "III", "aVL", "aVF", "V3", "V4", "V5", "V6"):
+        assert max(st(lead)(r) for r in recordings(code, patients=20)) < 0.1, lead
+    assert median(st("aVR"), code) > 0.1
 
 
 def test_injury_is_flat_where_digitalis_sags():

@@ -7,23 +7,23 @@ a patient is the same in a cohort of ten and of ten thousand, alone and in a bat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ecg_lib.data.record import SPLITS, EcgRecord
 from ecg_lib.data.simulated import noise as noise_room
-from ecg_lib.data.simulated.heart import Constitution, draw_constitution, heartbeat
+from ecg_lib.data.simulated.criteria import meet_criteria
+from ecg_lib.data.simulated.heart import Constitution, draw_constitution
 from ecg_lib.data.simulated.leadfield import EIGHT, twelve_leads
 from ecg_lib.data.simulated.patients import Visit, draw_visits
 from ecg_lib.data.simulated.render import Drawn, breathing_gains, draw_atrial, render
 from ecg_lib.data.simulated.reports import write_report
 from ecg_lib.data.simulated.rhythm import draw_beats
-from ecg_lib.data.simulated.simulator_tables import fingerprint, population, waves
-from ecg_lib.data.simulated.truth import attributes, intervals, labels, measure
+from ecg_lib.data.simulated.simulator_tables import fingerprint, population
+from ecg_lib.data.simulated.truth import attributes, intervals, labels
 from ecg_lib.errors import DataError
 
-SOKOLOW = (2.7, 3.8)  # mV at least in left ventricular hypertrophy of grade 0 and 1 (fitted)
 _BATCH = 24  # patients rendered together; more no longer fits the cache
 
 
@@ -157,18 +157,7 @@ def draw_ecg(
     """Draw one ECG of a patient: beats, waves, truth, report and noise."""
     beats = draw_beats(rng, visit)
     high, low = noise_room.draw_filter(rng)
-    if "LAFB" in visit.findings:  # without a left axis nobody would have written it
-        body = replace(body, frontal=min(body.frontal, population()["constitution"]["lafb_deg"]))
-    beat = heartbeat(visit, body, beats.rr, low)
-    found = measure(beat)
-    least = SOKOLOW[0] + (SOKOLOW[1] - SOKOLOW[0]) * visit.findings.get("LVH", 0.0)
-    if "LVH" in visit.findings and found.sokolow < least:
-        # hypertrophy is read from the voltage: without it nobody would have written it
-        gain = min(least / max(found.sokolow, 1.0) * (1 + 0.15 * rng.random()), 2.2)
-        qrs = waves().group["qrs"]
-        beat.weights[:, :2, qrs] *= gain**0.5  # the large heart is near the chest electrodes
-        beat.weights[:, 2:, qrs] *= gain
-        found = measure(beat)
+    beat, found = meet_criteria(visit, body, beats.rr, low)
     times = intervals(visit, beats, beat, found)
     codes = labels(rng, visit, found, times)
     truth = attributes(visit, beats, found, times, codes)

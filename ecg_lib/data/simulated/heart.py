@@ -40,6 +40,7 @@ class Constitution:
     left_beats: bool  # premature beats come from the left ventricle
     focus: float  # degrees in the frontal plane: where in the ventricle they start
     focus_gain: float  # how large they are
+    slow: float  # place within the range of widths of a blocked or paced QRS, 0..1
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
         left_beats=bool(rng.random() < 0.5),
         focus=rng.uniform(*table["focus_deg"]),
         focus_gain=np.exp(rng.normal(*table["focus_log_gain"])),
+        slow=rng.random(),
     )
 
 
@@ -124,17 +126,19 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
             mv[slots.index("st")] += stage["st"] * injury
             mv[t] += stage["t"] * injury
         apply_change(change, strength, mv, at, sd)
-        if np.isfinite(change.squeeze):
-            squeeze += grade * (change.squeeze - squeeze)
+        if change.squeeze is not None:
+            low, high = change.squeeze
+            squeeze += grade * (low + (high - low) * body.slow - squeeze)
         shift += grade * change.t_delay
         if change.pr is not None:
-            pr = max(pr, change.pr[0] + (change.pr[1] - change.pr[0]) * grade)
+            # squared: most are only a little too long (PTB-XL)
+            pr = max(pr, change.pr[0] + (change.pr[1] - change.pr[0]) * grade**2)
     at[qrs] *= squeeze
     sd[qrs] *= squeeze
-    at[t] = (_within(timing["t_at_ms"], body.t_at) + shift + at[t] - wave.at[t]) * (
-        rr ** timing["rr_power"]
-    )
-    sd[t] *= 0.5 + 0.5 * rr ** timing["rr_power"]
+    pace = rr ** timing["rr_power"]
+    at[t] = (_within(timing["t_at_ms"], body.t_at) + shift + at[t] - wave.at[t]) * pace
+    sd[t] *= 0.5 + 0.5 * pace
+    _blend_st(mv, at, sd, body, pace)
     right, left, after = p
     late = at[left] - at[right]  # of an enlarged left atrium
     pr = max(pr, min(pr + late, LONGEST_PR))
@@ -169,6 +173,30 @@ def apply_change(
         at[change.moved] += grade * (change.at - at)[change.moved]
     if change.widened.any():
         sd[change.widened] += grade * (change.sd - sd)[change.widened]
+
+
+def _blend_st(
+    mv: np.ndarray, at: np.ndarray, sd: np.ndarray, body: Constitution, pace: float
+) -> None:
+    """Make ST the foot of the T wave, in place: no dome before a T of its own.
+
+    The normal ST shift belongs to the T wave, so it shrinks and vanishes with it. ST comes earlier
+    at high rates as T does, and where no finding gives it a width of its own it falls off slowly
+    enough to reach T.
+    """
+    wave = waves()
+    st, t = wave.slots.index("st"), wave.slots.index("t")
+    usual = body.gain[t] * wave.mv[t]
+    share = min(max(float(mv[t] @ usual) / float(usual @ usual), 0.0), 1.0)
+    mv[st] -= (1 - share) * body.gain[st] * wave.mv[st]
+    own = not np.isclose(sd[st, 1], wave.sd[st, 1] * body.widths[st, 0])
+    at[st] *= min(pace, 1.0)
+    sd[st] *= 0.5 + 0.5 * min(pace, 1.0)
+    gap = at[t] - at[st]
+    if not own and gap > 0:
+        reach, rise = wave.timing["st_reach"]
+        sd[st, 1] = max(sd[st, 1], reach * gap)
+        sd[t, 0] = max(sd[t, 0], rise * gap)
 
 
 def qrs_onset(mv: np.ndarray, at: np.ndarray, sd: np.ndarray, qrs: np.ndarray) -> float:

@@ -28,8 +28,8 @@ class Drawn:
     beats: Beats
     heartbeat: Heartbeat
     gains: np.ndarray  # (B,) of each beat, breathing moves the heart
-    atrial: np.ndarray | None  # (1000,) fibrillation or flutter, mV
-    atrial_leads: np.ndarray | None  # (8,)
+    atrial: np.ndarray | None  # (C, 1000) courses of fibrillation or flutter, mV
+    atrial_leads: np.ndarray | None  # (8, C)
 
 
 def render(drawn: list[Drawn]) -> np.ndarray:
@@ -66,14 +66,19 @@ def render(drawn: list[Drawn]) -> np.ndarray:
     out = np.ascontiguousarray(out[:, :, _PAD : _PAD + SAMPLES])
     for r, d in enumerate(drawn):
         if d.atrial is not None:
-            out[r] += d.atrial_leads.astype(np.float32)[:, None] * d.atrial.astype(np.float32)
+            for weight, course in zip(d.atrial_leads.T, d.atrial, strict=True):
+                out[r] += weight.astype(np.float32)[:, None] * course.astype(np.float32)
     return out
 
 
 def draw_atrial(
     rng: np.random.Generator, visit: Visit
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Fibrillation waves (irregular) or flutter waves (saw-tooth): time course and lead weights."""
+    """Fibrillation waves (irregular) or flutter waves: time courses and lead weights.
+
+    Flutter is a saw that falls slowly and rises fast in the inferior leads, and a small upright
+    wave in V1 at the same moment as the rise.
+    """
     table = population()
     code = next((c for c in ("AFIB", "AFLT") if c in visit.findings), None)
     if code is None:
@@ -87,11 +92,15 @@ def draw_atrial(
         speed = hz * (1 + 0.14 * np.interp(time, knots, rng.standard_normal(26)))
         swell = 1 + 0.35 * np.interp(time, knots, rng.standard_normal(26))
         phase = 2 * np.pi * (np.cumsum(speed) / FS + rng.random())
-        course = size * swell * (np.sin(phase) + 0.3 * np.sin(2 * phase + 1.0))
+        courses = [size * swell * (np.sin(phase) + 0.3 * np.sin(2 * phase + 1.0))]
+        electrodes = [table["atrial_electrodes"]["AFIB"]]
     else:
         phase = 2 * np.pi * (hz * time + rng.random())
-        course = size * (np.sin(phase) + 0.45 * np.sin(2 * phase) + 0.2 * np.sin(3 * phase))
-    return course, EIGHT @ np.asarray(table["atrial_electrodes"][code], dtype=float)
+        saw = np.sin(phase) + 0.45 * np.sin(2 * phase) + 0.2 * np.sin(3 * phase)
+        bump = np.exp(2.5 * (np.cos(phase) - 1))
+        courses = [size * saw, size * 2 * (bump - bump.mean())]
+        electrodes = [table["atrial_electrodes"][c] for c in ("AFLT", "AFLT_front")]
+    return np.stack(courses), EIGHT @ np.asarray(electrodes, dtype=float).T
 
 
 def breathing_gains(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:

@@ -94,7 +94,7 @@ def _flutter(rng: np.random.Generator, visit: Visit, hz: list[float]) -> Beats:
     ratio = int(rng.choice([2, 3, 4], p=[0.35, 0.2, 0.45]))
     n = int((DURATION + 2 * MARGIN) / (2 * wave)) + 4
     ratios = np.full(n, ratio)
-    if rng.random() < 0.4:  # variable block
+    if rng.random() < 0.25:  # variable block
         ratios = rng.choice([2, 3, 4], size=n, p=[0.3, 0.3, 0.4])
     rr = wave * ratios * (1 + 0.005 * rng.standard_normal(n))
     kinds = np.zeros(n, dtype=np.int64)

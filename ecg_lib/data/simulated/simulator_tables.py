@@ -29,7 +29,9 @@ class Change:
     """What one finding does to the waves: arrays over the S slots of a beat.
 
     keep, to, add, times (S, 3); at (S,) s; sd (S, 2) s; `moved`, `widened`: slots whose time or
-    width changes; squeeze: time scale of the QRS, NaN where the finding leaves it.
+    width changes; squeeze: time scale of the QRS in the fastest and the slowest heart, None where
+    the finding leaves it. `axis` (degrees) and `sokolow` (mV at the least and at full grade) are
+    what readers demand before they write the finding, None where they demand nothing.
     """
 
     grade: tuple[float, float]
@@ -41,10 +43,12 @@ class Change:
     at: np.ndarray
     widened: np.ndarray
     sd: np.ndarray
-    squeeze: float
+    squeeze: tuple[float, float] | None
     pr: tuple[float, float] | None
     t_delay: float
     injury: np.ndarray | None
+    axis: tuple[float, float] | None
+    sokolow: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def _numbers(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
 
 def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
     where = f"waves.yaml: findings.{name}"
-    known = {"grade", "waves", "squeeze", "pr_ms", "t_delay_ms", "injury"}
+    known = {"grade", "waves", "squeeze", "pr_ms", "t_delay_ms", "injury", "axis_deg"}
+    known |= {"sokolow_mv"}
     if unknown := set(entry) - known:
         raise DataError(f"{where}: unknown field {sorted(unknown)[0]}; known are {sorted(known)}")
     low, high = _numbers(entry.get("grade"), (2,), f"{where}.grade")
@@ -109,6 +114,15 @@ def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
                 raise DataError(f"{here}.sd_ms: widths must be positive")
     pr = entry.get("pr_ms")
     injury = entry.get("injury")
+
+    def pair(field: str) -> tuple[float, float] | None:
+        if field not in entry:
+            return None
+        first, last = _numbers(entry[field], (2,), f"{where}.{field}")
+        if first > last:
+            raise DataError(f"{where}.{field}: need low <= high, found {first:g}, {last:g}")
+        return float(first), float(last)
+
     return Change(
         grade=(float(low), float(high)),
         has_to=has_to,
@@ -119,10 +133,12 @@ def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
         at=at,
         widened=widened,
         sd=sd,
-        squeeze=float(entry.get("squeeze", np.nan)),
+        squeeze=pair("squeeze"),
         pr=None if pr is None else (pr[0] / 1000, pr[1] / 1000),
         t_delay=float(entry.get("t_delay_ms", 0)) / 1000,
         injury=None if injury is None else _numbers(injury, (3,), f"{where}.injury"),
+        axis=pair("axis_deg"),
+        sokolow=pair("sokolow_mv"),
     )
 
 

@@ -31,6 +31,9 @@ BEATS = ("PAC", "PVC", "BIGU", "TRIGU", "PRC(S)")
 SLOW, FAST = 60, 100  # per minute: sinus rhythm between, as in ECG-QA's normal RR interval
 CALM = (50, 100)  # per minute: rates that a normal ECG may have (ACC/AHA/HRS, bradycardia, 2018)
 QTC = {"M": 0.45, "F": 0.46}  # s: longer is prolonged (AHA/ACC/HRS, part IV, 2009)
+Q_EDGE = 0.02  # mV: smaller waves of a QRS are none
+Q_SECONDS = 0.03  # a pathological Q wave lasts at least as long, in two neighbouring leads
+NEIGHBOURS = (("I", "aVL"), ("II", "III", "aVF"), *((f"V{i}", f"V{i + 1}") for i in range(2, 6)))
 STRAIN = 0.5  # grade from which readers write ischaemia beside left ventricular hypertrophy
 
 
@@ -40,7 +43,8 @@ class Measures:
 
     r: np.ndarray  # (12,) highest point of the QRS
     s: np.ndarray  # (12,) lowest point
-    q: np.ndarray  # (12,) depth before the R peak, >= 0
+    q: np.ndarray  # (12,) depth of a first wave that is negative, >= 0
+    q_duration: np.ndarray  # (12,) s of that wave
     st: np.ndarray  # (12,)
     t: np.ndarray  # (12,)
     axis_deg: float
@@ -72,8 +76,7 @@ def measure(beat: Heartbeat) -> Measures:
     leads = _TWELVE @ eight
     rows = np.arange(12)
     peak = leads.argmax(1)
-    # the Q wave: lowest point between onset and R peak
-    before = np.where(np.arange(leads.shape[1])[None, :] < peak[:, None], leads, 0.0)
+    q, q_duration = first_negative(leads)
     area = leads.sum(1)
     st, t = (wave.slots.index(s) for s in ("st", "t"))
     flat = _TWELVE @ beat.weights[0][:, [st, t]]
@@ -82,7 +85,8 @@ def measure(beat: Heartbeat) -> Measures:
     return Measures(
         r=leads[rows, peak],
         s=leads.min(1),
-        q=-before.min(1),
+        q=q,
+        q_duration=q_duration,
         st=flat[:, 0],
         t=flat[:, 1],
         axis_deg=float(axis),
@@ -90,6 +94,23 @@ def measure(beat: Heartbeat) -> Measures:
         qrs_onset=float(_GRID[inside[0]]),
         t_end=float(beat.at[0, t] + T_END * beat.sd[0, t, 1]),
     )
+
+
+def first_negative(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depth (mV) and duration (s) of the first wave of each lead's QRS if it is negative.
+
+    A wave before it that does not reach `Q_EDGE` does not count; it lasts from where it passes
+    that edge to where the lead rises above it again. Zero where the QRS begins with an r.
+    """
+    below, samples = leads < -Q_EDGE, np.arange(leads.shape[1])
+    start = np.where(below.any(1), below.argmax(1), leads.shape[1])
+    risen = leads > Q_EDGE
+    first_r = np.where(risen.any(1), risen.argmax(1), leads.shape[1])
+    back = ~below & (samples[None, :] > start[:, None])
+    end = np.where(back.any(1), back.argmax(1), leads.shape[1])
+    inside = (samples[None, :] >= start[:, None]) & (samples[None, :] < end[:, None])
+    inside &= (start < first_r)[:, None]
+    return -np.where(inside, leads, 0.0).min(1), inside.sum(1) * STEP
 
 
 def axis_class(degrees: float) -> str:
@@ -230,10 +251,16 @@ def form_leads(found: Measures, codes: dict[str, float]) -> dict[str, list[str]]
 
 
 def q_leads(found: Measures) -> list[str]:
-    """Leads with a pathological Q wave: deeper than 0.1 mV and a quarter of R (not aVR, V1)."""
+    """Leads with a pathological Q wave or QS that a neighbouring lead has too.
+
+    At least 0.03 s, 0.1 mV deep and a quarter of R (not in aVR and V1): after the fourth universal
+    definition of myocardial infarction, Thygesen et al., Circulation 138 (2018) e618.
+    """
     deep = (found.q > 0.1) & (found.q > 0.25 * np.maximum(found.r, 0.05))
-    deep[[3, 6]] = False
-    return [lead for lead, seen in zip(LEADS, deep, strict=True) if seen]
+    deep &= found.q_duration > Q_SECONDS - STEP / 2
+    seen = {lead for lead, is_deep in zip(LEADS, deep, strict=True) if is_deep}
+    kept = set().union(*(seen.intersection(g) for g in NEIGHBOURS if len(seen.intersection(g)) > 1))
+    return [lead for lead in LEADS if lead in kept]
 
 
 def _repolarises(codes: dict[str, float]) -> bool:
