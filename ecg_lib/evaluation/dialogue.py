@@ -143,7 +143,7 @@ def term_to_explain(turn: Turn) -> str:
 
 
 @torch.no_grad()
-def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: int = 160) -> str:
+def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: int = 240) -> str:
     """Continue a text without any ECG and without the adapters: the frozen language model alone."""
     lm, tokenizer = model.language_model, processor.tokenizer
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
