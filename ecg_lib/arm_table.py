@@ -49,7 +49,7 @@ ARMS = {
             "yes/no pairs of one question, both ECGs normal or neither",
         ),
         Arm("none", "not de-biased"),
-        Arm("alignment-only", "alignment only", shown="nothing, nor in stage 2", stage2=False),
+        Arm("alignment-only", "alignment only", stage2=False),
     )
 }
 DEBIASED, CONTROL, WEIGHTED, WITHIN, PLAIN, ALIGNED = ARMS.values()
