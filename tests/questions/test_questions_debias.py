@@ -19,7 +19,7 @@ from ecg_lib.questions.debias import (
     unpaired_control,
     yes_or_no,
 )
-from ecg_lib.questions.ecgqa import read_ecgqa
+from ecg_lib.questions.ecgqa_rows import read_ecgqa
 from ecg_lib.questions.schema import template_key, validate_rows
 
 
