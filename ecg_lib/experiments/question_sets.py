@@ -11,7 +11,7 @@ from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.ecgqa import expected_counts, keep_known, read_ecg_ids, read_ecgqa
+from ecg_lib.questions.ecgqa_rows import expected_counts, keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import SPLITS, empty_rows, write_split
 from ecg_lib.questions.worlds import find_world
 from ecg_lib.questions.worlds.world import World

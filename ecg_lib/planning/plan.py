@@ -14,7 +14,7 @@ from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.errors import ConfigError
 from ecg_lib.planning.cost import Cost, clip_cost, encode_flops, stage_cost
 from ecg_lib.planning.shapes import clip_shape, ecg_llm_shape, encoder_shape
-from ecg_lib.questions.ecgqa import EXPECTED_COUNTS
+from ecg_lib.questions.ecgqa_rows import EXPECTED_COUNTS
 
 if TYPE_CHECKING:
     from ecg_lib.config import Cohort, Config

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
-from ecg_lib.questions.ecgqa import keep_known
+from ecg_lib.questions.ecgqa_rows import keep_known
 from ecg_lib.questions.facets import answer, normal_ranges
 from ecg_lib.questions.templates import Question, load_templates
 from ecg_lib.questions.vocabulary import NONE

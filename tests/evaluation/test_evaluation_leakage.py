@@ -6,7 +6,7 @@ import pytest
 
 from ecg_lib.data.prepare import find_cohort
 from ecg_lib.evaluation.leakage import ALL, CLEAN, FOLDS, MEAN, SEEN, TEST, audit_cells, parts_of
-from ecg_lib.questions.ecgqa import read_ecg_ids
+from ecg_lib.questions.ecgqa_rows import read_ecg_ids
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlmConfig
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.knowledge.zero_shot_labels import DATASETS
-from ecg_lib.questions.ecgqa import read_ecgqa
+from ecg_lib.questions.ecgqa_rows import read_ecgqa
 from ecg_lib.questions.schema import SHORT_NAMES
 from ecg_lib.report.tables import COLUMNS
 

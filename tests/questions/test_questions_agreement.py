@@ -23,7 +23,7 @@ from ecg_lib.questions.agreement import (
     compare_answers,
     question_of,
 )
-from ecg_lib.questions.ecgqa import read_ecgqa
+from ecg_lib.questions.ecgqa_rows import read_ecgqa
 from ecg_lib.questions.facets import normal_ranges
 
 NORMAL = {

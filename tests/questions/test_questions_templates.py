@@ -67,7 +67,7 @@ def test_a_template_has_its_sentence_and_ten_paraphrases():
 
 
 def test_question_types_match_the_real_shards(real_data):
-    from ecg_lib.questions.ecgqa import read_ecgqa
+    from ecg_lib.questions.ecgqa_rows import read_ecgqa
 
     rows = read_ecgqa(real_data / "ecg-qa").drop_duplicates("template_id")
     for r in rows.itertuples():
@@ -90,7 +90,7 @@ def test_no_text_asks_two_questions(texts):
 
 
 def test_the_wordings_are_not_those_of_ecg_qa(real_data, texts):
-    from ecg_lib.questions.ecgqa import read_ecgqa
+    from ecg_lib.questions.ecgqa_rows import read_ecgqa
 
     ours = {text for pairs in texts.values() for text, _ in pairs}
     for form in ("template", "paraphrased"):

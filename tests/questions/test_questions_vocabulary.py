@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ecg_lib.errors import DataError
-from ecg_lib.questions.ecgqa import (
+from ecg_lib.questions.ecgqa_rows import (
     expected_counts,
     keep_known,
     read_ecg_ids,

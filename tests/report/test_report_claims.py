@@ -113,8 +113,8 @@ def paper_like(folder, sign=1):
     write(
         folder,
         "question_only",
-        cell("words, severity known, valid", "S-Verify", 60 + 10 * s),
-        cell("words, severity known, dev", "S-Verify", 60 - 10 * s),
+        cell("words, valid", "S-Verify", 60 + 10 * s),
+        cell("words, dev", "S-Verify", 60 - 10 * s),
     )
     gap = 0 if s > 0 else 40
     write(
