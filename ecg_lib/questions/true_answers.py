@@ -26,13 +26,15 @@ def questions_of(rows: pd.DataFrame) -> list[Question | None]:
     """
     templates = {i: t for i, t in load_templates().items() if i in set(rows["template_id"])}
     numbered = {question.id: question for t in templates.values() for question in t.questions()}
-    found: dict[tuple[int, str], Question | None] = {}
+    found: dict[tuple, Question | None] = {}
+    asked: list[Question | None] = []
     for row in rows.itertuples():
-        key = row.question_id, row.question
+        key = row.question_id, row.question, tuple(row.attribute or ())
         if key not in found:
             question = numbered.get(row.question_id)
             found[key] = question if question and _asks(question, row) else _by_attribute(row)
-    return [found[key] for key in zip(rows["question_id"], rows["question"], strict=True)]
+        asked.append(found[key])
+    return asked
 
 
 def true_answers(rows: pd.DataFrame, records: pd.DataFrame) -> pd.Series:

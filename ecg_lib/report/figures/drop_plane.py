@@ -72,7 +72,7 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
             handles += ax.plot(
                 *found.loc[who, ["x", "y"]], **look, ms=7, ls="", label=who, zorder=4
             )
-        for (x, y), names in _together(found.drop(index=arms)).items():
+        for (x, y), names in _together(found.drop(index=arms), 0.09 * (high - low)).items():
             for name in names:
                 _cross(ax, found.loc[name], style.QUIET)
                 ax.plot(
@@ -112,10 +112,10 @@ def _cross(ax: Axes, point: pd.Series, color: str) -> None:
     ax.plot([point["x"]] * 2, [point["y_low"], point["y_high"]], **look)
 
 
-def _together(found: pd.DataFrame, near: float = 1.5) -> dict[tuple[float, float], list[str]]:
-    """Names by place; those within `near` points of another share its label."""
+def _together(found: pd.DataFrame, near: float) -> dict[tuple[float, float], list[str]]:
+    """Names by place, from left to right; those within `near` points share a label."""
     places: dict[tuple[float, float], list[str]] = {}
-    for who, point in found.iterrows():
+    for who, point in found.sort_values("x", kind="stable").iterrows():
         x, y = float(point["x"]), float(point["y"])
         at = next((p for p in places if max(abs(p[0] - x), abs(p[1] - y)) <= near), (x, y))
         places.setdefault(at, []).append(str(who))
