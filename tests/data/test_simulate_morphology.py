@@ -134,7 +134,7 @@ def p_span(r):
     """Time in which the P wave of the leads together stands out, s."""
     part = r.beat[:, sample(-0.35) : qrs_edges(r.beat)[0] - 3]
     length = np.sqrt((part**2).sum(axis=0))
-    far = np.flatnonzero(length > 0.33 * length.max())  # above atrial repolarisation
+    far = np.flatnonzero(length > 0.3 * length.max())  # above atrial repolarisation
     return (far[-1] - far[0]) / 500
 
 

@@ -189,7 +189,7 @@ def _blend_st(
     usual = body.gain[t] * wave.mv[t]
     share = min(max(float(mv[t] @ usual) / float(usual @ usual), 0.0), 1.0)
     mv[st] -= (1 - share) * body.gain[st] * wave.mv[st]
-    own = not np.isclose(sd[st, 1], wave.sd[st, 1] * body.widths[st, 0])
+    own = abs(sd[st, 1] - wave.sd[st, 1] * body.widths[st, 0]) > 1e-9  # width
     at[st] *= min(pace, 1.0)
     sd[st] *= 0.5 + 0.5 * min(pace, 1.0)
     gap = at[t] - at[st]

@@ -102,15 +102,16 @@ def first_negative(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     A wave before it that does not reach `Q_EDGE` does not count; it lasts from where it passes
     that edge to where the lead rises above it again. Zero where the QRS begins with an r.
     """
-    below, samples = leads < -Q_EDGE, np.arange(leads.shape[1])
-    start = np.where(below.any(1), below.argmax(1), leads.shape[1])
+    below, end = leads < -Q_EDGE, leads.shape[1]
+    start = below.argmax(1)
     risen = leads > Q_EDGE
-    first_r = np.where(risen.any(1), risen.argmax(1), leads.shape[1])
-    back = ~below & (samples[None, :] > start[:, None])
-    end = np.where(back.any(1), back.argmax(1), leads.shape[1])
-    inside = (samples[None, :] >= start[:, None]) & (samples[None, :] < end[:, None])
-    inside &= (start < first_r)[:, None]
-    return -np.where(inside, leads, 0.0).min(1), inside.sum(1) * STEP
+    r = np.where(risen.any(1), risen.argmax(1), end)
+    depth, duration = np.zeros(len(leads)), np.zeros(len(leads))
+    for i in np.flatnonzero((start > 0) & (start < r)):
+        back = int(below[i, start[i] :].argmin())  # 0: negative to the end of the grid
+        stop = start[i] + back if back else end
+        depth[i], duration[i] = -leads[i, start[i] : stop].min(), (stop - start[i]) * STEP
+    return depth, duration
 
 
 def axis_class(degrees: float) -> str:
