@@ -67,6 +67,7 @@ class Questions:
     strength: float = 1.0  # of severity's pull in the world `nature`, 0..1; 0 = do(question)
     per_answer: int = 24  # most rows answered yes per question in train; ECG-QA: 100
     per_answer_test: int = 8  # ... in valid, dev and test; ECG-QA: 20
+    comparisons: float | None = None  # caps of comparisons per cap of the others; ECG-QA: 0.5
 
 
 @dataclass(frozen=True)

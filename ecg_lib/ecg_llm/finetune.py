@@ -106,10 +106,16 @@ def sequences_per_step(prepared: Sequence[dict], questions: int, stage: Stage) -
 
 
 def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
-    """The rows that a stage trains on: all, or `max_rows` of them."""
-    if stage.max_rows and len(rows) > stage.max_rows:
-        return rows.sample(stage.max_rows, random_state=seed)
-    return rows
+    """The rows that a stage trains on: all, or `max_rows` of them.
+
+    All questions about an ECG, or a pair, are taken or none is, so that they can share a sequence.
+    """
+    if not stage.max_rows or len(rows) <= stage.max_rows:
+        return rows
+    asked = rows["ecg_id"].map(tuple)
+    order = pd.Series(asked.unique()).sample(frac=1, random_state=seed)
+    place = asked.map(pd.Series(range(len(order)), index=order))
+    return rows.iloc[np.argsort(place, kind="stable")[: stage.max_rows]]
 
 
 def apart(model: EcgLlm, stage: Stage) -> torch.optim.AdamW | None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from ecg_lib.ecg_llm.alignment import embed_names, slot_scores
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.token_cache import EcgTokens
-from ecg_lib.intervals import auc
 
 
 @torch.no_grad()
@@ -60,5 +60,5 @@ def slot_auc(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1
         positives = int(own[known].sum())
         enough = min(positives, int(known.sum()) - positives) >= max(min_positives, 1)
         score = scores[label].to_numpy()[known]
-        found[label] = 100 * auc(own[known] == 1, score) if enough else np.nan
+        found[label] = 100 * roc_auc_score(own[known] == 1, score) if enough else np.nan
     return pd.Series(found, name="AUC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.questions.build import build_questions
+from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa_rows import expected_counts, keep_known, read_ecg_ids, read_ecgqa
 from ecg_lib.questions.schema import SPLITS, empty_rows, write_split
 from ecg_lib.questions.worlds import find_world
@@ -41,9 +43,22 @@ def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
     """Question rows of all splits, built from labels; nothing is written."""
     settings = config.questions
     world = find_world(settings.world, settings.strength)
-    few = world.sizes(settings.per_answer_test)
-    sizes = {"train": world.sizes(settings.per_answer), "valid": few, "test": few}
+    sizes = {
+        split: _sizes(world, n, settings.comparisons)
+        for split, n in zip(
+            SPLITS, [settings.per_answer, *2 * [settings.per_answer_test]], strict=True
+        )
+    }
     return build_questions(store.records, sizes, world, config.seed, settings.templates or None)
+
+
+def _sizes(world: World, per_answer: int, comparisons: float | None) -> Sizes:
+    """What a world draws; comparisons are a given share of the other questions, or its own."""
+    sizes = world.sizes(per_answer)
+    if comparisons is None:
+        return sizes
+    n = max(1, round(per_answer * comparisons))
+    return replace(sizes, comparison_verify=n, comparison_query=n)
 
 
 def rows_by_world(run: Experiment) -> dict[str, pd.DataFrame]:
