@@ -42,8 +42,8 @@ class EcgLlmProcessor:
     `SLOT` is a special token of the processor's own copy of the tokenizer. Its id is one past the
     LLM's vocabulary, and the LLM's embedding table needs no new row because the model replaces
     slots before embedding. As a word of a byte-level vocabulary does, it takes the space before it
-    in: no lone space, which such an LLM has hardly met, stands before an ECG. A tokenizer that puts a
-    space before every text (Llama's) does so behind a slot as well: "<|ecg|> . Answer".
+    in: no lone space, which such an LLM has hardly met, stands before an ECG. A tokenizer that puts
+    a space before every text (Llama's) does so behind a slot as well: "<|ecg|> . Answer".
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
