@@ -217,3 +217,13 @@ def test_baselines_train_on_the_rows_that_stage_2_sees(questions):
     assert rows_seen(rows, stage, 1).index.equals(rows_seen(rows, stage, 1).index)
     assert len(rows_seen(rows, stage, 1)) == 50
     assert rows_seen(rows, Stage(max_rows=None), 1) is rows
+
+
+def test_a_stage_takes_all_questions_about_an_ecg_or_none(questions):
+    rows = questions["train"]
+    seen = rows_seen(rows, Stage(max_rows=50), 1)
+    of_ecg = rows["ecg_id"].map(tuple).value_counts()
+    taken = seen["ecg_id"].map(tuple).value_counts()
+    assert (of_ecg[taken.index] != taken).sum() <= 1  # the last may be cut
+    other = rows_seen(rows, Stage(max_rows=50), 2)
+    assert set(other["sample_id"]) != set(seen["sample_id"])
