@@ -1,0 +1,39 @@
+"""What README and docs point at exists, and the numbers they quote are those of the tables."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+LINK = re.compile(r"\[([^\]]+)\]\(([^)#\s]+)[^)]*\)")
+INTERVAL = re.compile(r"-?\d+\.\d+ \(-?\d+\.\d+(?:-| to )-?\d+\.\d+\)")
+
+
+def links(text):
+    return [(said, to) for said, to in LINK.findall(text) if not to.startswith("http")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_linked_exists_and_a_test_that_is_named_is_there(page):
+    found = links(page.read_text("utf-8"))
+    assert found or page.name == "reproducibility.md"
+    for said, to in found:
+        file = page.parent / to
+        assert file.exists(), f"{page.name}: {to} does not exist"
+        name = said.strip("`")
+        if name.startswith("test_"):
+            assert f"def {name}(" in file.read_text("utf-8"), f"{page.name}: no {name} in {to}"
+
+
+def test_intervals_that_the_objections_quote_stand_in_the_tables_they_link(committed_results):
+    page = REPO / "docs" / "reviewer.md"
+    quoted = 0
+    for paragraph in page.read_text("utf-8").split("\n\n"):
+        files = [page.parent / to for _, to in links(paragraph) if to.endswith(".md")]
+        tables = " ".join(file.read_text("utf-8") for file in files)
+        for number in INTERVAL.findall(paragraph):
+            quoted += 1
+            assert number in tables, f"{page.name}: {number} is in no table of its paragraph"
+    assert quoted >= 5
