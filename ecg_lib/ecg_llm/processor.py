@@ -67,18 +67,22 @@ class EcgLlmProcessor:
     def continue_ids(self, text: str, after: str) -> list[int]:
         """Token ids of `text` where it follows `after` and one space.
 
+        Where the tokenizer would join the two ("possible" and "sinus rhythm" may be one word to
+        it), they are those that follow a colon: a prompt is read before its answer is known.
+
         Raises
         ------
         DataError
-            The tokenizer joins the two across the space, so that neither has tokens of its own.
+            It joins even a colon and the text.
         """
-        before, whole = self.text_ids(after), self._tokenised(f"{after} {text}")
-        if whole[: len(before)] != before:
-            raise DataError(
-                f"{after[-40:]!r} has other tokens when {text[:40]!r} follows: this tokenizer "
-                "cannot tell prompt from answer; end the question otherwise or take another LLM"
-            )
-        return whole[len(before) :]
+        for end in (after, ":"):
+            before, whole = self.text_ids(end), self._tokenised(f"{end} {text}")
+            if whole[: len(before)] == before:
+                return whole[len(before) :]
+        raise DataError(
+            f"{text[:40]!r} has no tokens of its own behind a colon and a space: this tokenizer "
+            "cannot tell prompt from answer; take another LLM"
+        )
 
     def prompt_text(self, question: str, ecgs: int | Sequence[str] = 1) -> str:
         """The paper's prompt as a person would write it, with `SLOT` where an ECG stands.
