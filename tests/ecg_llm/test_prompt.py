@@ -137,11 +137,20 @@ def test_nobody_asks_a_slot_into_being(tokenizer):
 def test_a_tokenizer_that_joins_prompt_and_answer_is_an_error():
     tokenizer = Tokenizer(models.BPE())  # without words: pieces run over spaces
     tokenizer.train_from_iterator(
-        ["it? yes"] * 9, trainers.BpeTrainer(vocab_size=60, special_tokens=["</s>"])
+        ["it? yes", "it: yes"] * 9, trainers.BpeTrainer(vocab_size=60, special_tokens=["</s>"])
     )
     joined = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
     with pytest.raises(DataError, match="tell prompt from answer"):
         EcgLlmProcessor(joined, slots=0).continue_ids("yes", "it?")
+
+
+def test_an_answer_that_would_join_the_question_has_its_own_tokens():
+    possible = train_byte_pairs(["possible sinus rhythm: yes"] * 9, 300, ["possible sinus rhythm"])
+    processor = EcgLlmProcessor(possible, slots=0)
+    assert len(processor.text_ids("possible sinus rhythm")) == 1
+    said = processor.continue_ids("sinus rhythm", "which is possible")
+    assert said == processor.continue_ids("sinus rhythm", "which is certain")
+    assert possible.decode(said) == " sinus rhythm"
 
 
 def one_after_another(row, processor) -> list[str]:
