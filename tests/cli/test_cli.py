@@ -237,7 +237,7 @@ def test_the_language_model_explains_without_its_adapters(model):
         if "lora_" in name:
             torch.nn.init.normal_(weight, std=30.0)
     assert dialogue.say(loaded, processor, "What does sinus rhythm mean?", 8) == plain
-    ids = processor.prompts([processor._ids("What does sinus rhythm mean?")])
+    ids = processor.prompts([processor.text_ids("What does sinus rhythm mean?")])
     with torch.no_grad():
         on = loaded.language_model(**ids).logits
         with loaded.language_model.disable_adapter():
