@@ -110,8 +110,8 @@ def edit(file: Path, old: str, new: str) -> None:
 EDITS = {
     "weighted loss": (
         "ecg_llm/weighted_loss.py",
-        "(each * weights[row]).mean()",
-        "(0 * each * weights[row]).mean()",
+        "(each * weights[:, 1:][wanted]).mean()",
+        "(0 * each * weights[:, 1:][wanted]).mean()",
         {"arm weighted"},
     ),
     "alignment": (
