@@ -99,7 +99,12 @@ def test_a_wrong_type_names_the_whole_path_of_the_field():
 
 def test_demo_full_is_demo_and_a_study_of_its_very_arms():
     demo, full = (compose(name).as_dict() for name in ("demo", "demo-full"))
-    assert {field for field in demo if demo[field] != full[field]} == {"profile", "stages", "study", "arms"}
+    assert {field for field in demo if demo[field] != full[field]} == {
+        "profile",
+        "stages",
+        "study",
+        "arms",
+    }
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
 
 
