@@ -67,6 +67,13 @@ def align_projector(run: LlmExperiment, say: Callable[[str], None] | None = prin
     return train_or_load(aligned_folder(run), alignment_key(run), train, say)
 
 
+def leave_unaligned(run: LlmExperiment) -> None:
+    """Note in the folder of the aligned projector that the profile has none; a stage makes it."""
+    folder = run.checkpoints("alignment")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "none.json").write_text(json.dumps({"alignment.epochs": 0}) + "\n")
+
+
 def begin_aligned(
     run: LlmExperiment, model: EcgLlm, processor: EcgLlmProcessor, folder: Path
 ) -> None:

@@ -94,3 +94,10 @@ def test_impossible_arms_are_one_line(overrides, named):
     with pytest.raises(ConfigError, match=named) as caught:
         compose("demo", overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_a_profile_without_alignment_leaves_a_note_where_its_stage_must_leave_a_folder(small):
+    off = replace(small.config, alignment=replace(small.config.alignment, epochs=0))
+    run = small.run.below("noted", config=off)
+    aligning.leave_unaligned(run)
+    assert [file.name for file in run.checkpoints("alignment").iterdir()] == ["none.json"]
