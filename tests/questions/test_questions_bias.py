@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from simulated_labels import simulated_records
+from toy_rows import toy_rows
 
 from ecg_lib.questions.bias import normal_ratio_by_kind, question_only, severity_information
 from ecg_lib.questions.build import Sizes, build_questions
@@ -41,29 +42,6 @@ def by_strength(records):
 @pytest.fixture(scope="module")
 def ratios(by_strength, normal):
     return {s: normal_ratio_by_kind(r, normal).set_index("kind") for s, r in by_strength.items()}
-
-
-def toy(groups):
-    """Single verify rows: (template, answer, normal, how many); and which ECGs are normal."""
-    rows, normal = [], {}
-    for template, answer, well, n in groups:
-        for _ in range(n):
-            ecg = f"x/{len(rows)}"
-            normal[ecg] = well
-            rows.append(
-                {
-                    "template_id": template,
-                    "question_id": 1000 * template,
-                    "sample_id": len(rows),
-                    "question_type": "single-verify",
-                    "attribute_type": "scp_code",
-                    "question": f"Is finding{template} there?",
-                    "answer": [answer],
-                    "ecg_id": [ecg],
-                    "attribute": None,
-                }
-            )
-    return pd.DataFrame(rows), pd.Series(normal)
 
 
 def test_what_an_ecg_shows_depends_on_severity(records):
@@ -112,7 +90,7 @@ def test_a_question_tells_more_of_severity_the_stronger_the_confounder(by_streng
     ],
 )
 def test_bits_of_a_table_that_can_be_done_by_hand(counts, bits):
-    rows, normal = toy([(t, "yes", well, n) for t, well, n in counts])
+    rows, normal = toy_rows([(t, "yes", well, n) for t, well, n in counts])
     told = severity_information(rows, normal)
     assert told.bits == pytest.approx(bits, abs=1e-6)
     assert (told.n, told.questions) == (len(rows), 2)
@@ -120,7 +98,7 @@ def test_bits_of_a_table_that_can_be_done_by_hand(counts, bits):
 
 
 def test_without_a_known_ecg_nothing_can_be_told():
-    rows, _ = toy([(1, "yes", True, 3)])
+    rows, _ = toy_rows([(1, "yes", True, 3)])
     told = severity_information(rows, pd.Series(dtype=bool))
     assert told.n == 0 and math.isnan(told.bits)
 
@@ -132,7 +110,7 @@ def accuracy(train, test, normal=None):
 
 def test_severity_opens_what_the_question_alone_keeps_shut():
     # Two questions, half yes each; the normal always answer no, or yes to the second.
-    rows, normal = toy(
+    rows, normal = toy_rows(
         [(1, "no", True, 5), (1, "yes", False, 5)] + [(2, "yes", True, 5), (2, "no", False, 5)]
     )
     known = accuracy(rows, rows, normal)
@@ -142,8 +120,8 @@ def test_severity_opens_what_the_question_alone_keeps_shut():
 
 
 def test_an_unseen_or_unknown_stratum_is_answered_as_the_question_alone_is():
-    train, normal = toy([(1, "no", True, 5), (2, "yes", True, 3), (2, "no", True, 2)])
-    test, other = toy([(1, "no", False, 4), (2, "yes", False, 4)])
+    train, normal = toy_rows([(1, "no", True, 5), (2, "yes", True, 3), (2, "no", True, 2)])
+    test, other = toy_rows([(1, "no", False, 4), (2, "yes", False, 4)])
     test["ecg_id"] = test.ecg_id.map(lambda ids: ["y" + ids[0]])
     everyone = pd.concat([normal, other.rename("y{}".format)])
     for severity in (everyone, normal):  # ill, never seen in training; not known at all
@@ -151,7 +129,7 @@ def test_an_unseen_or_unknown_stratum_is_answered_as_the_question_alone_is():
 
 
 def test_both_ecgs_of_a_comparison_count():
-    rows, _ = toy([(44, "yes", True, 4), (44, "no", True, 4)])
+    rows, _ = toy_rows([(44, "yes", True, 4), (44, "no", True, 4)])
     rows["question_type"] = "comparison_consecutive-verify"
     rows["ecg_id"] = [["well", "ill"]] * 4 + [["ill", "well"]] * 4
     normal = pd.Series({"well": True, "ill": False})

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from questions_cohort import synthetic_records
 from simulated_labels import simulated_records
+from toy_rows import toy_rows
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions.audit import METHODS, audit, audit_methods, audit_summary
@@ -194,25 +195,7 @@ def toy():
     The normal say no; of the abnormal all say yes to 12 and half to 1.
     """
     plan = [(12, "no", True, 9), (12, "yes", False, 3), (1, "no", True, 2), (1, "yes", False, 3)]
-    plan += [(1, "no", False, 3), (2, "yes", True, 4)]
-    rows, normal = [], {}
-    for template, answer, well, n in plan:
-        for _ in range(n):
-            normal[f"x/{len(rows)}"] = well
-            rows.append(
-                {
-                    "template_id": template,
-                    "question_id": 1000 * template,
-                    "sample_id": len(rows),
-                    "question_type": "single-verify",
-                    "attribute_type": "scp_code",
-                    "question": f"Is finding{template} there?",
-                    "answer": [answer],
-                    "ecg_id": [f"x/{len(rows)}"],
-                    "attribute": None,
-                }
-            )
-    return pd.DataFrame(rows), pd.Series(normal)
+    return toy_rows([*plan, (1, "no", False, 3), (2, "yes", True, 4)])
 
 
 def test_weights_of_the_toy_are_those_of_equation_6():

@@ -1,9 +1,9 @@
 """What readers without an ECG are worth: cases that can be done by hand, and invariants."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from simulated_labels import simulated_records
+from toy_rows import toy_rows
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions.audit import audit_methods
@@ -15,36 +15,13 @@ from ecg_lib.questions.worlds import find_world
 from ecg_lib.questions.worth import BITS, READERS, REMEDIES, worth, worth_of_worlds
 
 
-def made(groups):
-    """Single verify rows (template, answer, normal, how many) and who is normal."""
-    rows, normal = [], {}
-    for template, answer, well, n in groups:
-        for _ in range(n):
-            ecg = f"x/{len(rows)}"
-            normal[ecg] = well
-            rows.append(
-                {
-                    "template_id": template,
-                    "question_id": 1000 * template,
-                    "sample_id": len(rows),
-                    "question_type": "single-verify",
-                    "attribute_type": "scp_code",
-                    "question": f"Is finding{template} there?",
-                    "answer": [answer],
-                    "ecg_id": [ecg],
-                    "attribute": None,
-                }
-            )
-    return pd.DataFrame(rows), pd.Series(normal)
-
-
 def value(table):
     return table.set_index(["remedy", "reader"]).value
 
 
 def test_readers_that_can_be_counted_by_hand():
     # Question 1: yes of 4 ill, no of 2 ill and 2 well. Question 3: no of 1 ill and 7 well.
-    rows, normal = made(
+    rows, normal = toy_rows(
         [
             *[(1, "yes", False, 4), (1, "no", False, 2), (1, "no", True, 2)],
             *[(3, "no", False, 1), (3, "no", True, 7)],
@@ -64,7 +41,7 @@ def test_readers_that_can_be_counted_by_hand():
 
 
 def test_weights_give_every_question_the_cohorts_share_of_normal_ecgs():
-    rows, normal = made(
+    rows, normal = toy_rows(
         [(1, "yes", False, 6), (1, "no", True, 2), (3, "yes", False, 2), (3, "no", True, 6)]
     )
     table = worth(rows, normal)
@@ -76,14 +53,14 @@ def test_weights_give_every_question_the_cohorts_share_of_normal_ecgs():
 
 
 def test_not_sure_is_left_out_or_an_error():
-    rows, normal = made([(1, "yes", False, 2), (1, "not sure", False, 1), (1, "no", True, 3)])
+    rows, normal = toy_rows([(1, "yes", False, 2), (1, "not sure", False, 1), (1, "no", True, 3)])
     assert value(worth(rows, normal))["as drawn", "constant"] == 3 / 5
     assert value(worth(rows, normal, unsure="error"))["as drawn", "constant"] == 3 / 6
     assert value(worth(rows, normal, unsure="error"))["pairs", "constant"] == 0.5
 
 
 def test_ill_says_no_to_whether_the_ecg_is_normal():
-    rows, normal = made([(2, "yes", True, 3), (2, "no", False, 3)])
+    rows, normal = toy_rows([(2, "yes", True, 3), (2, "no", False, 3)])
     assert value(worth(rows, normal))["as drawn", "ill"] == 1
 
 
@@ -155,7 +132,7 @@ def test_yes_and_no_of_a_pair_are_equally_ill(records, match):
 
 
 def test_rows_of_unknown_severity_are_in_no_pair():
-    rows, normal = made([(1, "yes", False, 2), (1, "no", False, 2)])
+    rows, normal = toy_rows([(1, "yes", False, 2), (1, "no", False, 2)])
     paired, _ = pair_within_severity(rows, normal.iloc[1:], seed=0)
     assert len(paired) == 2 and paired.ecg_id.str[0].isin(normal.index[1:]).all()
 
@@ -174,7 +151,7 @@ def test_grades_of_severity_split_the_ill_alone_and_evenly(records):
 
 def test_the_audit_counts_yes_to_normal_as_no():
     """A healthy cohort: all say yes to "normal?" and no to "abnormal?"; that is one answer."""
-    rows, normal = made(
+    rows, normal = toy_rows(
         [(2, "yes", True, 5), (2, "no", False, 1), (12, "no", True, 5), (12, "yes", False, 1)]
     )
     table = audit_methods(rows, normal, 0).set_index(["group", "method"])
