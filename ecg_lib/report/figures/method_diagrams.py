@@ -79,7 +79,7 @@ def figure2_scm() -> Figure:
         for x, letter, title in (
             (0.2, "a", "Observed"),
             (2.95, "b", "After intervention"),
-            (5.75, "c", "How the shortcut sounds"),
+            (5.75, "c", "As the paper tells it"),
         ):
             headed(ax, x, 4.07, letter, title)
         _graph(ax, 1.35, cut=False)
@@ -96,7 +96,7 @@ def figure2_scm() -> Figure:
         _speech(ax, 2.32, "A healthy visitor asks broadly", broad, "No.", style.GREEN)
         by_name = "Is the right bundle branch\nblock still to be seen?"
         _speech(ax, 0.62, "A patient asks by name", by_name, "Yes.", style.RED)
-        label(ax, 7.0, 0.36, "The wording alone gives the answer away.", color=style.INK)
+        label(ax, 7.0, 0.36, "ECG-QA: see the figure of worlds.", color=style.INK)
     return fig
 
 
