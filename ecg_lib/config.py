@@ -161,6 +161,7 @@ class Stage:
     warmup: float = 0.1
     max_rows: int | None = None  # null = all
     bf16: bool = False
+    equal_answers: bool = False  # each answer counts as much as another; else each token
 
 
 @dataclass(frozen=True)

@@ -158,10 +158,10 @@ def train_stage(
     Raises
     ------
     DataError
-        Rows have weights that no loss reads, or a loss lacks them.
+        Rows have weights that no loss reads.
     """
-    if (WEIGHT in rows) != (wrap is not None):
-        raise DataError(f"rows with a column {WEIGHT!r} and a `wrap` that reads it go together")
+    if WEIGHT in rows and wrap is None:
+        raise DataError(f"rows have a column {WEIGHT!r} and no loss reads it: give a `wrap`")
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
     together = min(stage.questions_per_ecg, stage.batch_size)

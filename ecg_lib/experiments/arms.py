@@ -16,7 +16,7 @@ from ecg_lib.ecg_llm import finetune
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
+from ecg_lib.ecg_llm.weighted_loss import EqualAnswers, WeightedAnswers
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.experiments.aligning import (
     align_projector,
@@ -136,8 +136,9 @@ def run_stage(
             begin_aligned(run, model, processor, folder)
         if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
             model.base_lm.activation_checkpointing_enable()
+        wrap = _wrap(rows, settings)
         finetune.train_stage(
-            model, processor, rows, run.tokens, settings, folder, config.seed, valid, _wrap(rows)
+            model, processor, rows, run.tokens, settings, folder, config.seed, valid, wrap
         )
 
     key = _key(run, stage, arm, rows, first)
@@ -148,8 +149,10 @@ def _goes_on(stage: str, arm: str) -> bool:
     return stage == "stage2" and bool(ARMS[arm].stage1)
 
 
-def _wrap(rows: pd.DataFrame) -> type[WeightedAnswers] | None:
+def _wrap(rows: pd.DataFrame, stage: Stage) -> type[WeightedAnswers] | None:
     """What computes the loss, where it is not the model itself."""
+    if stage.equal_answers:
+        return EqualAnswers
     return WeightedAnswers if finetune.WEIGHT in rows else None
 
 
@@ -158,13 +161,14 @@ def _key(
 ) -> dict[str, str]:
     """Fingerprint of all that a trained arm depends on."""
     before = first or stage_folder(run, "stage1", arm)
-    wrap = _wrap(rows)
+    settings = of_arm(getattr(run.config, stage), arm)
+    wrap = _wrap(rows, settings)
     return key_of(
         finetune.train_stage,
         *[wrap] * bool(wrap),
         params=[
             run.config.seed,
-            asdict(of_arm(getattr(run.config, stage), arm)),
+            asdict(settings),
             asdict(run.config.lora),
         ],
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),

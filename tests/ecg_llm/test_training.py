@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from ecg_lib.config import Lora, Stage
 from ecg_lib.ecg_llm.answering import (
@@ -18,8 +19,9 @@ from ecg_lib.ecg_llm.answering import (
 from ecg_lib.ecg_llm.finetune import QuestionCollator, apart, new_model, prepare_rows, train_stage
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
-from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.ecg_llm.weighted_loss import WeightedAnswers
+from ecg_lib.ecg_llm.packing import pack, packed_batch
+from ecg_lib.ecg_llm.processor import EcgLlmProcessor, labelled
+from ecg_lib.ecg_llm.weighted_loss import EqualAnswers, WeightedAnswers
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
@@ -142,6 +144,23 @@ def test_weights_of_one_change_nothing_and_of_zero_leave_a_row_out(llm, tokens, 
     assert torch.isclose(loss_of(model, processor, few, tokens, 1.0), model(**plain).loss)
     half = loss_of(model, processor, few, tokens, [2.0, 2.0, 2.0, 0.0, 0.0, 0.0])
     assert torch.isclose(half, loss_of(model, processor, few.iloc[:3], tokens, 1.0), atol=1e-5)
+
+
+def test_in_equal_answers_a_long_answer_counts_as_much_as_a_short_one(llm):
+    processor = EcgLlmProcessor(load_llm(llm)[1], slots=0)
+    said = [
+        processor.answer_ids(text, "Is it?")
+        for text in ("yes", "sinus rhythm and low voltage", "no")
+    ]
+    rows = [labelled([1, 2, 3], ids) for ids in said]
+    packed = pack([[1, 2, 3], [1, 2, 4], [1, 2, 5]], said)
+    losses = [0.5, 2.0, 1.5]  # of each token of an answer
+    each = torch.tensor([loss for loss, ids in zip(losses, said, strict=True) for _ in ids])
+    assert len(each) > 8
+    for batch in (processor.batch(rows), packed_batch([packed], processor)):
+        equal = EqualAnswers(nn.Identity()).mean(each, batch["labels"][:, 1:])
+        assert equal.item() == pytest.approx(np.mean(losses))
+        assert WeightedAnswers(nn.Identity()).mean(each, batch["labels"]).item() > 1.4
 
 
 def test_weights_decide_what_is_learned_from_contradicting_rows(llm, tokens, rows, tmp_path):

@@ -110,8 +110,8 @@ def edit(file: Path, old: str, new: str) -> None:
 EDITS = {
     "weighted loss": (
         "ecg_llm/weighted_loss.py",
-        "(each * weights[:, 1:][wanted]).mean()",
-        "(0 * each * weights[:, 1:][wanted]).mean()",
+        "self.mean(each * weight, labels)",
+        "self.mean(0 * each * weight, labels)",
         {"arm weighted"},
     ),
     "alignment": (
@@ -179,6 +179,6 @@ def test_a_build_for_another_processor_is_the_same_version(artefacts, copied, mo
 
 def test_comments_docstrings_and_types_stale_nothing(artefacts, copied, monkeypatch):
     before = keys(artefacts, monkeypatch)
-    edit(copied / "ecg_llm/weighted_loss.py", '"""Answers', '# A remark.\n"""Other answers')
+    edit(copied / "ecg_llm/weighted_loss.py", '"""Losses in', '# A remark.\n"""Some losses in')
     edit(copied / "ecg_llm/finetune.py", "import Lora, Stage", "import Lora, Stage, Fusion")
     assert keys(artefacts, monkeypatch) == before
