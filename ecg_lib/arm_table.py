@@ -1,8 +1,8 @@
 """The arms of the experiment: the one table from which every list, caption and legend is made.
 
-An arm is an ECG-LLM that is told apart from the others by what stage 1 shows it. Encoder, language
-model and aligned projector are the same for all, and so is stage 2 for those that have one. Which
-arms a profile trains says its field `arms`.
+An arm is an ECG-LLM that is told apart from the others by what stage 1 shows it, or by what LoRA
+adapts. Encoder, language model and aligned projector are the same for all, and so is stage 2 for
+those that have one. Which arms a profile trains says its field `arms`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Arm:
     stage1 : what stage 1 shows it, as a key of `stage1_rows`; empty: it has no stage 1
     shown : the same in words
     stage2 : whether it goes through stage 2; an arm without any stage answers as it was aligned
+    adapted : modules of the LLM that LoRA adapts; by default `lora.target_modules` of the profile
     """
 
     key: str
@@ -29,6 +30,7 @@ class Arm:
     stage1: str = ""
     shown: str = "no stage 1"
     stage2: bool = True
+    adapted: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -48,17 +50,25 @@ ARMS = {
             "within severity",
             "yes/no pairs of one question, both ECGs normal or neither",
         ),
+        Arm(
+            "de-biased-qk",
+            "LoRA on q and k",
+            "pairs",
+            "yes/no pairs of one question, LoRA as in the paper",
+            adapted=("q_proj", "k_proj"),
+        ),
         Arm("none", "not de-biased"),
         Arm("alignment-only", "alignment only", stage2=False),
     )
 }
-DEBIASED, CONTROL, WEIGHTED, WITHIN, PLAIN, ALIGNED = ARMS.values()
+DEBIASED, CONTROL, WEIGHTED, WITHIN, QK, PLAIN, ALIGNED = ARMS.values()
 # what Table 5 and the studies compare, the second subtracted from the first
 _COMPARED = (
     (DEBIASED, PLAIN),
     (DEBIASED, CONTROL),
     (WEIGHTED, CONTROL),
     (WITHIN, DEBIASED),
+    (DEBIASED, QK),
     (CONTROL, PLAIN),
     (PLAIN, ALIGNED),
 )

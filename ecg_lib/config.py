@@ -206,6 +206,14 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Nature:
+    """Arms trained where patients are asked what they are suspected of; none by default."""
+
+    arms: list[str] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them
+
+
+@dataclass(frozen=True)
 class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
@@ -250,6 +258,7 @@ class Config:
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
     study: Study = field(default_factory=Study)
+    nature: Nature = field(default_factory=Nature)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""

@@ -73,15 +73,17 @@ def _check_encoder(config: Config, where: str) -> None:
 
 
 def _check_arms(config: Config, where: str) -> None:
-    for name, asked in (("arms", config.arms), ("study.arms", config.study.arms)):
+    studied = {"study.arms": config.study.arms, "nature.arms": config.nature.arms}
+    for name, asked in {"arms": config.arms, **studied}.items():
         unknown = sorted(set(asked) - set(ARMS))
         if unknown:
             raise ConfigError(f"{where}: {name} has {unknown[0]!r}; choose of {', '.join(ARMS)}")
     if DEBIASED.key not in config.arms:
         raise ConfigError(f"{where}: arms lacks {DEBIASED.key!r}, the paper's model; add it")
-    still = [key for key in config.study.arms if not ARMS[key].stages]
-    if still:
-        raise ConfigError(f"{where}: study.arms has {still[0]!r}, which no stage trains; drop it")
+    for name, asked in studied.items():
+        still = [key for key in asked if not ARMS[key].stages]
+        if still:
+            raise ConfigError(f"{where}: {name} has {still[0]!r}, which no stage trains; drop it")
     if ALIGNED.key in config.arms and not config.alignment.epochs:
         raise ConfigError(
             f"{where}: arms has {ALIGNED.key!r}, but alignment.epochs is 0; set it, or drop the arm"
@@ -166,6 +168,7 @@ def _check_asked(config: Config, where: str) -> None:
         "learning_rates": ("study.rates",),
         "ablations": ("study.arms", "study.short_rates", "study.lesions"),
         "pretraining_study": ("pretraining_study.seeds",),
+        "nature": ("nature.arms",),
     }
     for stage, names in needed.items():
         for name in names if config.stages.get(stage) else ():
@@ -189,5 +192,7 @@ def _check_study(config: Config, where: str) -> None:
             f"{where}: study needs questions built from labels; set questions.built, "
             "or empty study.arms and study.lesions"
         )
+    if config.stages.get("nature") and not config.questions.built:
+        raise ConfigError(f"{where}: nature builds questions from labels; set questions.built")
     if study.surgery.projector_layers < 1:
         raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")

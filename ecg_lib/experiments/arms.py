@@ -34,7 +34,7 @@ from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_cu
 from ecg_lib.training.distributed import launched
 
 if TYPE_CHECKING:
-    from ecg_lib.config import Config, Stage
+    from ecg_lib.config import Config, Lora, Stage
     from ecg_lib.experiments.llm_experiment import LlmExperiment
 
 
@@ -67,6 +67,12 @@ def of_arm(stage: Stage, arm: str) -> Stage:
     """A stage as one arm trains it: at a rate of its own where the profile names one."""
     rate = stage.learning_rates.get(arm, stage.learning_rate)
     return replace(stage, learning_rate=rate, learning_rates={})
+
+
+def lora_of(lora: Lora, arm: str) -> Lora:
+    """LoRA as one arm has it: on modules of its own where the table of arms names some."""
+    adapted = ARMS[arm].adapted
+    return replace(lora, target_modules=list(adapted)) if adapted else lora
 
 
 def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame]) -> None:
@@ -131,7 +137,11 @@ def run_stage(
             processor = EcgLlmProcessor.from_pretrained(before)
         else:
             model, processor = finetune.new_model(
-                run.clip.ecg_encoder, run.llm, config.lora, config.llm.dtype, config.seed
+                run.clip.ecg_encoder,
+                run.llm,
+                lora_of(config.lora, arm),
+                config.llm.dtype,
+                config.seed,
             )
             begin_aligned(run, model, processor, folder)
         if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
@@ -169,7 +179,7 @@ def _key(
         params=[
             run.config.seed,
             asdict(settings),
-            asdict(run.config.lora),
+            asdict(lora_of(run.config.lora, arm)),
         ],
         rows=pd.util.hash_pandas_object(rows.astype(str), index=False).tolist(),
         tokens=(run.tokens.folder / "encoded.json").read_text(),
