@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from ecg_lib.ecg_llm.alignment import embed_names, slot_scores
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.evaluation.zero_shot import rank_correlation
 
 
 @torch.no_grad()
@@ -62,3 +63,18 @@ def slot_auc(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1
         score = scores[label].to_numpy()[known]
         found[label] = 100 * roc_auc_score(own[known] == 1, score) if enough else np.nan
     return pd.Series(found, name="AUC")
+
+
+def slot_cells(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1) -> list[dict]:
+    """Cells of a table: the mean AUC of labels, and how alike the labels' scores rank ECGs.
+
+    Parameters
+    ----------
+    scores, targets : as `slot_auc` takes them
+    """
+    found = slot_auc(scores, targets, min_positives)
+    kept = found.dropna().index
+    return [
+        {"column": "mean AUC", "value": found.mean(), "n": len(kept)},
+        {"column": "rank correlation", "value": rank_correlation(scores[kept]), "n": len(kept)},
+    ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -67,11 +67,23 @@ def align_projector(run: LlmExperiment, say: Callable[[str], None] | None = prin
     return train_or_load(aligned_folder(run), alignment_key(run), train, say)
 
 
+def with_all_names(run: LlmExperiment) -> LlmExperiment:
+    """The run with a projector that learned Table 4's names as well; no arm is trained on it.
+
+    It shows what leaving them out costs the slots, in `all_names` beside the run's own.
+    """
+    config = replace(run.config, alignment=replace(run.config.alignment, zero_shot_names=True))
+    own = run.below("all_names", config=config)
+    align_projector(own, say=None)
+    return own
+
+
 def leave_unaligned(run: LlmExperiment) -> None:
-    """Note in the folder of the aligned projector that the profile has none; a stage makes it."""
-    folder = run.checkpoints("alignment")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "none.json").write_text(json.dumps({"alignment.epochs": 0}) + "\n")
+    """Note in the folders of aligned projectors that the profile has none; a stage makes them."""
+    for name in ("alignment", "all_names"):
+        folder = run.checkpoints(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "none.json").write_text(json.dumps({"alignment.epochs": 0}) + "\n")
 
 
 def begin_aligned(

@@ -213,15 +213,20 @@ def curves(run: LlmExperiment, stage: str, arms: Iterable[str]) -> pd.DataFrame:
 
 
 def answer_arm(
-    run: LlmExperiment, arm: str, rows: pd.DataFrame, tokens: EcgTokens | None = None
+    run: LlmExperiment,
+    arm: str,
+    rows: pd.DataFrame,
+    tokens: EcgTokens | None = None,
+    stage: str = "stage2",
 ) -> pd.DataFrame:
     """Prediction and P(yes) of a trained arm for question rows.
 
     Parameters
     ----------
     tokens : of the ECGs asked about, by default the run's
+    stage : after which it is asked
     """
-    model, processor = load_arm(run, arm)
+    model, processor = load_arm(run, arm, stage)
     settings = run.config.evaluation
     tokens = run.tokens if tokens is None else tokens
     return answer_rows(model, processor, rows, tokens, settings.batch_size, settings.max_new_tokens)

@@ -6,14 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from ecg_lib.evaluation.severity_strata import WITHIN
 from ecg_lib.report.reference import MODEL
 from ecg_lib.report.tables import read_table
 
 METRICS = "metrics.json"
+_OF_ONE = ", S-Verify"  # how rows about one ECG's yes/no questions end
 
 
 def headline(folder: Path) -> dict[str, Any]:
     """Exact match by question type, mean zero-shot AUC by data set, drops, claims by verdict.
+
+    And where the question says nothing: each arm's accuracy, and that among the ill.
 
     Parameters
     ----------
@@ -28,11 +32,19 @@ def headline(folder: Path) -> dict[str, Any]:
     table3, table4, apart = (_ours(folder / f"{name}.csv") for name in names)
     claims = pd.read_csv(folder / "claims.csv").drop_duplicates("claim")["verdict"]
     auc = table4[table4["row"].str.startswith(f"{MODEL}, ")].groupby("row", sort=False)["value"]
+    neutral, strata = (
+        _ours(folder / f"{name}.csv") for name in ("interventional", "within_illness")
+    )
+    neutral = neutral[neutral["column"] == "S-Verify"].set_index("row")["value"]
+    strata = strata[strata["row"].str.endswith(_OF_ONE) & (strata["column"] == WITHIN)]
+    strata = strata.set_index(strata["row"].str.removesuffix(_OF_ONE))["value"]
     drops = apart[apart["row"].str.endswith("drop") & (apart["column"] == "average")]
     return {
         "exact match": _plain(table3[table3["row"] == MODEL].set_index("column")["value"]),
         "zero-shot AUC": _plain(auc.mean()),
         "random ECG": _plain(drops.set_index("row")["value"]),
+        "interventional, S-Verify": _plain(neutral),
+        "balanced within ill, S-Verify": _plain(strata),
         "claims": {verdict: int(n) for verdict, n in claims.value_counts().sort_index().items()},
     }
 

@@ -18,7 +18,7 @@ from ecg_lib.ecg_llm.alignment import (
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.token_cache import EcgTokens, weights_hash
 from ecg_lib.errors import DataError
-from ecg_lib.evaluation.slot_names import name_scores, slot_auc
+from ecg_lib.evaluation.slot_names import name_scores, slot_auc, slot_cells
 from ecg_lib.evaluation.zero_shot import rank_correlation
 from ecg_lib.knowledge.findings import FINDINGS, name_of
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_codes
@@ -89,7 +89,13 @@ def test_the_names_of_table_4_are_learned_only_if_asked_for(llm, cohort, tmp_pat
     asked = Alignment(**{**vars(QUICK), "zero_shot_names": True})
     _, scores, targets = aligned(llm, cohort, tmp_path, asked)
     targets.index = scores.index
-    assert slot_auc(scores, targets).min() > 90
+    found = slot_auc(scores, targets)
+    assert found.min() > 90
+    mean, alike = slot_cells(scores, targets)
+    assert mean["value"] == pytest.approx(found.mean()) and mean["n"] == len(found)
+    assert alike["value"] == rank_correlation(scores) < 0.3
+    rare = targets.assign(AFIB=[1.0, *[0.0] * (len(targets) - 1)])
+    assert slot_cells(scores, rare, min_positives=2)[0]["n"] == len(found) - 1
     assert "AFIB" in set(pd.read_csv(tmp_path / "names.csv")["code"])
 
 

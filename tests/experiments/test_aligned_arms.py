@@ -11,6 +11,7 @@ from ecg_lib.config import compose
 from ecg_lib.errors import ConfigError
 from ecg_lib.experiments import ablations, aligning, arms
 from ecg_lib.experiments.question_sets import built_questions
+from ecg_lib.knowledge.zero_shot_labels import zero_shot_codes
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,16 @@ def test_slots_of_a_run_score_any_name(small):
     assert set(aligning.alignment_curve(small.run)) == {"step", "loss"}
 
 
+def test_a_second_projector_is_taught_table_4_s_names_and_the_run_s_own_stays(small):
+    own = small.run.checkpoints("alignment", "projector.safetensors")
+    before = own.read_bytes()
+    other = aligning.with_all_names(small.run)
+    taught, more = (set(aligning.aligned_names(run)["code"]) for run in (small.run, other))
+    assert taught < more and more - taught <= zero_shot_codes() and own.read_bytes() == before
+    scores = aligning.slots_alone(other, {"SR": "sinus rhythm"}, small.store.records.head(5))
+    assert len(scores) == 5
+
+
 def test_the_table_lists_arms_in_its_own_order_and_by_stage():
     keys = ["none", "alignment-only", "de-biased"]
     assert list(arms_of(keys)) == ["de-biased", "none", "alignment-only"]
@@ -100,4 +111,5 @@ def test_a_profile_without_alignment_leaves_a_note_where_its_stage_must_leave_a_
     off = replace(small.config, alignment=replace(small.config.alignment, epochs=0))
     run = small.run.below("noted", config=off)
     aligning.leave_unaligned(run)
-    assert [file.name for file in run.checkpoints("alignment").iterdir()] == ["none.json"]
+    for name in ("alignment", "all_names"):
+        assert [file.name for file in run.checkpoints(name).iterdir()] == ["none.json"]
