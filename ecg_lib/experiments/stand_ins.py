@@ -79,14 +79,16 @@ def answer_stand_ins(
     arm: str,
     asked: Mapping[str, pd.DataFrame],
     tokens: no_patient.TokensBeside,
-) -> dict[str, pd.Series]:
-    """An arm's answers to each stand-in's rows; the same question about the same ECGs once."""
+) -> dict[str, pd.DataFrame]:
+    """`prediction` and `p_yes` of an arm for each stand-in's rows, indexed as they are.
+
+    The same question about the same ECGs is asked once.
+    """
     whole = pd.concat(asked.values(), keys=asked.keys())
     key = whole["question"] + "\n" + whole["ecg_id"].map("\n".join)
     first = whole[~key.duplicated()].reset_index(drop=True)
-    answers = answer_arm(run, arm, first, tokens)["prediction"]
-    known = dict(zip(key[~key.duplicated()], answers, strict=True))
-    said = key.map(known).rename("prediction")
+    answers = answer_arm(run, arm, first, tokens)[["prediction", "p_yes"]]
+    said = answers.set_axis(key[~key.duplicated()]).loc[key].set_axis(key.index)
     return {name: said.loc[name] for name in asked}
 
 

@@ -30,14 +30,17 @@ def test_each_question_about_the_same_ecgs_is_asked_once(monkeypatch, rows):
 
     def answer_arm(run, arm, asked, tokens):
         seen.append(asked)
-        return pd.DataFrame({"prediction": asked["question"] + " | " + asked["ecg_id"].str[0]})
+        said = asked["question"] + " | " + asked["ecg_id"].str[0]
+        return pd.DataFrame({"prediction": said, "p_yes": said.str.len() / 1000})
 
     monkeypatch.setattr(stand_ins, "answer_arm", answer_arm)
     few = rows.head(30).set_axis(range(100, 130))
     flat = few.assign(ecg_id=[["flat line"]] * 30)
     said = stand_ins.answer_stand_ins(None, "none", {OWN: few, "flat line": flat}, None)
-    assert said[OWN].equals((few["question"] + " | " + few["ecg_id"].str[0]).rename("prediction"))
-    assert said["flat line"].equals((few["question"] + " | flat line").rename("prediction"))
+    own, flat_line = said[OWN]["prediction"], said["flat line"]["prediction"]
+    assert own.equals((few["question"] + " | " + few["ecg_id"].str[0]).rename("prediction"))
+    assert flat_line.equals((few["question"] + " | flat line").rename("prediction"))
+    assert said[OWN]["p_yes"].equals((own.str.len() / 1000).rename("p_yes"))
     (asked,) = seen
     assert (
         len(asked)
