@@ -222,6 +222,7 @@ class Evaluation:
     interventional_rows: int | None = 2000  # ... rows of each question type at most; null = all
     resamples: int = 1000  # bootstrap
     min_positives: int = 10  # fewer: n/a
+    judged: int = 40  # ECGs of each finding and source that the outside judge measures
     examples: int = 1500  # simulated patients among whom a plain example of each finding is sought
     normals: int = 120  # normal ECGs a group whose waves are measured
     probe_task: str = "superclasses"  # a file of ecg_lib/evaluation/tasks
