@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ecg_lib.questions import bias
+from ecg_lib.questions.reasoning_benchmark import NAME
 from ecg_lib.questions.sampling_arithmetic import FINDING, IS_NORMAL, MEAN, NORMAL
 from ecg_lib.questions.worth import BITS
 
@@ -58,8 +59,8 @@ def predicted_cells(
     single = rows[rows["question_type"] == "single-verify"]
     by_key = bias.normal_ratio(single, normal, by="template_key")
     finding = by_key.loc[by_key["template_id"].isin(FINDING), "ratio"]
-    well = bias.normal_ratio(single[single["template_id"] == NORMAL], normal, by="template_key")
-    counted = pd.concat([bias.normal_ratio(single, normal), well.assign(question=IS_NORMAL)])
+    whether_normal = single[single["template_id"] == NORMAL].assign(question=IS_NORMAL)
+    counted = bias.normal_ratio(pd.concat([single, whether_normal]), normal)
     counted = counted.set_index("question")[["ratio", "n", "ci_low", "ci_high"]]
     counted.loc[MEAN] = [finding.mean(), math.nan, math.nan, math.nan]
     published = paper.set_index("row")["value"] / 100
@@ -85,6 +86,14 @@ def question_only_cells(
         for name, rows in tests.items()
         if len(rows)
         for r in bias.question_only(train, rows, normal).itertuples()
+    ]
+
+
+def benchmark_cells(floor: pd.DataFrame) -> Cells:
+    """Cells of :func:`ecg_lib.questions.reasoning_benchmark.question_floor`, if it has any."""
+    return [
+        _cell(f"{r.reader}, {NAME}", r.kind, r.value, r.n, r.ci_low, r.ci_high)
+        for r in floor.itertuples()
     ]
 
 
