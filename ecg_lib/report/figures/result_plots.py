@@ -22,6 +22,7 @@ from ecg_lib.report.plot_helpers import (
 from ecg_lib.report.reference import LABELS
 
 _NOT_METRICS = {"step", "epoch", "learning_rate", "grad_norm", "seconds"}
+_FEW = 30  # rows under which a share is no more than its interval
 _KINDS = {"broad": style.BLUE, "specific": style.ORANGE, "noise": style.GREEN}
 
 
@@ -106,8 +107,8 @@ def normal_ratio_bars(
         ours = bias_table.set_index("row")
         theirs = paper.set_index("row")["value"]
         for y, (question, kind) in enumerate(places.itertuples(index=False)):
-            if question in ours.index:
-                cell = ours.loc[question]
+            cell = ours.loc[question] if question in ours.index else None
+            if cell is not None and not cell["n"] < _FEW:
                 ax.barh(y, cell["value"], 0.62, color=colors[kind])
                 whisker(ax, cell, y=y)
             if question in theirs.index:
@@ -126,7 +127,8 @@ def normal_ratio_bars(
             handles.append(key("by the quota alone", **quota | {"ms": 9}))
         legend_above(fig, handles)
         text = "The bars differ though nobody asked: where two rows of three must answer no, broad "
-        text += "questions collect normal ECGs and questions for a disease collect ill ones."
+        text += "questions collect normal ECGs and questions for a disease collect ill ones. "
+        text += f"No bar: under {_FEW} rows."
         style.caption(fig, text, label)
     return fig
 
