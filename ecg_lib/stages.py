@@ -2,7 +2,7 @@
 
 Nothing is listed by hand but what no code tells: a notebook's metadata `ecg_lib` holds its `desc`
 and, where it has any, the folders it `makes`, other files it `writes` among the results and the
-tables of earlier stages it `reads`. `pipelines/steps.yaml` says the same of steps without a
+tables of other stages it `reads`. `pipelines/steps.yaml` says the same of steps without a
 notebook.
 """
 
@@ -45,7 +45,7 @@ class Stage:
     notebook: str | None = None
     desc: str = ""  # what it does, in a line
     makes: Sequence[str] = ()  # folders that it writes, "data/NAME" or "checkpoints/NAME"
-    reads: Sequence[str] = ()  # tables of earlier stages
+    reads: Sequence[str] = ()  # tables of other stages
     writes: Sequence[str] = ()  # other files that it writes among the results
 
     @cached_property
@@ -171,7 +171,7 @@ def _reads_by_name(node: ast.AST) -> bool:
 
 @cache
 def all_stages() -> dict[str, Stage]:
-    """Every stage by name, each after those it may build on: studies come last."""
+    """Every stage by name, each after those whose folders it may open: studies come last."""
     found: list[Stage] = []
     steps = yaml.safe_load((paths.ROOT / STEPS).read_text(encoding="utf-8"))
     for folder in (MAIN, STUDIES):

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ecg_lib.data.folders import locate
 from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
+from ecg_lib.questions import reasoning_benchmark
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa_rows import expected_counts, keep_known, read_ecg_ids, read_ecgqa
@@ -126,6 +128,25 @@ def ecgqa_counts(run: Experiment) -> pd.DataFrame:
             "unknown ECGs": known["unknown_ecgs"],
         }
     return pd.DataFrame(lines).T
+
+
+def benchmark_floor(run: Experiment) -> pd.DataFrame:
+    """What readers of ECG-Reasoning-Benchmark's questions are worth without an ECG.
+
+    Columns of :func:`ecg_lib.questions.reasoning_benchmark.question_floor`; empty where the
+    profile has no folder of data, or this one holds not both the benchmark and PTB-XL's table.
+    """
+    root = run.config.data.root
+    try:
+        if not root:
+            raise DataError("no data root")
+        folder = locate(root, reasoning_benchmark.SIGNATURE, reasoning_benchmark.NAME)
+        table = pd.read_csv(find_cohort(root, "ptbxl") / "ptbxl_database.csv")
+    except DataError:
+        return pd.DataFrame(columns=["kind", "reader", "n", "value", "ci_low", "ci_high"])
+    patients = table["patient_id"].set_axis("ptbxl/" + table["ecg_id"].astype(str).str.zfill(5))
+    rows = reasoning_benchmark.read_benchmark(folder / reasoning_benchmark.SIGNATURE)
+    return reasoning_benchmark.question_floor(rows, patients, run.config.seed)
 
 
 def _join(built: pd.DataFrame | None, real: pd.DataFrame | None) -> pd.DataFrame:

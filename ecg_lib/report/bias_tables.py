@@ -5,12 +5,15 @@ Proportions are in percent, as in every result table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from ecg_lib.questions import bias
+from ecg_lib.questions.reasoning_benchmark import NAME
+from ecg_lib.questions.sampling_arithmetic import FINDING, IS_NORMAL, MEAN, NORMAL
 from ecg_lib.questions.worth import BITS
 
 KINDS = ("broad", "specific", "noise")
@@ -38,6 +41,39 @@ def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> 
     return [_cell(r.question, r.kind, r.ratio, r.n, r.ci_low, r.ci_high) for r in both.itertuples()]
 
 
+def predicted_cells(
+    predicted: pd.DataFrame, rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame
+) -> Cells:
+    """Table 1 by arithmetic, as counted in rows at hand, and as published, side by side.
+
+    Parameters
+    ----------
+    predicted : DataFrame
+        Of :func:`ecg_lib.questions.sampling_arithmetic.predicted_table1`.
+    rows : DataFrame
+        Question rows, as a rule those of train.
+    normal : Series of bool, indexed by ecg_id
+    paper : DataFrame
+        The published table.
+    """
+    single = rows[rows["question_type"] == "single-verify"]
+    by_key = bias.normal_ratio(single, normal, by="template_key")
+    finding = by_key.loc[by_key["template_id"].isin(FINDING), "ratio"]
+    whether_normal = single[single["template_id"] == NORMAL].assign(question=IS_NORMAL)
+    counted = bias.normal_ratio(pd.concat([single, whether_normal]), normal)
+    counted = counted.set_index("question")[["ratio", "n", "ci_low", "ci_high"]]
+    counted.loc[MEAN] = [finding.mean(), math.nan, math.nan, math.nan]
+    published = paper.set_index("row")["value"] / 100
+    cells = []
+    for r in predicted.itertuples():
+        cells.append(_cell(r.row, "by the quota", r.expected, r.n, r.low, r.high))
+        if r.row in counted.index:
+            cells.append(_cell(r.row, "counted here", *counted.loc[r.row]))
+        if r.row in published.index:
+            cells.append(_cell(r.row, "the paper", published[r.row], *3 * [math.nan]))
+    return cells
+
+
 def question_only_cells(
     train: pd.DataFrame, tests: Mapping[str, pd.DataFrame], normal: pd.Series | None = None
 ) -> Cells:
@@ -50,6 +86,14 @@ def question_only_cells(
         for name, rows in tests.items()
         if len(rows)
         for r in bias.question_only(train, rows, normal).itertuples()
+    ]
+
+
+def benchmark_cells(floor: pd.DataFrame) -> Cells:
+    """Cells of :func:`ecg_lib.questions.reasoning_benchmark.question_floor`, if it has any."""
+    return [
+        _cell(f"{r.reader}, {NAME}", r.kind, r.value, r.n, r.ci_low, r.ci_high)
+        for r in floor.itertuples()
     ]
 
 

@@ -9,7 +9,11 @@ from ptbxl_labels import complete_codes, ptbxl_records
 
 from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.questions.build import build_questions
-from ecg_lib.questions.sampling_arithmetic import expected_normal_share
+from ecg_lib.questions.sampling_arithmetic import (
+    RELEASED_ECGS,
+    expected_normal_share,
+    predicted_table1,
+)
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.worlds import find_world
 from ecg_lib.questions.worth import worth
@@ -126,3 +130,17 @@ def test_table_1_follows_from_the_law_of_sampling(records):
     assert specific.mean() == pytest.approx(0.36, abs=0.03)
     ndt = expected.expected[1000]
     assert printed.loc["specific", "max"] == pytest.approx(ndt, abs=0.05)  # the paper's 13 of 41
+
+
+def test_a_tenth_of_the_ecgs_predicts_table_1_as_all_do(records):
+    train = records[records.split == "train"]
+    assert len(train) == RELEASED_ECGS
+    sentences, tenth = paper_table("table1")["row"], train.sample(1200, random_state=0)
+    whole, part = (predicted_table1(r, sentences) for r in (train, tenth))
+    assert (whole.expected - part.expected).abs().max() < 0.1
+    printed = paper_table("table1")["value"] / 100
+    whole = whole[: len(printed)]
+    assert printed.between(whole.low, whole.high)[:3].all(), "the broad questions"
+    known = whole.index[3:][whole.expected[3:].notna()]  # not the stage, which is no label
+    assert len(known) == 3 and (printed < whole.expected)[known].all()
+    assert (printed < whole.low)[known].sum() == 2, "two have fewer normal ECGs than chance gives"

@@ -221,3 +221,13 @@ def test_the_first_steps_do_not_flatten_a_learning_curve():
     figure = result_plots.learning_curves(pd.DataFrame({"step": steps, "loss": loss}), "x")
     low, high = figure.axes[0].get_ylim()
     assert high < 1 and low < loss.min() and high > loss[10:].max()
+
+
+def test_table_1_marks_the_quota_and_draws_no_bar_of_a_few_rows():
+    rows = bias().assign(n=[29.0, *[30.0] * 6])
+    predicted = pd.Series(73.1, index=rows["row"][:2])
+    fig = result_plots.normal_ratio_bars(rows, paper_table("table1"), 49.5, LABEL, predicted)
+    (ax,) = fig.axes
+    assert len(ax.patches) == 6
+    marks = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "|"]
+    assert marks == [73.1, 73.1] and "by the quota alone" in texts(fig)

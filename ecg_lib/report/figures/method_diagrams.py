@@ -1,7 +1,7 @@
-"""Figures 1 and 2, drawn afresh: two ways to show an ECG to a language model; the confounder."""
+"""Figures 1 and 2, drawn afresh: two ways to show an ECG to a language model; who is asked."""
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
 from ecg_lib.report import style
 from ecg_lib.report.schematics import arrow, box, canvas, ecg_tile, headed, label, tokens
@@ -73,67 +73,80 @@ def figure1_tags_v_embeddings(
 
 
 def figure2_scm() -> Figure:
-    """Figure 2: severity of illness confounds question and answer; intervention cuts its arrow."""
+    """Figure 2: three graphs of who is asked what: as the paper tells it, intervened, as drawn."""
     with style.use():
-        fig, ax = canvas(8.4, 4.3)
-        for x, letter, title in (
-            (0.2, "a", "Observed"),
-            (2.95, "b", "After intervention"),
-            (5.75, "c", "As the paper tells it"),
-        ):
-            headed(ax, x, 4.07, letter, title)
-        _graph(ax, 1.35, cut=False)
-        _graph(ax, 4.1, cut=True)
-        label(ax, 1.35, 0.72, r"$P(Y\,|\,X)$ mixes both paths:", color=style.INK, fontsize=8.5)
-        paths = r"$X \rightarrow Y$  and  $X \leftarrow C \rightarrow Y$"
-        label(ax, 1.35, 0.4, paths, color=style.INK, fontsize=9)
-        label(ax, 4.1, 0.72, "backdoor adjustment:", color=style.INK, fontsize=8.5)
-        formula = r"$P(Y\,|\,do(X)) = \sum_c P(Y\,|\,X, c)\,P(c)$"
-        label(ax, 4.1, 0.36, formula, color=style.INK, fontsize=9)
-        for x in (2.75, 5.53):
-            ax.plot([x, x], [0.2, 4.1], color=style.FAINT, lw=0.8)
-        broad = "Is anything at all wrong\nwith my tracing?"
-        _speech(ax, 2.32, "A healthy visitor asks broadly", broad, "No.", style.GREEN)
-        by_name = "Is the right bundle branch\nblock still to be seen?"
-        _speech(ax, 0.62, "A patient asks by name", by_name, "Yes.", style.RED)
-        label(ax, 7.0, 0.36, "ECG-QA: see the figure of worlds.", color=style.INK)
+        fig, ax = canvas(9.3, 4.6)
+        panels = (
+            (0.15, "a", "As the paper tells it", "severity decides what is asked"),
+            (3.3, "b", "After an intervention", "a lot decides what is asked"),
+            (6.45, "c", "As ECG-QA was drawn", "a program chose rows by their answer"),
+        )
+        for x, letter, title, says in panels:
+            headed(ax, x, 4.4, letter, title, gap=0.25)
+            label(ax, x + 0.25, 4.13, says, ha="left", fontsize=8.5)
+        for x in (3.12, 6.27):
+            ax.plot([x, x], [0.6, 4.5], color=style.FAINT, lw=0.8)
+        _asking(ax, 1.55, "asks")
+        _asking(ax, 4.7, "cut")
+        _asking(ax, 7.85, "quota")
+        path = r"$Q \leftarrow C \rightarrow E \rightarrow Y$"
+        _below(ax, 1.55, "The question tells of the ECG, so of its answer:", path, style.RED)
+        formula = r"$P(Y\,|\,do(Q)) = \sum_c P(Y\,|\,Q, c)\,P(c)$"
+        _below(ax, 4.7, "Adjusting for severity does the same:", formula)
+        quota = "at most 100 yes, at most 200 no"
+        _below(ax, 7.85, "For each question about one ECG, in training:", quota, style.RED)
+        see = (
+            "What to see: in (a) severity ties the question to the ECG, and so to the answer; in "
+            "(c) only the choice of rows ties\nquestion and severity, and it gives all questions "
+            "much the same share of yes."
+        )
+        label(ax, 0.15, 0.24, see, ha="left", fontsize=8.5, color=style.INK, linespacing=1.4)
     return fig
 
 
-def _graph(ax, x: float, cut: bool) -> None:
-    """C over X and Y, centred at x; the arrow from C to X cut or not."""
-    nodes = {"C": (x, 3.22), "X": (x - 0.78, 1.75), "Y": (x + 0.78, 1.75)}
-    radius = 0.27
+def _below(ax: Axes, x: float, text: str, formula: str, color: str = style.INK) -> None:
+    label(ax, x, 1.08, text, fontsize=8)
+    label(ax, x, 0.78, formula, fontsize=9, color=color)
 
-    def link(a: str, b: str, **look) -> None:
-        (xa, ya), (xb, yb) = nodes[a], nodes[b]
-        length = ((xb - xa) ** 2 + (yb - ya) ** 2) ** 0.5
-        dx, dy = (xb - xa) / length * (radius + 0.04), (yb - ya) / length * (radius + 0.04)
-        arrow(ax, (xa + dx, ya + dy), (xb - dx, yb - dy), **look)
 
-    link("X", "Y", color=style.BLUE, width=2.4)
-    link("C", "Y", color=style.RED, width=1.6)
-    if cut:
-        link("C", "X", color="#bdbdbd", width=1.6, dashed=True)
-        middle = (x - 0.39, 2.485)
-        ax.plot(*middle, marker="x", markersize=15, markeredgewidth=2.8, color=style.INK, zorder=5)
+def _asking(ax: Axes, x: float, how: str) -> None:
+    """Severity, question, ECG, answer, centred at x; severity "asks", is "cut" off, or "quota"."""
+    width, height = 0.98, 0.46
+    top, bottom = height / 2 + 0.02, -height / 2 - 0.02  # where arrows touch a box
+    drawn = how == "quota"
+    severity, question, ecg = (x, 3.65), (x - 0.82, 2.7), (x + 0.82, 2.7)
+    answer = (x + 0.36 if drawn else x, 1.72)
+    into = answer[1] + top
+
+    def down(start: tuple, end: tuple, aside: tuple[float, float], **look) -> tuple[float, float]:
+        start, end = (start[0] + aside[0], start[1] + bottom), (end[0] + aside[1], end[1] + top)
+        arrow(ax, start, end, **look)
+        return (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+
+    down(severity, ecg, (0.3, -0.1), width=1.4)
+    down(question, answer, (0.1, -0.3), color=style.BLUE, width=1.8)
+    down(ecg, answer, (-0.1, 0.3), color=style.BLUE, width=1.8)
+    label(ax, answer[0], into + 0.34, "to be\nlearned", color=style.BLUE)
+    if drawn:
+        label(ax, x - 0.6, 3.2, "no arrow", ha="right")
+        kept = x - 0.98, answer[1]
+        down(question, kept, (-0.16, 0.0), color=style.RED, width=1.8)
+        arrow(ax, (answer[0] - 0.51, kept[1]), (kept[0] + 0.4, kept[1]), style.RED, 1.8)
+        box(ax, kept[0] - 0.37, kept[1] - 0.24, 0.74, 0.48, "", "white", style.RED)
+        box(ax, kept[0] - 0.33, kept[1] - 0.2, 0.66, 0.4, "row\nkept?", "#fbe3d6", style.RED)
+    elif how == "cut":
+        middle = down(severity, question, (-0.3, 0.1), color="#bdbdbd", width=1.6, dashed=True)
+        look = {"marker": "x", "markersize": 12, "markeredgewidth": 2.4, "color": style.INK}
+        ax.plot(*middle, **look, zorder=5)
+        label(ax, middle[0] - 0.2, middle[1] + 0.08, "cut", color=style.INK, ha="right")
     else:
-        link("C", "X", color=style.RED, width=1.6)
-    faces = {"C": "#fbe3d6", "X": _PALE_BLUE, "Y": _PALE_BLUE}
-    for name, centre in nodes.items():
-        ax.add_patch(Circle(centre, radius, facecolor=faces[name], edgecolor=style.INK, lw=1.1))
-        ax.text(*centre, f"${name}$", ha="center", va="center", fontsize=12)
-    label(ax, x, 3.66, "severity of illness", color=style.INK)
-    label(ax, x - 0.78, 1.24, "ECG and\nquestion", color=style.INK)
-    label(ax, x + 0.78, 1.3, "answer", color=style.INK)
-    label(ax, x, 1.9, "wanted", color=style.BLUE)
-    side = ("shortcut", style.RED) if not cut else ("cut", style.INK)
-    label(ax, x - (0.62 if cut else 0.52), 2.66, side[0], color=side[1], ha="right")
-
-
-def _speech(ax, y: float, title: str, question: str, answer: str, color: str) -> None:
-    """A question and its answer as two speech bubbles under a title; y is the foot."""
-    ax.text(5.75, y + 1.38, title, fontsize=8.5, weight="bold", color=color, va="center")
-    box(ax, 5.75, y + 0.62, 2.1, 0.58, question, "#f6f6f6", style.QUIET)
-    box(ax, 7.3, y + 0.12, 0.9, 0.36, answer, "white", color, weight="bold", color=color)
-    ax.plot([5.82, 5.82], [y + 0.7, y + 1.12], color=color, lw=2.5, solid_capstyle="butt")
+        middle = down(severity, question, (-0.3, 0.1), color=style.RED, width=1.8)
+        label(ax, middle[0] - 0.16, middle[1] + 0.06, "asks", color=style.RED, ha="right")
+    for name, centre in (
+        ("severity\nof illness  $C$", severity),
+        ("question  $Q$", question),
+        ("ECG  $E$", ecg),
+        ("answer  $Y$", answer),
+    ):
+        face = "#f2f2f2" if centre == severity else _PALE_BLUE
+        box(ax, centre[0] - width / 2, centre[1] - height / 2, width, height, name, face)

@@ -22,6 +22,7 @@ from ecg_lib.report.plot_helpers import (
 from ecg_lib.report.reference import LABELS
 
 _NOT_METRICS = {"step", "epoch", "learning_rate", "grad_norm", "seconds"}
+_FEW = 30  # rows under which a share is no more than its interval
 _KINDS = {"broad": style.BLUE, "specific": style.ORANGE, "noise": style.GREEN}
 
 
@@ -75,7 +76,11 @@ def learning_curves(
 
 
 def normal_ratio_bars(
-    bias_table: pd.DataFrame, paper: pd.DataFrame, base_rate: float | None = None, label: str = ""
+    bias_table: pd.DataFrame,
+    paper: pd.DataFrame,
+    base_rate: float | None = None,
+    label: str = "",
+    predicted: pd.Series | None = None,
 ) -> Figure:
     """Share of normal ECGs a question is asked about; broad questions above, specific below.
 
@@ -85,8 +90,12 @@ def normal_ratio_bars(
         Tidy Table 1, ours and the published: row = question, column = "broad",
         "specific" or, as a control, "noise".
     base_rate : float, optional
-        Share of normal ECGs among all of our ECGs, in percent: where bars without bias end.
+        Share of normal ECGs among all of our ECGs, in percent: where bars of rows drawn by lot end.
+    predicted : Series, optional
+        By question, in percent: what the quota alone makes of our ECGs.
     """
+    predicted = pd.Series(dtype=float) if predicted is None else predicted
+    quota = {"marker": "|", "ms": 15, "mew": 2.5, "color": style.INK, "ls": ""}
     paper = paper.assign(ci_low=np.nan, ci_high=np.nan)
     both = pd.concat([bias_table.assign(source="ours"), paper.assign(source="paper")])
     places = both[["row", "column"]].drop_duplicates().sort_values("column", kind="stable")
@@ -98,12 +107,14 @@ def normal_ratio_bars(
         ours = bias_table.set_index("row")
         theirs = paper.set_index("row")["value"]
         for y, (question, kind) in enumerate(places.itertuples(index=False)):
-            if question in ours.index:
-                cell = ours.loc[question]
+            cell = ours.loc[question] if question in ours.index else None
+            if cell is not None and not cell["n"] < _FEW:
                 ax.barh(y, cell["value"], 0.62, color=colors[kind])
                 whisker(ax, cell, y=y)
             if question in theirs.index:
                 ax.plot(theirs[question], y, **PAPER_LOOK)
+            if question in predicted.index:
+                ax.plot(predicted[question], y, **quota)
         if base_rate is not None:
             ax.axvline(base_rate, **LEVEL | {"lw": 1})
             ax.text(base_rate + 0.8, -0.78, "all our ECGs", fontsize=8, va="center")
@@ -111,8 +122,13 @@ def normal_ratio_bars(
         ax.set(xlim=(0, 100), ylim=(len(places) - 0.4, -1.1), xlabel="normal ECGs (%)")
         ax.grid(axis="y", visible=False)
         handles = [Patch(color=c, label=f"{k} question, ours") for k, c in colors.items()]
-        legend_above(fig, [*handles, key("paper", **PAPER_LOOK)])
-        text = "If a question's wording told nothing about the ECG, all bars would be equally long."
+        handles.append(key("paper", **PAPER_LOOK))
+        if len(predicted):
+            handles.append(key("by the quota alone", **quota | {"ms": 9}))
+        legend_above(fig, handles)
+        text = "The bars differ though nobody asked: where two rows of three must answer no, broad "
+        text += "questions collect normal ECGs and questions for a disease collect ill ones. "
+        text += f"No bar: under {_FEW} rows."
         style.caption(fig, text, label)
     return fig
 

@@ -1,0 +1,56 @@
+"""What came out, in a dozen numbers: read from a profile's tables, none of them typed in."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, WITHIN, difference
+from ecg_lib.report.tables import format_cell, read_table
+
+TABLE1, WORLDS, ARMS = "table1_predicted", "worlds", "random_ecg_differences"
+_BROAD = "Is there anything unusual in this ECG?"
+_ABOVE = ", original ECG"  # of two arms: how much the first has more
+_LINES = (  # what is told, and the table, row and column that say it
+    ("normal among those asked 'anything unusual?', by the quota", TABLE1, _BROAD, "by the quota"),
+    ("the same, counted in our rows", TABLE1, _BROAD, "counted here"),
+    ("the same, printed in the paper", TABLE1, _BROAD, "the paper"),
+    ("right by 'no' to every question for a finding", WORLDS, "ecgqa: as drawn", "constant"),
+    ("right by the commonest answer to each", WORLDS, "ecgqa: as drawn", "question"),
+    ("right by 'ill, so yes'", WORLDS, "ecgqa: as drawn", "ill"),
+    ("right by 'ill, so yes' in pairs", WORLDS, "ecgqa: pairs", "ill"),
+    ("the same in pairs within severity", WORLDS, "ecgqa: pairs within severity", "ill"),
+    ("de-biased above no stage 1", ARMS, difference(DEBIASED, PLAIN) + _ABOVE, "average"),
+    ("de-biased above unpaired rows", ARMS, difference(DEBIASED, CONTROL) + _ABOVE, "average"),
+    ("within severity above de-biased", ARMS, difference(WITHIN, DEBIASED) + _ABOVE, "average"),
+    ("a random ECG costs de-biased", ARMS, f"{DEBIASED.title}, drop", "average"),
+    ("a random ECG that is as ill costs it", ARMS, f"{DEBIASED.title}, matched drop", "average"),
+    ("a random ECG costs no stage 1", ARMS, f"{PLAIN.title}, drop", "average"),
+    ("a random ECG that is as ill costs it, too", ARMS, f"{PLAIN.title}, matched drop", "average"),
+)
+
+
+def outcome(folder: Path) -> pd.DataFrame:
+    """The argument's numbers as a profile's tables have them.
+
+    Parameters
+    ----------
+    folder : `results/<profile>`
+
+    Returns
+    -------
+    DataFrame
+        ``told, found, table``: found in percent, of arms and ECGs compared in points, with a 95 %
+        interval where the table has one. What is in no table is left out; without any: empty.
+    """
+    tables, lines = {}, []
+    for told, table, row, column in _LINES:
+        path = folder / f"{table}.csv"
+        if table not in tables:
+            tables[table] = read_table(path) if path.is_file() else pd.DataFrame()
+        if tables[table].empty:
+            continue
+        cells = tables[table].set_index(["row", "column"])
+        if (row, column) in cells.index:
+            value, low, high = cells.loc[(row, column), ["value", "ci_low", "ci_high"]]
+            lines.append((told, format_cell(value, float("nan"), low, high), table))
+    return pd.DataFrame(lines, columns=["told", "found", "table"])
