@@ -206,6 +206,16 @@ class Study:
 
 
 @dataclass(frozen=True)
+class PaperSchedule:
+    """The paper's ablation with its epochs, over a scale of rates: a study, none by default."""
+
+    rates: list[float] = field(default_factory=list)  # of stage 1; stage 2 has a fifth of each
+    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
+    per_answer: int = 100  # most rows answered yes per question in train, as released
+    per_answer_test: int = 20  # ... in test
+
+
+@dataclass(frozen=True)
 class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
@@ -250,6 +260,7 @@ class Config:
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
     study: Study = field(default_factory=Study)
+    paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""
