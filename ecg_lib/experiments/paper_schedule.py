@@ -32,6 +32,7 @@ from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import answer_text
 from ecg_lib.report.reference import paper_table
+from ecg_lib.report.schedule_table import CONTRASTED, READ
 from ecg_lib.training.cache import key_of, train_or_load, version_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ecg_lib.experiments.llm_experiment import LlmExperiment
 
 COMPARED = (PLAIN, DEBIASED, CONTROL)
-READ, CONTRASTED = "read", "contrastive decoding"  # how an arm's scores become answers
 _WITH, _WITHOUT = "p_yes", "p_without"  # P(yes) with the ECG, and with a flat line
 Right = Mapping[str, pd.Series]  # "original ECG", "random ECG" -> whether each answer is right
 
