@@ -48,17 +48,26 @@ ARMS = {
             "within severity",
             "yes/no pairs of one question, both ECGs normal or neither",
         ),
+        Arm(
+            "paired-contrast",
+            "paired contrast",
+            "contrast",
+            "the pairs, each yes held above its no",
+        ),
+        Arm("product", "product of experts", "product", "the control's rows, beside their words"),
         Arm("none", "not de-biased"),
         Arm("alignment-only", "alignment only", stage2=False),
     )
 }
-DEBIASED, CONTROL, WEIGHTED, WITHIN, PLAIN, ALIGNED = ARMS.values()
+DEBIASED, CONTROL, WEIGHTED, WITHIN, CONTRAST, PRODUCT, PLAIN, ALIGNED = ARMS.values()
 # what Table 5 and the studies compare, the second subtracted from the first
 _COMPARED = (
     (DEBIASED, PLAIN),
     (DEBIASED, CONTROL),
     (WEIGHTED, CONTROL),
     (WITHIN, DEBIASED),
+    (CONTRAST, DEBIASED),
+    (PRODUCT, CONTROL),
     (CONTROL, PLAIN),
     (PLAIN, ALIGNED),
 )
