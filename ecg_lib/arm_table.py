@@ -57,11 +57,18 @@ ARMS = {
             "yes/no pairs of one question, LoRA as in the paper",
             adapted=("q_proj", "k_proj"),
         ),
+        Arm(
+            "paired-contrast",
+            "paired contrast",
+            "contrast",
+            "the pairs, each yes held above its no",
+        ),
+        Arm("product", "product of experts", "product", "the control's rows, beside their words"),
         Arm("none", "not de-biased"),
         Arm("alignment-only", "alignment only", stage2=False),
     )
 }
-DEBIASED, CONTROL, WEIGHTED, WITHIN, QK, PLAIN, ALIGNED = ARMS.values()
+DEBIASED, CONTROL, WEIGHTED, WITHIN, QK, CONTRAST, PRODUCT, PLAIN, ALIGNED = ARMS.values()
 # what Table 5 and the studies compare, the second subtracted from the first
 _COMPARED = (
     (DEBIASED, PLAIN),
@@ -69,6 +76,8 @@ _COMPARED = (
     (WEIGHTED, CONTROL),
     (WITHIN, DEBIASED),
     (DEBIASED, QK),
+    (CONTRAST, DEBIASED),
+    (PRODUCT, CONTROL),
     (CONTROL, PLAIN),
     (PLAIN, ALIGNED),
 )

@@ -214,6 +214,16 @@ class Nature:
 
 
 @dataclass(frozen=True)
+class PaperSchedule:
+    """The paper's ablation with its epochs, over a scale of rates: a study, none by default."""
+
+    rates: list[float] = field(default_factory=list)  # of stage 1; stage 2 has a fifth of each
+    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
+    per_answer: int = 100  # most rows answered yes per question in train, as released
+    per_answer_test: int = 20  # ... in test
+
+
+@dataclass(frozen=True)
 class Evaluation:
     batch_size: int = 128
     max_new_tokens: int = 32
@@ -260,6 +270,7 @@ class Config:
     evaluation: Evaluation = field(default_factory=Evaluation)
     study: Study = field(default_factory=Study)
     nature: Nature = field(default_factory=Nature)
+    paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as in params.yaml."""

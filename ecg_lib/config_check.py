@@ -45,6 +45,7 @@ def check(config: Config, where: str) -> None:
     _check_start(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
+    _check_paper_schedule(config, where)
     _check_asked(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
     if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
@@ -169,6 +170,7 @@ def _check_asked(config: Config, where: str) -> None:
         "ablations": ("study.arms", "study.short_rates", "study.lesions"),
         "pretraining_study": ("pretraining_study.seeds",),
         "nature": ("nature.arms",),
+        "paper_schedule": ("paper_schedule.rates",),
     }
     for stage, names in needed.items():
         for name in names if config.stages.get(stage) else ():
@@ -196,3 +198,17 @@ def _check_study(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: nature builds questions from labels; set questions.built")
     if study.surgery.projector_layers < 1:
         raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")
+
+
+def _check_paper_schedule(config: Config, where: str) -> None:
+    study, named = config.paper_schedule, f"{where}: paper_schedule"
+    if not all(rate > 0 for rate in study.rates):
+        raise ConfigError(f"{named}.rates must lie above 0")
+    if len({config.seed, *study.seeds}) <= len(study.seeds):
+        raise ConfigError(
+            f"{named}.seeds repeats a seed (the profile's own is {config.seed}); name each once"
+        )
+    if study.rates and not config.questions.built:
+        raise ConfigError(
+            f"{named} needs questions built from labels; set questions.built, or empty its rates"
+        )

@@ -12,7 +12,7 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from ecg_lib.arm_table import ARMS
-from ecg_lib.ecg_llm import finetune
+from ecg_lib.ecg_llm import finetune, paired_contrast, product_of_experts
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
@@ -25,6 +25,7 @@ from ecg_lib.experiments.aligning import (
     begin_aligned,
 )
 from ecg_lib.questions.debias import (
+    PAIR_COLUMNS,
     pair_verify,
     pair_within_severity,
     severity_weights,
@@ -51,7 +52,8 @@ def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, 
     train : the question rows of the training split
     normal : bool by ecg_id, of every ECG of the cohort
     """
-    paired, _ = pair_verify(train, seed)
+    paired, pairs = pair_verify(train, seed)
+    pair_of = pd.concat([pairs.set_index(side)["pair_id"] for side in PAIR_COLUMNS[1:]])
     unpaired = unpaired_control(train, len(paired), seed)
     weights = severity_weights(unpaired, normal, base=normal.mean(), truncate=0.01)
     shown = {
@@ -59,6 +61,8 @@ def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, 
         "unpaired": unpaired,
         "weighted": unpaired.assign(**{finetune.WEIGHT: weights}),
         "within severity": pair_within_severity(train, normal, seed)[0],
+        "contrast": paired.assign(**{paired_contrast.PAIR: paired["sample_id"].map(pair_of)}),
+        "product": unpaired.join(product_of_experts.words_log_odds(unpaired)),
     }
     return {arm.key: shown[arm.stage1] for arm in ARMS.values() if arm.stage1}
 
@@ -146,10 +150,11 @@ def run_stage(
             begin_aligned(run, model, processor, folder)
         if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
             model.base_lm.activation_checkpointing_enable()
-        wrap = _wrap(rows, settings)
-        finetune.train_stage(
-            model, processor, rows, run.tokens, settings, folder, config.seed, valid, wrap
-        )
+        given = model, processor, rows, run.tokens, settings, folder, config.seed
+        if own := _own_training(rows):
+            own(*given)
+        else:
+            finetune.train_stage(*given, valid, _wrap(rows, settings))
 
     key = _key(run, stage, arm, rows, first)
     return train_or_load(stage_folder(run, stage, arm), key, train, say)
@@ -157,6 +162,13 @@ def run_stage(
 
 def _goes_on(stage: str, arm: str) -> bool:
     return stage == "stage2" and bool(ARMS[arm].stage1)
+
+
+def _own_training(rows: pd.DataFrame) -> Callable[..., None] | None:
+    """What trains on rows that say more than question and answer, in `train_stage`'s place."""
+    if paired_contrast.PAIR in rows:
+        return paired_contrast.train_pairs
+    return product_of_experts.train_beside_words if product_of_experts.WORDS in rows else None
 
 
 def _wrap(rows: pd.DataFrame, stage: Stage) -> type[WeightedAnswers] | None:
@@ -172,9 +184,10 @@ def _key(
     """Fingerprint of all that a trained arm depends on."""
     before = first or stage_folder(run, "stage1", arm)
     settings = of_arm(getattr(run.config, stage), arm)
-    wrap = _wrap(rows, settings)
+    own = _own_training(rows)
+    wrap = None if own else _wrap(rows, settings)
     return key_of(
-        finetune.train_stage,
+        own or finetune.train_stage,
         *[wrap] * bool(wrap),
         params=[
             run.config.seed,

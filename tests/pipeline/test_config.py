@@ -76,6 +76,9 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("stages.learning_rates=[demo]", "study.rates is empty"),
         ("stages.ablations=[demo]", "study.arms is empty"),
         ("stages.pretraining_study=[demo]", "pretraining_study.seeds is empty"),
+        ("stages.paper_schedule=[demo]", "paper_schedule.rates is empty"),
+        ("paper_schedule.rates=[0]", "paper_schedule.rates"),
+        ("paper_schedule.seeds=[42]", "paper_schedule.seeds"),  # the profile's own
         ("+stage1.speed=3", "speed"),  # unknown key, added
         ("stage1.speed=3", "speed"),  # unknown key, overridden
     ],
@@ -103,6 +106,7 @@ def test_demo_full_is_demo_and_a_study_of_its_very_arms():
         "profile",
         "stages",
         "study",
+        "paper_schedule",
         "arms",
     }
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
