@@ -14,7 +14,7 @@ from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.report import ablation_tables
 from ecg_lib.training.cache import version_of
 
-STAGED = arms_of(ARMS, "stage2")
+SMOKE = arms_of(compose("smoke").arms, "stage2")
 
 
 def test_every_arm_tries_as_many_rates_in_demo_full():
@@ -90,7 +90,7 @@ def searched(small):
 def test_the_search_asks_every_arm_at_every_rate_and_trains_nothing_twice(searched, monkeypatch):
     search, _, asked = searched
     first = search()
-    assert set(first) == {(arm, rate) for arm in STAGED for rate in (1e-3, 4e-3)}
+    assert set(first) == {(arm, rate) for arm in SMOKE for rate in (1e-3, 4e-3)}
     assert all(
         list(scored.index) == list(asked.index) for runs in first.values() for scored in runs
     )
@@ -110,8 +110,8 @@ def test_a_rate_is_tried_from_where_the_stage_1_of_its_own_seed_ended(searched):
     search()
     # the rate in use is the arm itself; another lies apart and goes on from the same stage 1
     for home in (run.home for run in runs):
-        assert {path.name for path in (home / "stage2").iterdir()} >= set(STAGED)
-        assert {path.name for path in (home / "stage1").iterdir()} >= set(STAGED) - {"none"}
+        assert {path.name for path in (home / "stage2").iterdir()} >= set(SMOKE)
+        assert {path.name for path in (home / "stage1").iterdir()} >= set(SMOKE) - {"none"}
         other = home / "rates" / "0.004"
         assert (other / "stage2" / "control").is_dir() and not (other / "stage1").exists()
     one, two = (version_of(arms.stage_folder(run, "stage2", "control")) for run in runs)
