@@ -87,7 +87,7 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
             right = x > low + 0.6 * (high - low)  # names stay inside the plane
             ax.annotate(
                 "\n".join(names),
-                (x, y),
+                (x, _above(found.loc[arms], x, y, len(names), high - low)),
                 (-8 if right else 8, 7),
                 textcoords="offset points",
                 ha="right" if right else "left",
@@ -103,6 +103,17 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
             legend_above(fig, handles)
         style.caption(fig, _TEXT, label)
     return fig
+
+
+def _above(arms: pd.DataFrame, x: float, y: float, lines: int, span: float) -> float:
+    """From where a label at (x, y) hides no arm: y, or the highest arm in its place."""
+    wide, high = 0.28 * span, 0.05 * span * lines
+    for _ in range(len(arms)):
+        hidden = arms[arms["x"].between(x, x + wide) & arms["y"].between(y, y + high)]
+        if hidden.empty:
+            break
+        y = float(hidden["y"].max()) + 0.01 * span
+    return y
 
 
 def _cross(ax: Axes, point: pd.Series, color: str) -> None:
