@@ -80,3 +80,12 @@ def test_who_lacks_one_drop_has_no_point_and_nobody_is_an_error():
     assert "ill" not in points(part).index and len(points(part)) == len(PLACES) - 1
     with pytest.raises(DataError, match="measure both"):
         drop_plane(whole[whole["row"].str.endswith("random drop")])
+
+
+def test_no_name_of_an_anchor_hides_an_arm():
+    fig = drop_plane(table(**{"alignment only": (2.8, 2.4)}))
+    fig.canvas.draw()
+    ax = fig.axes[0]
+    at = ax.transData.transform([2.8, 2.4])
+    names = [t for t in ax.texts if "constant" in t.get_text()]
+    assert names and not any(t.get_window_extent().contains(*at) for t in names)
