@@ -44,7 +44,7 @@ def words_log_odds(rows: pd.DataFrame) -> pd.Series:
     if yes.nunique() < 2:  # nothing to learn: whatever is asked, the answer is the same
         return pd.Series(0.0, index=rows.index, name=WORDS)
     words = word_counter().fit_transform(rows["question"])
-    reader = LogisticRegression(max_iter=1000).fit(words, yes)
+    reader = LogisticRegression(max_iter=400).fit(words, yes)
     odds = reader.decision_function(words).round(4)  # no digit that hangs on the machine
     return pd.Series(odds, index=rows.index, name=WORDS)
 
