@@ -20,7 +20,7 @@ from transformers import set_seed
 from ecg_lib.ecg_llm.finetune import QuestionCollator, apart
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.ecg_llm.weighted_loss import answers_of
+from ecg_lib.ecg_llm.weighted_loss import begins_answer
 from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import YES, answer_text
 from ecg_lib.training.fit import Schedule, fit
@@ -50,8 +50,7 @@ class PairedContrast(nn.Module):
     ) -> dict[str, Tensor]:
         """Each row holds one question and one answer."""
         output = self.model(input_ids, attention_mask, ecg_tokens, labels)
-        answer = answers_of(labels)  # (answer tokens,)
-        first = output.logits[answer.diff(prepend=answer[:1] - 1) > 0]  # (B, V)
+        first = output.logits[begins_answer(labels)]  # (B, V)
         score = first[:, self.yes].logsumexp(-1) - first[:, self.no].logsumexp(-1)  # (B,)
         above = score[0::2] - score[1::2]  # (pairs,)
         return {"loss": output.loss - F.logsigmoid(above).mean()}

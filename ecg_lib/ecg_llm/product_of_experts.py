@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ecg_lib.ecg_llm.finetune import WEIGHT, train_stage
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
-from ecg_lib.ecg_llm.weighted_loss import answers_of
+from ecg_lib.ecg_llm.weighted_loss import begins_answer
 from ecg_lib.questions.bias import word_counter
 from ecg_lib.questions.vocabulary import YES, answer_text
 
@@ -76,8 +76,7 @@ class ProductOfExperts(nn.Module):
         """`weights` (B, L): the words' log-odds of yes, of the question each token belongs to."""
         output = self.model(input_ids, attention_mask, ecg_tokens, labels, position_ids)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
-        answer = answers_of(labels)  # (answer tokens,)
-        first = answer.diff(prepend=answer[:1] - 1) > 0
+        first = begins_answer(labels)  # (answer tokens,)
         odds = torch.where(first, weights[:, 1:][wanted], 0.0)  # 0: both terms below are 0
         tilt = torch.zeros_like(output.logits)  # (answer tokens, V)
         tilt[:, self.yes] = (F.logsigmoid(odds) + _LN2)[:, None]

@@ -71,3 +71,9 @@ def answers_of(labels: Tensor) -> Tensor:
     begins = wanted.clone()
     begins[:, 1:] &= ~wanted[:, :-1]
     return begins.flatten().cumsum(0)[wanted.flatten()] - 1
+
+
+def begins_answer(labels: Tensor) -> Tensor:
+    """Labels (B, L) -> for each answer token, in reading order, whether it is its answer's first."""
+    answer = answers_of(labels)
+    return answer.diff(prepend=answer[:1] - 1) > 0
