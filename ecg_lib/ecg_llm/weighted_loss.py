@@ -74,6 +74,6 @@ def answers_of(labels: Tensor) -> Tensor:
 
 
 def begins_answer(labels: Tensor) -> Tensor:
-    """Labels (B, L) -> for each answer token, in reading order, whether an answer begins with it."""
+    """Labels (B, L) -> for each answer token, in reading order: does an answer begin with it?"""
     answer = answers_of(labels)
     return answer.diff(prepend=answer[:1] - 1) > 0
