@@ -190,13 +190,13 @@ class Surgery:
 
 @dataclass(frozen=True)
 class Study:
-    """Trainings beside the arms: rates, dose-response, seeds, lesions; none by default."""
+    """Trainings beside the arms: rates, dose-response, lesions; none by default."""
 
     settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
     strengths: list[float] = field(default_factory=list)  # of `nature`, whose rows train
     arms: list[str] = field(default_factory=list)  # those that a stage trains
     seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
-    whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
+    rate_seeds: list[int] = field(default_factory=list)  # of both searches of rates, likewise
     lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
     rates: list[float] = field(default_factory=list)  # of stage 2, tried on the profile's arms
     short_rates: list[float] = field(default_factory=list)  # the same for the study's own arms
@@ -211,6 +211,15 @@ class Nature:
 
     arms: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them
+
+
+@dataclass(frozen=True)
+class ArmSeeds:
+    """The profile's arms with further seeds: a study, none by default."""
+
+    arms: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
+    whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
 
 
 @dataclass(frozen=True)
@@ -270,6 +279,7 @@ class Config:
     evaluation: Evaluation = field(default_factory=Evaluation)
     study: Study = field(default_factory=Study)
     nature: Nature = field(default_factory=Nature)
+    arm_seeds: ArmSeeds = field(default_factory=ArmSeeds)
     paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
 
     def as_dict(self) -> dict[str, Any]:

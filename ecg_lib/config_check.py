@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecg_lib.arm_table import ALIGNED, ARMS, DEBIASED
@@ -45,6 +46,7 @@ def check(config: Config, where: str) -> None:
     _check_start(config, where)
     _check_pretraining_study(config, where)
     _check_study(config, where)
+    _check_arm_seeds(config, where)
     _check_paper_schedule(config, where)
     _check_asked(config, where)
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
@@ -170,6 +172,7 @@ def _check_asked(config: Config, where: str) -> None:
         "ablations": ("study.arms", "study.short_rates", "study.lesions"),
         "pretraining_study": ("pretraining_study.seeds",),
         "nature": ("nature.arms",),
+        "arm_seeds": ("arm_seeds.arms", "arm_seeds.seeds"),
         "paper_schedule": ("paper_schedule.rates",),
     }
     for stage, names in needed.items():
@@ -183,12 +186,8 @@ def _check_study(config: Config, where: str) -> None:
     study = config.study
     if not all(0 <= strength <= 1 for strength in study.strengths):
         raise ConfigError(f"{where}: study.strengths must lie between 0 and 1")
-    seeds = [config.seed, *study.seeds, *study.whole_seeds]
-    if len(set(seeds)) < len(seeds) and (study.arms or study.lesions):
-        raise ConfigError(
-            f"{where}: study.seeds or study.whole_seeds repeats a seed (the "
-            f"profile's own is {config.seed}); name each once"
-        )
+    for name in ("seeds", "rate_seeds"):
+        _check_seeds(config, getattr(study, name), f"{where}: study.{name}")
     if (study.arms or study.lesions) and not config.questions.built:
         raise ConfigError(
             f"{where}: study needs questions built from labels; set questions.built, "
@@ -200,14 +199,26 @@ def _check_study(config: Config, where: str) -> None:
         raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")
 
 
+def _check_arm_seeds(config: Config, where: str) -> None:
+    study, named = config.arm_seeds, f"{where}: arm_seeds"
+    _check_seeds(config, [*study.seeds, *study.whole_seeds], f"{named}.seeds or whole_seeds")
+    further = sorted(set(study.arms) - set(config.arms))
+    if further:
+        raise ConfigError(f"{named}.arms has {further[0]!r}, which arms lacks; add it there")
+
+
+def _check_seeds(config: Config, seeds: Sequence[int], named: str) -> None:
+    if len({config.seed, *seeds}) <= len(seeds):
+        raise ConfigError(
+            f"{named} repeats a seed (the profile's own is {config.seed}); name each once"
+        )
+
+
 def _check_paper_schedule(config: Config, where: str) -> None:
     study, named = config.paper_schedule, f"{where}: paper_schedule"
     if not all(rate > 0 for rate in study.rates):
         raise ConfigError(f"{named}.rates must lie above 0")
-    if len({config.seed, *study.seeds}) <= len(study.seeds):
-        raise ConfigError(
-            f"{named}.seeds repeats a seed (the profile's own is {config.seed}); name each once"
-        )
+    _check_seeds(config, study.seeds, f"{named}.seeds")
     if study.rates and not config.questions.built:
         raise ConfigError(
             f"{named} needs questions built from labels; set questions.built, or empty its rates"

@@ -26,7 +26,6 @@ STUDY = {
         "stage2.max_rows=32",
     ],
     "arms": ["none", "de-biased"],
-    "whole_seeds": [7],
     "strengths": [0, 1],
     "lesions": {
         "mV": ["signal.normalisation=mv"],

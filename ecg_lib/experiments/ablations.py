@@ -1,4 +1,4 @@
-"""Many small trainings beside the arms: dose-response, seeds, lesions. A study.
+"""Many small trainings beside the arms: dose-response and lesions. A study.
 
 Each training varies the profile in what it names and is asked the same test rows. The encoder and
 the LLM are the profile's own wherever a variation leaves them alone. Everything is cached by
@@ -35,7 +35,6 @@ from ecg_lib.experiments.arms import (
     stage_folder,
 )
 from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
-from ecg_lib.experiments.language_model import held_to_gate, llm_of_profile
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
 from ecg_lib.questions.build import paired_test
@@ -57,7 +56,6 @@ class Training:
     config: Config = field(compare=False)
     arm: str
     strength: float
-    whole: bool = False  # the seed is that of encoder and LLM as well
     lesion: str = ""
 
     @property
@@ -75,7 +73,6 @@ class Outcomes:
     tests: Mapping[str, pd.DataFrame]
     right: Mapping[Training, Mapping[str, pd.Series]]
     patients: pd.Series  # by ecg_id
-    reads: Mapping[int, str] = field(default_factory=dict)  # seed: of the language model it has
 
     def __len__(self) -> int:
         return len(self.right)
@@ -100,8 +97,6 @@ def trainings(config: Config) -> list[Training]:
             "questions.world=nature into study.settings"
         )
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
-    for seed, arm in product(study.whole_seeds, study.arms):
-        found.append(Training(f"whole-seed-{seed}", replace(base, seed=seed), arm, own, whole=True))
     for title, overrides in study.lesions.items():
         where = f"study.lesions.{title}"
         varied = vary(base, overrides, where)
@@ -180,13 +175,7 @@ def fixed_rows(run: LlmExperiment, asked: Collection[int]) -> dict[str, pd.DataF
 
 
 def run_study(run: LlmExperiment) -> Outcomes:
-    """Train and ask everything that the profile's study names, or load it.
-
-    Raises
-    ------
-    DataError
-        The language model of a whole seed is below ``llm.reading_gate``.
-    """
+    """Train and ask everything that the profile's study names, or load it."""
     todo = trainings(run.config)
     rows: dict[str, pd.DataFrame] = {}
     for training in todo:
@@ -195,18 +184,13 @@ def run_study(run: LlmExperiment) -> Outcomes:
     asked = set.intersection(*(set(part["question_id"]) for part in rows.values()))
     tests, right = fixed_rows(run, asked), {}
     ready: dict[str, LlmExperiment] = {}
-    reads: dict[int, str] = {}
-    for training in todo:  # first of all: a language model that cannot read stops the study
-        if training.whole and (home := home_of(run, training)) not in ready:
-            ready[home] = foundation(run, training)
-            reads[training.seed] = held_to_gate(ready[home], ready[home].llm)
     for training in tqdm(todo, desc="study"):
         home = home_of(run, training)
         if home not in ready:
             ready[home] = foundation(run, training)
         shown = rows[repr(training.config.questions)]
         right[training] = train_and_ask(run, training, shown, ready[home], tests)
-    return Outcomes(tests, right, run.patients, reads)
+    return Outcomes(tests, right, run.patients)
 
 
 def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
@@ -217,7 +201,7 @@ def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
     study, base = run.config.study, base_of(run.config)
     each = [
         _dose(base, base.questions.strength, seed, LESION_ARM)
-        for seed in (run.config.seed, *study.seeds)
+        for seed in (run.config.seed, *study.rate_seeds)
     ]
     rows, built_on = built_questions(base, run.store), foundation(run, each[0])
     places = [_at(run, training, built_on) for training in each]
@@ -228,8 +212,6 @@ def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
 
 def home_of(run: LlmExperiment, training: Training) -> str:
     """Where the encoder of a training lies; "" for the profile's own, never trained again."""
-    if training.whole:
-        return training.folder
     sees = [getattr(training.config, section) for section in _SEES]
     if sees == [getattr(run.config, section) for section in _SEES]:
         return ""
@@ -238,20 +220,13 @@ def home_of(run: LlmExperiment, training: Training) -> str:
 
 
 def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
-    """Encoder, tokens and LLM that a training builds on: the profile's own, or trained for it."""
+    """Encoder and tokens that a training builds on: the profile's own, or trained for it."""
     home = home_of(run, training)
     if not home:
         return run
-    # fine-tuning seeds share the encoder: its seed is the profile's, or a whole one
-    seed = training.seed if training.whole else run.config.seed
-    own = run.below("study", home, config=replace(training.config, seed=seed))
+    own = run.below("study", home, config=replace(training.config, seed=run.config.seed))
     own = replace(own, encoder_home=None)
     pretrain_encoder(own, own.open_store(own.config.data.pretraining))
-    if not training.whole:
-        return own
-    # practice and gate as in notebook 04
-    own = replace(own, llm_home=None, config=replace(run.config, seed=training.seed))
-    llm_of_profile(own)
     return own
 
 

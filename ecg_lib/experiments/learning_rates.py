@@ -47,7 +47,7 @@ def by_seed(run: LlmExperiment) -> list[LlmExperiment]:
     """The run itself, and with each further seed of fine-tuning, below `rates`."""
     further = [
         run.below("rates", f"seed-{seed}", config=replace(run.config, seed=seed))
-        for seed in run.config.study.seeds
+        for seed in run.config.study.rate_seeds
     ]
     return [run, *further]
 

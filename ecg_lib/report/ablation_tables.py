@@ -1,4 +1,4 @@
-"""The study as tables: dose-response, seeds and lesions, one cell a line.
+"""The study as tables: dose-response and lesions, one cell a line; and the search of rates.
 
 Every training was asked the same rows, so all differences are paired by question, and by seed
 where both have the same seeds. Values are in percent, differences in percentage points.
@@ -12,11 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from ecg_lib.arm_table import ARMS, comparisons, difference
+from ecg_lib.arm_table import ARMS
 from ecg_lib.evaluation.exact_match import HEADLINE
-from ecg_lib.intervals import Estimate, difference_over_seeds, mcnemar, mean_over_seeds
+from ecg_lib.intervals import Estimate, difference_over_seeds, mean_over_seeds
 from ecg_lib.questions.schema import SHORT_NAMES
-from ecg_lib.report.tables import P_VALUE
 
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
 MEASURES = (ACCURACY, DROP, MATCHED)
@@ -31,7 +30,6 @@ class Run(Protocol):
 
     arm: str
     strength: float
-    whole: bool
     lesion: str
     seed: int
 
@@ -88,50 +86,11 @@ def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> p
     value, n, ci_low, ci_high; a single seed's interval is over questions only.
     """
     measured, cells = _Measured(outcomes, resamples, seed), []
-    runs = [run for run in measured.runs if not run.lesion and not run.whole]
+    runs = [run for run in measured.runs if not run.lesion]
     for (arm, strength), part in _grouped(runs, lambda run: (run.arm, run.strength)).items():
         for name, some in [*((f"seed {r.seed}", [r]) for r in part), (ALL_SEEDS, part)]:
             row = f"{ARMS[arm].title}, strength {strength:.2f}, {name}"
             cells += [_cell(row, measure, measured.mean(some, measure)) for measure in MEASURES]
-    return _frame(cells)
-
-
-def seeds(
-    outcomes: Outcomes, strength: float, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
-    """Arms over seeds at one strength: each seed, mean and range, and differences of arms.
-
-    Returns
-    -------
-    DataFrame as of :func:`dose_response`, with a column "McNemar p, accuracy" for the differences
-    of each seed, where n counts the questions that only one of the two answered rightly.
-    """
-    measured, cells = _Measured(outcomes, resamples, seed), []
-    runs = [run for run in measured.runs if not run.lesion and run.strength == strength]
-    by_arm = _grouped(sorted(runs, key=lambda run: run.whole), lambda run: run.arm)
-    for arm, part in by_arm.items():
-        for run in part:
-            cells += [
-                _cell(f"{ARMS[arm].title}, {_seed(run)}", m, measured.mean([run], m))
-                for m in MEASURES
-            ]
-        for m in MEASURES:
-            each = [measured.values(run, m).mean() for run in part]
-            spread = Estimate(max(each) - min(each), np.nan, np.nan, len(part))
-            cells += [
-                _cell(f"{ARMS[arm].title}, mean", m, measured.mean(part, m)),
-                _cell(f"{ARMS[arm].title}, range", m, spread),
-            ]
-    for first, second in comparisons(by_arm):
-        name, a, b = difference(first, second), first.key, second.key
-        cells += [
-            _cell(f"{name}, mean", m, measured.difference(by_arm[a], by_arm[b], m))
-            for m in MEASURES
-        ]
-        for one, other in zip(by_arm[a], by_arm[b], strict=True):
-            test = mcnemar(measured.values(one, ACCURACY), measured.values(other, ACCURACY))
-            place = {"row": f"{name}, {_seed(one)}", "column": f"{P_VALUE}, accuracy"}
-            cells.append(place | {"value": test.p, "n": test.only_a + test.only_b})
     return _frame(cells)
 
 
@@ -152,7 +111,7 @@ def lesions(
     base = {
         run.seed: run
         for run in measured.runs
-        if not run.lesion and not run.whole and (run.arm, run.strength) == (arm, strength)
+        if not run.lesion and (run.arm, run.strength) == (arm, strength)
     }
     kinds = question_groups(outcomes.tests["interventional"])
     asked = {"all": np.ones(len(kinds), bool)}
@@ -224,10 +183,6 @@ def _grouped(runs: Sequence[Run], key: Callable[[Run], Any]) -> dict[Any, list[R
     for run in runs:
         groups.setdefault(key(run), []).append(run)
     return groups
-
-
-def _seed(run: Run) -> str:
-    return f"seed {run.seed}" + (" (encoder and LLM too)" if run.whole else "")
 
 
 def _cell(row: str, column: str, estimate: Estimate) -> dict[str, object]:

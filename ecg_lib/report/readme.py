@@ -14,10 +14,12 @@ import pandas as pd
 from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, difference
 from ecg_lib.baselines.anchors import ANCHORS, ILL
 from ecg_lib.errors import DataError
+from ecg_lib.evaluation.random_ecg import ORIGINAL
 from ecg_lib.evaluation.transfer import MEAN
 from ecg_lib.files import write_atomically
 from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.paths import ROOT
+from ecg_lib.report.arm_seeds_table import MEAN as OVER_SEEDS
 from ecg_lib.report.reference import MODEL, PAPER_LABEL
 from ecg_lib.report.tables import label_of, read_table, wide_markdown
 
@@ -29,7 +31,7 @@ _HEADINGS = {
     "simulated_to_real": "Trained on simulated ECGs only, read on recorded ones: AUC, %",
 }
 
-# Arms beside each other: a row of random_ecg_differences (seeds: the mean over seeds), its name.
+# Arms beside each other: a row of random_ecg_differences and, ending in "mean", of seeds; its name.
 _SHORT = {DEBIASED: "de-biased", CONTROL: "the control", PLAIN: "no stage 1"}
 _ARMS = {
     f"{difference(a, b)}, original ECG": f"{_SHORT[a].removeprefix('the ')} above {_SHORT[b]}"
@@ -41,6 +43,7 @@ _ARMS = {
 }
 _ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")}
 _SEEDS_SHOWN = "demo-full"
+_SEEDS_COLUMNS = ("S-Verify", "average")
 _RESULTS = ROOT / "results"
 
 
@@ -87,14 +90,10 @@ def arms_block(results: Path = _RESULTS) -> str:
     seeds = read_table(results / _SEEDS_SHOWN / "seeds.csv")
     if seeds.empty:
         raise DataError(f"results/{_SEEDS_SHOWN}/seeds.csv: no seeds; run that profile first")
-    trained = seeds["row"].str.match(f"{DEBIASED.title}, seed ") & (seeds["column"] == "drop")
-    number = f"{_SEEDS_SHOWN}: mean of {trained.sum()} seeds"
-    what, kind = seeds["row"].str.removesuffix(", mean"), seeds["column"]
-    of_arm = what + ", " + kind  # "de-biased, drop"
-    of_two = what + ", original ECG"
-    above = (kind == "interventional accuracy") & what.str.contains(" - ")
-    seeds = seeds[seeds["row"].str.endswith(", mean")]
-    parts.append(seeds.assign(row=of_two.where(above, of_arm), column=number))
+    trained = seeds["row"].str.extract(rf"^{DEBIASED.title}, {ORIGINAL}, (seed .+)$")[0].nunique()
+    seeds = seeds.assign(row=seeds["row"].str.removesuffix(f", {OVER_SEEDS}"))
+    seeds = seeds[seeds["column"].isin(_SEEDS_COLUMNS)]
+    parts.append(seeds.assign(column=f"{_SEEDS_SHOWN}, {trained} seeds: " + seeds["column"]))
     frame = pd.concat(parts)
     frame = frame[frame["row"].isin(_ARMS)]
     order = frame["row"].map({row: i for i, row in enumerate(_ARMS)})

@@ -79,6 +79,10 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("stages.paper_schedule=[demo]", "paper_schedule.rates is empty"),
         ("paper_schedule.rates=[0]", "paper_schedule.rates"),
         ("paper_schedule.seeds=[42]", "paper_schedule.seeds"),  # the profile's own
+        ("arm_seeds.whole_seeds=[42]", "arm_seeds.seeds or whole_seeds repeats"),
+        ("study.rate_seeds=[5,5]", "study.rate_seeds repeats"),
+        ("arm_seeds.arms=[product]", "arm_seeds.arms has 'product'"),
+        ("stages.arm_seeds=[demo]", "arm_seeds.arms is empty"),
         ("+stage1.speed=3", "speed"),  # unknown key, added
         ("stage1.speed=3", "speed"),  # unknown key, overridden
     ],
@@ -109,7 +113,10 @@ def test_demo_full_is_demo_and_a_study_of_its_very_arms():
         "paper_schedule",
         "arms",
     }
-    assert len({full["seed"], *full["study"]["seeds"]}) >= 3 and full["study"]["whole_seeds"]
+    assert len({full["seed"], *full["study"]["seeds"]}) >= 3
+    assert (
+        len({full["seed"], *full["arm_seeds"]["seeds"]}) >= 3 and full["arm_seeds"]["whole_seeds"]
+    )
 
 
 def test_only_profiles_with_less_practice_have_a_lower_gate():

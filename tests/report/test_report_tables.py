@@ -218,12 +218,14 @@ def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
         ],
         "ptbxl/random_ecg_differences": [(f"{two}, original ECG", "average", -3.5)],
         "demo-full/seeds": [
-            (f"{two}, mean", "interventional accuracy", 4.5),
-            (f"{two}, mean", "drop", 8.0),
-            (f"{own}, mean", "drop", 5.5),
-            (f"{own}, mean", "matched drop", 6.5),
-            (f"{own}, seed 1", "drop", 7.0),
-            (f"{own}, seed 42", "drop", 4.0),
+            (f"{two}, original ECG, mean", "S-Verify", 4.5),
+            (f"{two}, interventional, mean", "S-Verify", 9.5),
+            (f"{two}, original ECG, mean", "CC-Verify", 8.0),
+            (f"{own}, original ECG, seed 1", "S-Verify", 60.0),
+            (f"{own}, original ECG, seed 3 (encoder and LLM too)", "S-Verify", 61.0),
+            (f"{own}, drop, mean", "S-Verify", 5.5),
+            (f"{own}, matched drop, mean", "average", 6.5),
+            (f"{own}, drop, seed 1", "S-Verify", 7.0),
         ],
     }
     for name, rows in cells.items():
@@ -231,11 +233,12 @@ def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
         rows = [{"row": row, "column": column, "value": value} for row, column, value in rows]
         write_table(table, tidy(table, rows, STAMP), tmp_path / profile, "Arms", label=LABEL)
     assert arms_block(tmp_path).splitlines() == [
-        "|  | demo: S-Verify | demo: average | ptbxl: average | demo-full: mean of 2 seeds |",
-        "|:--|--:|--:|--:|--:|",
-        "| de-biased above the control | 1.5 | 0.5 | -3.5 | 4.5 |",
-        "| a random ECG costs de-biased |  | 2.5 |  | 5.5 |",
-        "| a random ECG, as ill, costs de-biased |  |  |  | 6.5 |",
+        "|  | demo: S-Verify | demo: average | ptbxl: average "
+        "| demo-full, 2 seeds: S-Verify | demo-full, 2 seeds: average |",
+        "|:--|--:|--:|--:|--:|--:|",
+        "| de-biased above the control | 1.5 | 0.5 | -3.5 | 4.5 |  |",
+        "| a random ECG costs de-biased |  | 2.5 |  | 5.5 |  |",
+        "| a random ECG, as ill, costs de-biased |  |  |  |  | 6.5 |",
     ]
 
 
