@@ -23,6 +23,9 @@ Cells = list[dict[str, Any]]
 def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> Cells:
     """Share of normal ECGs by question: those the paper prints, then all of each kind.
 
+    The paper's broad questions ask whether anything is wrong. Whether an ECG is normal has a row
+    of its own: its yes is their no, so by the quota it is asked of other ECGs.
+
     Parameters
     ----------
     rows : DataFrame
@@ -35,9 +38,14 @@ def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> 
     printed = paper[["row", "column"]].set_axis(["question", "kind"], axis=1)
     each = bias.normal_ratio(rows, normal).drop(columns="kind")
     each = printed.merge(each, how="left", on="question").fillna({"n": 0})
-    whole = bias.normal_ratio_by_kind(rows, normal)
+    well = rows["template_id"].isin(bias.asks_if_well())
+    whole = bias.normal_ratio_by_kind(rows[~well], normal)
     whole = whole.assign(question="all " + whole["kind"] + " questions")
-    both = pd.concat([each, whole[whole["kind"].isin(KINDS)]])
+    whole = whole[whole["kind"].isin(KINDS)]
+    both = [each, whole]
+    if well.any():
+        both.append(bias.normal_ratio_by_kind(rows[well], normal).assign(question=IS_NORMAL))
+    both = pd.concat(both)
     return [_cell(r.question, r.kind, r.ratio, r.n, r.ci_low, r.ci_high) for r in both.itertuples()]
 
 

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from ecg_lib.errors import DataError
 from ecg_lib.questions.audit import METHODS, audit_methods
+from ecg_lib.questions.sampling_arithmetic import IS_NORMAL
 from ecg_lib.report import style
 from ecg_lib.report.bias_tables import audit_cells, question_only_cells, table1_cells
 from ecg_lib.report.cohort_table import clearest, cohort_cells, label_counts
@@ -101,6 +102,15 @@ def test_table1_keeps_the_papers_questions_that_nobody_asks_as_empty_cells():
     assert (asked["value"], asked["n"]) == (75, 8) and asked["ci_low"] < 75 < asked["ci_high"]
     assert np.isnan(unasked["value"]) and unasked["n"] == 0
     assert value(cells, "all broad questions", "broad")["value"] == 75
+
+
+def test_whether_an_ecg_is_normal_is_not_pooled_with_whether_anything_is_wrong():
+    rows, normal = questions()
+    well = rows.assign(template_id=2, question="Is this ECG normal?").iloc[4:]
+    cells = table1_cells(pd.concat([rows, well]), normal, PAPER)
+    assert value(cells, "all broad questions", "broad")["value"] == 75
+    assert value(cells, IS_NORMAL, "broad")["value"] == 50
+    assert value(cells, IS_NORMAL, "broad")["n"] == 4
 
 
 def test_question_only_accuracy_is_in_percent_and_skips_tests_without_rows():
