@@ -52,10 +52,17 @@ class Outcomes:
 
 def trainings(config: Config) -> list[Training]:
     """Every training of the study, arms in the order of their table; none without an arm."""
+    return [
+        Training(arm, *seed)
+        for seed, arm in product(seeds_of(config), arms_of(config.arm_seeds.arms))
+    ]
+
+
+def seeds_of(config: Config) -> list[tuple[int, bool]]:
+    """The profile's own seed and the further ones, and whether each is a whole seed."""
     study = config.arm_seeds
-    seeds = [(seed, False) for seed in (config.seed, *study.seeds)]
-    seeds += [(seed, True) for seed in study.whole_seeds]
-    return [Training(arm, *seed) for seed, arm in product(seeds, arms_of(study.arms))]
+    fine_tuned = [(seed, False) for seed in (config.seed, *study.seeds)]
+    return [*fine_tuned, *((seed, True) for seed in study.whole_seeds)]
 
 
 def asked_rows(run: LlmExperiment, train: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -89,7 +96,7 @@ def run_seeds(
     todo, reads = trainings(run.config), {}
     right: dict[Training, Mapping[str, pd.Series]] = {}
     seeds = dict.fromkeys((one.seed, one.whole) for one in todo)
-    ready = {seed: _at(run, seed, whole) for seed, whole in seeds}
+    ready = {seed: at_seed(run, seed, whole) for seed, whole in seeds}
     for seed, whole in seeds:  # first of all: a language model that cannot read stops the study
         if whole:
             _foundation(ready[seed])
@@ -102,8 +109,8 @@ def run_seeds(
     return Outcomes(tests, right, run.normal, run.patients, reads)
 
 
-def _at(run: LlmExperiment, seed: int, whole: bool) -> LlmExperiment:
-    """The run of one seed: the profile's own, one beside it, or one with nothing in common."""
+def at_seed(run: LlmExperiment, seed: int, whole: bool) -> LlmExperiment:
+    """The run of one seed: the profile's own, one on its encoder and LLM, or one with its own."""
     if seed == run.config.seed:
         return run
     place = run.below("arm_seeds", f"seed-{seed}", config=replace(run.config, seed=seed))

@@ -71,7 +71,8 @@ def seeds_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.
         each = [measured.values(measure, *pair) for pair in runs]
         for part in measured.parts(measure):
             groups, values = measured.groups(measure)[part.own], [part.of(one) for one in each]
-            told = {name_of(pair[0]): [one] for pair, one in zip(runs, values, strict=True)}
+            names = [seed_name(pair[0].seed, pair[0].whole) for pair in runs]
+            told = {name: [one] for name, one in zip(names, values, strict=True)}
             found = {
                 of: mean_over_seeds(some, resamples, seed, groups)
                 for of, some in (told | {MEAN: values}).items()
@@ -85,9 +86,9 @@ def seeds_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.
     return pd.DataFrame(cells, columns=list(_COLUMNS))
 
 
-def name_of(run: Training) -> str:
+def seed_name(seed: int, whole: bool) -> str:
     """What a row calls a seed."""
-    return f"seed {run.seed}" + (" (encoder and LLM too)" if run.whole else "")
+    return f"seed {seed}" + (" (encoder and LLM too)" if whole else "")
 
 
 @dataclass(frozen=True)

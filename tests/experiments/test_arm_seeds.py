@@ -3,15 +3,18 @@
 import json
 from dataclasses import replace
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from ecg_lib.arm_table import ARMS
 from ecg_lib.config import ArmSeeds, compose
+from ecg_lib.data.simulated.cohort import SimulatedCohort
+from ecg_lib.data.store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.experiments import arm_seeds, arms
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import built_questions
+from ecg_lib.experiments.zero_shot_seeds import MEAN_OF_LABELS, zero_shot_over_seeds
 from ecg_lib.objectives import objective
 from ecg_lib.questions.schema import write_split
 from ecg_lib.report.arm_seeds_table import ASKED, INTERVENTIONAL, MATCHED, RANDOM
@@ -101,10 +104,29 @@ def test_a_whole_seed_whose_llm_cannot_read_stops_the_study_before_an_arm_is_tra
         arm_seeds.run_seeds(below, train, tests)
 
 
-def test_demo_full_has_the_five_arms_with_four_seeds_one_of_them_whole():
+def test_demo_full_has_the_five_arms_of_demo_with_three_seeds_and_a_whole_one_if_asked():
     found = arm_seeds.trainings(compose("demo-full"))
-    assert len(set(found)) == len(found) == 5 * 4
+    assert len(set(found)) == len(found) == 5 * 3
     assert {one.arm for one in found} == set(compose("demo").arms)
-    assert len({one.seed for one in found if one.whole}) == 1
     assert arm_seeds.trainings(compose("demo")) == []
-    assert isinstance(pd.Series([one.seed for one in found]).iloc[0].item(), int)
+    more = arm_seeds.trainings(compose("demo-full", ["arm_seeds.whole_seeds=[3]"]))
+    assert set(found) < set(more) and {one.seed for one in set(more) - set(found)} == {3}
+
+
+def test_each_seed_scores_every_label_and_a_jump_is_the_range(study, outcomes):
+    run, _, _ = study
+    cohort = run.config.data.zero_shot[0]
+    if not run.store_folder(cohort).exists():
+        patients = SimulatedCohort(patients=cohort.patients, seed=cohort.seed)
+        write_store(run.store_folder(cohort), patients)
+    rare = replace(run.config.evaluation, min_positives=2, resamples=50)
+    run = replace(run, config=replace(run.config, evaluation=rare))
+    table = zero_shot_over_seeds(run).set_index(["row", "column"])["value"].unstack("row")
+    names = [f"{cohort.title}, seed 42", f"{cohort.title}, seed 5"]
+    names.append(f"{cohort.title}, seed 7 (encoder and LLM too)")
+    each = table.loc[table.index != MEAN_OF_LABELS, names].dropna()
+    assert len(each) >= 3 and (each.nunique(axis=1) > 1).any()
+    means, ranges = (table.loc[each.index, f"{cohort.title}, {of}"] for of in ("mean", "range"))
+    assert np.allclose(means, each.mean(axis=1))
+    assert np.allclose(ranges, each.max(axis=1) - each.min(axis=1))
+    assert np.allclose(table.loc[MEAN_OF_LABELS, names], each.mean())

@@ -110,13 +110,13 @@ def test_demo_full_is_demo_and_a_study_of_its_very_arms():
         "profile",
         "stages",
         "study",
+        "arm_seeds",
         "paper_schedule",
         "arms",
     }
     assert len({full["seed"], *full["study"]["seeds"]}) >= 3
-    assert (
-        len({full["seed"], *full["arm_seeds"]["seeds"]}) >= 3 and full["arm_seeds"]["whole_seeds"]
-    )
+    assert len({full["seed"], *full["arm_seeds"]["seeds"]}) >= 3
+    assert full["arm_seeds"]["arms"] and set(full["arm_seeds"]["arms"]) == set(demo["arms"])
 
 
 def test_only_profiles_with_less_practice_have_a_lower_gate():
