@@ -25,6 +25,7 @@ _MARKS = {
     kind: {"marker": mark, "ls": "", "mfc": "white", "mec": style.INK, "ms": 4.5}
     for kind, mark in (("S-Verify", "o"), ("CC-Verify", "s"), ("CI-Verify", "^"))
 }
+_FIT = 7  # arms side by side whose names fit in one line
 
 
 def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
@@ -95,14 +96,15 @@ def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
         panels.append(("paper", paper, style.PAPER))
     names = {"ours": "Ours", "paper": f"Paper ({PAPER_LABEL})"}
     ratios = [len(arms[name]) for name, _, _ in panels]
+    many = sum(ratios) > _FIT
     with style.use():
-        fig = style.new_figure(7.2, 3.7)
+        fig = style.new_figure(max(7.2, 0.95 * sum(ratios)), 3.7)
         axes = np.atleast_1d(fig.subplots(1, len(panels), sharey=True, width_ratios=ratios))
         for ax, (name, cells, color) in zip(axes, panels, strict=True):
             for x, arm in enumerate(arms[name]):
                 _arm_bars(ax, x, cells[cells["arm"] == arm], color)
             ax.axhline(50, **LEVEL)
-            ax.set_xticks(range(len(arms[name])), [wrap(a, 16) for a in arms[name]])
+            ax.set_xticks(range(len(arms[name])), [wrap(a, 11 if many else 16) for a in arms[name]])
             ax.set(title=names[name], ylim=(0, 100), xlim=(-0.6, len(arms[name]) - 0.4))
             ax.grid(axis="x", visible=False)
         axes[0].set_ylabel("accuracy on verify questions (%)")

@@ -23,6 +23,8 @@ from ecg_lib.report.reference import LABELS
 
 _NOT_METRICS = {"step", "epoch", "learning_rate", "grad_norm", "seconds"}
 _FEW = 30  # rows under which a share is no more than its interval
+_COLORS = 6  # of the cycle; further curves are dashed
+_WITHIN = 5  # curves whose names find room among them
 _KINDS = {"broad": style.BLUE, "specific": style.ORANGE, "noise": style.GREEN}
 
 
@@ -52,22 +54,26 @@ def learning_curves(
     if "step" not in history or not losses:
         raise DataError("learning curves: history needs a step and a loss column; log them")
     with style.use():
-        width = 7.2 if others else 4.6
+        width = 7.2 if others or len(losses) > _WITHIN else 4.6
         fig = style.new_figure(width, 3.2)
         axes = np.atleast_1d(fig.subplots(1, 2 if others else 1))
         for ax, names, unit in zip(
             axes, (losses, others), ("loss (nats)", "fraction"), strict=False
         ):
-            for name in names:
+            for k, name in enumerate(names):
                 points = history[["step", name]].dropna()
                 look = {"marker": "o" if len(points) <= 25 else "", "ms": 3.5}
+                look["ls"] = "-" if k < _COLORS else "--"  # colours begin again
                 ax.plot(points["step"], points[name], label=name.replace("_", " "), **look)
             ax.set(xlabel="optimiser step", ylabel=unit)
             late = history.loc[history["step"] > 0.1 * history["step"].max(), names]
             if late.notna().any(axis=None):  # the first steps would flatten all that follows
                 low, high = late.min(axis=None), late.max(axis=None)
                 ax.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.3 * (high - low) + 1e-3)
-            ax.legend()
+            if len(names) <= _WITHIN:
+                ax.legend()
+        if len(losses) > _WITHIN:
+            fig.legend(loc="outside right upper")
         if others:
             axes[1].set_ylim(0, 1.02)
         fig.suptitle(title, x=0.01, ha="left", fontsize=10, weight="bold")
