@@ -12,9 +12,10 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
 .DEFAULT_GOAL := help
 .PHONY: help paper params test lint lab pipeline store readme clean
 
+##@ Use
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-	  do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "%s\n", substr($$0, 5)} \
+	  /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smoke|ptbxl|paper DATA=folder
 	@$(RUN) python -m ecg_lib.cli.pipeline run
@@ -28,24 +29,29 @@ params: .venv/.installed ## compose params.yaml from conf/ (PROFILE, DATA) witho
 	fi; \
 	$(BIN)/python -m ecg_lib.config "$(PROFILE)" "$$@"
 
-test: .venv/.installed ## all tests
-	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
-
-lint: .venv/.installed ## ruff over library, tests and notebooks
-	@$(BIN)/ruff check .
-
 lab: .venv/.installed ## JupyterLab on the notebooks
 	@$(RUN) jupyter lab notebooks
 
-pipeline: .venv/.installed ## write dvc.yaml anew from the notebooks
+##@ Check
+test: .venv/.installed ## all tests, with their coverage of ecg_lib
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+lint: .venv/.installed ## format, lint, types, and links of README and docs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -k linked tests/test_docs.py
+
+##@ Renew what is stored
+pipeline: .venv/.installed ## dvc.yaml and pipelines/, from the notebooks
 	@$(BIN)/python -m ecg_lib.cli.pipeline
 
-store: .venv/.installed ## run the notebooks in smoke and store the outputs that tests compare
+store: .venv/.installed ## outputs of the notebooks that tests compare: run them in smoke
 	@$(BIN)/python -m ecg_lib.config smoke
 	@$(RUN) python -m ecg_lib.cli.notebook --store
 
-readme: .venv/.installed ## put the newest results into README.md
-	@$(BIN)/python -m ecg_lib.report.readme arms demo ptbxl
+readme: .venv/.installed ## numbers of README.md and docs/results.md, from the tables
+	@$(BIN)/python -m ecg_lib.report.pages
 
 clean: ## remove the environment and what the pipeline made (not tables and figures)
 	rm -rf .venv code data checkpoints executed .dvc/cache .dvc/tmp

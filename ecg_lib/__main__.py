@@ -1,10 +1,11 @@
-"""`python -m ecg_lib prepare | ask | evaluate | plan`, over the notebooks' library."""
+"""The command `debiased-ecg`, also `python -m ecg_lib`: prepare, ask, evaluate and plan."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from ecg_lib.cli import ask_command, evaluate_command, plan_command, prepare_command
 from ecg_lib.errors import EcgLibError
@@ -20,13 +21,14 @@ _VERBS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser with all its verbs."""
+    """Build the parser with all its verbs."""
     top = argparse.ArgumentParser(
-        prog="python -m ecg_lib",
+        prog="debiased-ecg",
         epilog=EPILOG,
         description="De-biased multimodal electrocardiogram analysis: read ECGs, ask about them.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {version('debiased-ecg')}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, command in _VERBS.items():
         verb = verbs.add_parser(
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code."""
+    """Run one verb and return the exit code."""
     options = parser().parse_args(arguments)
     try:
         options.run(options)

@@ -1,8 +1,8 @@
-"""The arms of the experiment: the one table from which every list, caption and legend is made.
+"""Table of the arms of the experiment, the source of every list, caption and legend.
 
-An arm is an ECG-LLM that is told apart from the others by what stage 1 shows it, or by what LoRA
-adapts. Encoder, language model and aligned projector are the same for all, and so is stage 2 for
-those that have one. Which arms a profile trains says its field `arms`.
+An arm is an ECG-LLM that differs from the others in its stage 1 rows or in the modules that LoRA
+adapts. All arms share the encoder, the language model and the aligned projector, and all that have
+a stage 2 share it too. The field `arms` of a profile says which arms it trains.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ class Arm:
 
     Parameters
     ----------
-    key : in params.yaml and in the names of folders
-    title : in the rows of tables, in legends and captions
-    stage1 : what stage 1 shows it, as a key of `stage1_rows`; empty: it has no stage 1
-    shown : the same in words
-    stage2 : whether it goes through stage 2; an arm without any stage answers as it was aligned
-    adapted : modules of the LLM that LoRA adapts; by default `lora.target_modules` of the profile
+    key : str
+        Name in params.yaml and in folders.
+    title : str
+        Name in table rows, legends and captions.
+    stage1 : str
+        Its stage 1 rows, as a key of `stage1_rows`. Empty means no stage 1.
+    shown : str
+        The stage 1 rows in words.
+    stage2 : bool
+        Whether it is trained in stage 2. An arm without any stage answers with the aligned
+        projector.
+    adapted : tuple of str
+        Modules of the LLM that LoRA adapts. Empty means the profile's `lora.target_modules`.
     """
 
     key: str
@@ -34,7 +41,7 @@ class Arm:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages that it is trained in."""
+        """The stages in which it is trained."""
         return ("stage1",) * bool(self.stage1) + ("stage2",) * self.stage2
 
 
@@ -69,7 +76,7 @@ ARMS = {
     )
 }
 DEBIASED, CONTROL, WEIGHTED, WITHIN, QK, CONTRAST, PRODUCT, PLAIN, ALIGNED = ARMS.values()
-# what Table 5 and the studies compare, the second subtracted from the first
+# The pairs that Table 5 and the studies compare; the second is subtracted from the first.
 _COMPARED = (
     (DEBIASED, PLAIN),
     (DEBIASED, CONTROL),
@@ -84,7 +91,7 @@ _COMPARED = (
 
 
 def arms_of(keys: Iterable[str], stage: str = "") -> dict[str, Arm]:
-    """Arms by key, in the order of the table; of a stage: those that are trained in it."""
+    """Return arms by key in the order of the table; with `stage`, only those trained in it."""
     keys = set(keys)
     return {
         key: arm for key, arm in ARMS.items() if key in keys and (not stage or stage in arm.stages)
@@ -92,11 +99,11 @@ def arms_of(keys: Iterable[str], stage: str = "") -> dict[str, Arm]:
 
 
 def comparisons(keys: Iterable[str]) -> list[tuple[Arm, Arm]]:
-    """The comparisons that can be made between some arms, the second subtracted from the first."""
+    """List the possible comparisons of some arms; the second is subtracted from the first."""
     known = set(arms_of(keys).values())
     return [pair for pair in _COMPARED if known.issuperset(pair)]
 
 
 def difference(a: Arm, b: Arm) -> str:
-    """The beginning of a row that compares two arms."""
+    """Return the start of the name of a row that compares two arms."""
     return f"{a.title} - {b.title}"

@@ -1,10 +1,10 @@
-"""The part of this library that a result depends on: the import closure of what computed it.
+"""Import closure of a result: all files of this library that it depends on.
 
-A closure holds the file of a function, every library file that this one imports, what those import,
-every table (`.csv`, `.yaml`) that one of them names, and every file of a folder that one of them
-names by a string ("ecg_lib.data.sources"), as one does to find files that register themselves.
-Nothing is listed by hand. Comments, docstrings and imports for type checkers do not count, so that
-rewording a sentence stales nothing.
+A closure holds the file of a function, every library file that it imports directly or indirectly,
+and every table (`.csv`, `.yaml`) that one of these files names. If a file names a folder in a
+string ("ecg_lib.data.sources"), as code does to find files that register themselves, the closure
+holds every file of that folder. Nothing is listed by hand. Comments, docstrings and imports for
+type checkers do not count, so that rewording a sentence invalidates no result.
 """
 
 from __future__ import annotations
@@ -26,16 +26,22 @@ import yaml
 PACKAGE = Path(__file__).resolve().parent
 _TABLES = (".csv", ".yaml")
 _MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+\.?")
-_DIGITS = 16  # hexadecimal digits kept: plenty to tell versions apart, short enough for a table
+_DIGITS = 16  # hexadecimal digits: enough to tell versions apart, short enough for a table
 
 
 def code_hash(*roots: Any) -> str:
-    """Hash of all that some functions, classes, modules or sources depend on in this library.
+    """Hash everything in this library that functions, classes, modules or sources depend on.
 
     Parameters
     ----------
-    roots : functions, classes or modules; a `functools.partial` counts with its function and with
-        every function, class or model among its arguments; a string is Python source.
+    *roots : function, class, module or str
+        A string is Python source. A `functools.partial` stands for its function and for every
+        function, class or model among its arguments.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
     """
     digest = hashlib.sha256()
     names = set()
@@ -51,7 +57,7 @@ def code_hash(*roots: Any) -> str:
 
 
 def notebook_source(notebook: Path) -> str:
-    """The code cells of a notebook as Python, without the lines that only IPython reads."""
+    """Return the code cells of a notebook as Python, without IPython's own lines (`%`, `!`)."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     return "\n".join(
@@ -60,7 +66,10 @@ def notebook_source(notebook: Path) -> str:
 
 
 def closure(*modules: str) -> set[Path]:
-    """Files that some modules are or depend on: this library's, and a module's own elsewhere."""
+    """Return the files of some modules and all library files that they depend on.
+
+    A module outside this library adds only its own file.
+    """
     found: set[Path] = set()
     new = set().union(*map(_files, modules)) if modules else set()
     while new := new - found:
@@ -70,7 +79,7 @@ def closure(*modules: str) -> set[Path]:
 
 
 def _modules(root: Any) -> Iterator[str]:
-    """Names of the modules that define an object, and those it is partially applied to."""
+    """Name the module that defines an object, and for a partial those of its arguments."""
     if isinstance(root, partial):
         yield from _modules(root.func)
         for value in (*root.args, *root.keywords.values()):
@@ -97,7 +106,7 @@ def _needs_of(file: Path, changed: int) -> set[Path]:
 
 
 def imports(source: str) -> set[str]:
-    """Modules that a source may import, but for type checkers."""
+    """List the library modules that a source may import, except for type checkers."""
     names = set()
     for node in nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -110,7 +119,7 @@ def imports(source: str) -> set[str]:
 
 
 def _named(text: str) -> set[str]:
-    """Modules that a string names; the name of a room stands for every file in it."""
+    """List the modules that a string names; a folder's name stands for every file in it."""
     if not _MODULE.fullmatch(text):
         return set()
     text = text.removesuffix(".")
@@ -119,7 +128,7 @@ def _named(text: str) -> set[str]:
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """As `ast.walk`, without what stands under `if TYPE_CHECKING`."""
+    """Walk a tree like `ast.walk`, but skip what is under `if TYPE_CHECKING`."""
     for node in ast.iter_child_nodes(tree):
         if not _for_type_checkers(node):
             yield node
@@ -131,7 +140,7 @@ def _for_type_checkers(node: Any) -> bool:
 
 
 def _tables(source: str) -> set[Path]:
-    """The library's tables that a source names."""
+    """List the library's tables that a source names."""
     known = _known_tables()
     named = {known[text] for text in _texts(source) if text in known}
     return named | {t for t in known.values() if _dotted(t.parent) in _texts(source)}
@@ -152,7 +161,7 @@ def _known_tables() -> dict[str, Path]:
 
 
 def file_of(module: str) -> Path | None:
-    """The file of one of this library's modules; None if there is no such module."""
+    """Return the file of one of this library's modules, or None if there is no such module."""
     head, *parts = module.split(".")
     place = PACKAGE.joinpath(*parts)
     files = (place.with_suffix(".py"), place / "__init__.py") if head == PACKAGE.name else ()
@@ -160,12 +169,15 @@ def file_of(module: str) -> Path | None:
 
 
 def _files(module: str) -> set[Path]:
-    """The file of a module, and the packages it lies in, which are imported with it."""
+    """Return the files of a module and of the rooms it lies in, which are imported with it.
+
+    The root of the package holds nothing but its version and is left out.
+    """
     parts = module.split(".")
     if parts[0] != PACKAGE.name:
         spec = importlib.util.find_spec(module)
         return {Path(spec.origin)} if spec and spec.origin and spec.has_location else set()
-    lies_in = (file_of(".".join(parts[:depth])) for depth in range(1, len(parts) + 1))
+    lies_in = (file_of(".".join(parts[:depth])) for depth in range(2, len(parts) + 1))
     return {file for file in lies_in if file}
 
 
@@ -175,7 +187,7 @@ def _content(file: Path) -> str:
 
 @cache
 def _content_of(file: Path, changed: int) -> str:
-    text = file.read_text(encoding="utf-8")  # any line ends become \n
+    text = file.read_text(encoding="utf-8")  # also turns all line ends into \n
     if file.suffix == ".py":
         return _meaning(ast.parse(text))
     if file.suffix == ".yaml":
@@ -186,7 +198,7 @@ def _content_of(file: Path, changed: int) -> str:
 
 
 def _meaning(tree: ast.AST) -> str:
-    """A syntax tree as text, without docstrings and imports for type checkers."""
+    """Return a syntax tree as text, without docstrings and imports for type checkers."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -200,7 +212,7 @@ def _meaning(tree: ast.AST) -> str:
 
 
 def _plain(node: Any) -> str:
-    """As `ast.dump`, but the same in every version of Python: what is empty is left out."""
+    """Dump a tree like `ast.dump`, without empty fields: the same in every version of Python."""
     if isinstance(node, ast.AST):
         fields = [f"{k}={_plain(v)}" for k, v in ast.iter_fields(node) if v is not None and v != []]
         return f"{type(node).__name__}({', '.join(fields)})"

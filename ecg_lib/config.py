@@ -1,7 +1,6 @@
-"""A profile becomes one typed, validated, read-only configuration.
+"""Typed, validated, read-only configuration that Hydra composes from a profile of `conf/`.
 
-`conf/` holds the profiles; Hydra composes one of them into `params.yaml`; everything else in the
-project receives the dataclasses below. The reasons for the values stand in `conf/config.yaml`.
+`params.yaml` holds the composed profile; `conf/config.yaml` gives the reasons for the values.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Cohort:
     """Where ECGs come from: a simulated cohort or a folder of real ones."""
 
     source: str = "simulated"  # a name known to ecg_lib.data.prepare
-    title: str = "Simulated"  # the row's name in tables
+    title: str = "Simulated"  # name of its rows in tables
     patients: int = 0  # simulated only: number of patients
     noise: float = 1.0  # simulated only: noise amplitude, 1 = as in clinical ECGs
     seed: int = 0  # simulated only: added to the profile's seed
@@ -38,13 +37,15 @@ class Cohort:
 
     @property
     def folder(self) -> str:
-        """Name of the prepared store; cohorts of one title share one store."""
+        """Name of the prepared store; cohorts with the same title share a store."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
 @dataclass(frozen=True)
 class Data:
-    root: str | None = None  # folder that holds the source data sets; null for simulated ECGs
+    """The cohorts of a profile."""
+
+    root: str | None = None  # folder with the source data sets; null for simulated ECGs
     workers: int = 1
     pretraining: Cohort = field(default_factory=Cohort)  # ECG-report pairs for the encoder
     questions: Cohort = field(default_factory=Cohort)  # ECGs that questions are asked about
@@ -53,25 +54,31 @@ class Data:
 
 @dataclass(frozen=True)
 class Signal:
-    rate: int = 100  # Hz; stores of several rates lie side by side
+    """Sampling rate and preprocessing of the ECGs."""
+
+    rate: int = 100  # Hz; stores with different rates can coexist
     normalisation: str = "lead_minmax"  # lead_minmax | record_minmax | mv
     resampler: str = "fft"  # fft | polyphase
 
 
 @dataclass(frozen=True)
 class Questions:
+    """Questions to build from labels or to read from ECG-QA."""
+
     built: bool = True  # build questions from the cohort's labels
-    ecgqa: bool = False  # and/or read ECG-QA's own rows where their ECGs are at hand
+    ecgqa: bool = False  # read ECG-QA's own rows whose ECGs are available; also beside `built`
     templates: list[int] = field(default_factory=list)  # ECG-QA template ids to build; [] = all
-    world: str = "ecgqa"  # who is asked what: a file of ecg_lib/questions/worlds
-    strength: float = 1.0  # of severity's pull in the world `nature`, 0..1; 0 = do(question)
-    per_answer: int = 24  # most rows answered yes per question in train; ECG-QA: 100
-    per_answer_test: int = 8  # ... in valid, dev and test; ECG-QA: 20
-    comparisons: float | None = None  # caps of comparisons per cap of the others; ECG-QA: 0.5
+    world: str = "ecgqa"  # which ECGs get which questions: a file of ecg_lib/questions/worlds
+    strength: float = 1.0  # effect of severity on who is asked in `nature`, 0..1; 0 = do(question)
+    per_answer: int = 24  # maximum yes rows per question in train; ECG-QA: 100
+    per_answer_test: int = 8  # the same in valid, dev and test; ECG-QA: 20
+    comparisons: float | None = None  # cap on comparisons relative to the others; ECG-QA: 0.5
 
 
 @dataclass(frozen=True)
 class TextEncoder:
+    """The text encoder of contrastive pretraining."""
+
     name_or_path: str | None = None  # hub id or folder; null trains a small one from scratch
     width: int = 128
     depth: int = 2
@@ -83,30 +90,32 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Encoders trained on fresh simulated ECGs alone: how they read real ones, and a start."""
+    """Encoders trained on fresh simulated ECGs only, to read real ones or to start others."""
 
     seeds: list[int] = field(default_factory=lambda: [0])
     normalisations: list[str] = field(default_factory=lambda: ["mv", "lead_minmax"])
-    objective: dict[str, Any] = field(default_factory=dict)  # what teaches them, as `objective`
+    objective: dict[str, Any] = field(default_factory=dict)  # like `Config.objective`
 
 
 @dataclass(frozen=True)
 class PretrainingStudy:
-    """Which encoders are pretrained on ECG-report pairs, and on how many labels they are probed."""
+    """Encoders to pretrain on ECG-report pairs, and the shares of labels to probe them with."""
 
-    seeds: list[int] = field(default_factory=list)  # none: no study
+    seeds: list[int] = field(default_factory=list)  # empty = no study
     normalisations: list[str] = field(default_factory=lambda: ["mv"])
     starts: list[str] = field(default_factory=lambda: ["scratch", "simulated"])
     fractions: list[float] = field(default_factory=lambda: [0.01, 0.1, 1.0])  # of the labels
-    draws: int = 5  # of the labelled patients, at a fraction below 1
-    ecgs: int | None = None  # at most, to train on and to test on; null = all
-    objective: dict[str, Any] = field(default_factory=dict)  # what teaches them, as `objective`
-    further: dict[str, Any] = field(default_factory=dict)  # what changes in it after another start
+    draws: int = 5  # random draws of labelled patients, per fraction below 1
+    ecgs: int | None = None  # maximum number to train on and to test on; null = all
+    objective: dict[str, Any] = field(default_factory=dict)  # like `Config.objective`
+    further: dict[str, Any] = field(default_factory=dict)  # changes to it if not from scratch
 
 
 @dataclass(frozen=True)
 class Llm:
-    name_or_path: str | None = None  # hub id or folder; null pretrains a tiny Llama here
+    """The language model: a pretrained one, or a tiny Llama and the texts that it learns from."""
+
+    name_or_path: str | None = None  # hub id or folder; null pretrains a tiny Llama
     title: str = "tiny LLM"
     dtype: str = "float32"
     gradient_checkpointing: bool = False
@@ -115,24 +124,26 @@ class Llm:
     heads: int = 4
     vocabulary: int = 1500
     rows: int = 60000  # questions about a cohort's reports in pretraining
-    look_ups: int = 0  # made-up texts with eight short questions each, first of all
+    look_ups: int = 0  # synthetic texts of the first course, with eight short questions each
     look_up_rate: float = 2e-3  # learning rate of the look-ups
-    made_up: int = 0  # pairs of made-up reports, twelve questions each
-    anew: float = 0.5  # share of the rows' questions that are put in words of practice
-    general: int = 1  # passes of the general text
-    talks: int = 100  # meanings and advice for the dialogue of Figure 4
+    made_up: int = 0  # pairs of synthetic reports, with twelve questions each
+    anew: float = 0.5  # share of the questions in `rows` that are paraphrased
+    general: int = 1  # passes over the general text
+    talks: int = 100  # questions about meanings and advice, for the dialogue of Figure 4
     batch_size: int = 64
     learning_rate: float = 3e-3
-    passages: int = 0  # everyday comprehension: two lists of plain things, six questions each
-    pack: int = 6  # questions that share a report in a pretraining row, at most
+    passages: int = 0  # toy passages: two lists of everyday things, with six questions each
+    pack: int = 6  # maximum questions per report in a pretraining row
     disturb: float = 0.5  # share of questions whose words are disturbed in pretraining
-    blurred: float = 0.3  # share of the reports that are mixed into slots, not written
+    blurred: float = 0.3  # share of reports that are mixed into slots instead of written
     reading_gate: float = 0.9  # minimum reading accuracy on held-out wordings
     bf16: bool = False
 
 
 @dataclass(frozen=True)
 class Lora:
+    """LoRA adapters of the language model."""
+
     r: int = 8
     alpha: int = 16
     dropout: float = 0.1
@@ -141,32 +152,34 @@ class Lora:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Before any question, the projector learns to carry the names of findings."""
+    """Training of the projector to convey the names of findings, before any question is asked."""
 
-    epochs: float = 6  # 0 = none: every arm begins with a random projector, as in the paper
+    epochs: float = 6  # 0 = none: every arm starts with a random projector, as in the paper
     batch_size: int = 128
     learning_rate: float = 3e-3
-    zero_shot_names: bool = False  # also the names of Table 4: their AUC is then not zero-shot
+    zero_shot_names: bool = False  # also the names of Table 4; their AUC is then not zero-shot
 
 
 @dataclass(frozen=True)
 class Stage:
+    """Training settings of a fine-tuning stage."""
+
     epochs: int = 6
     learning_rate: float = 1e-4
-    learning_rates: dict[str, float] = field(default_factory=dict)  # of single arms, by name
-    projector_rate: float | None = None  # of the projector; null = that of the adapters
-    batch_size: int = 64  # questions, about
-    questions_per_ecg: int = 8  # that share one sequence at most; 1 = each question by itself
+    learning_rates: dict[str, float] = field(default_factory=dict)  # for single arms, by name
+    projector_rate: float | None = None  # for the projector; null = that of the adapters
+    batch_size: int = 64  # questions, approximately
+    questions_per_ecg: int = 8  # maximum questions per sequence; 1 = each question alone
     weight_decay: float = 1e-4
     warmup: float = 0.1
     max_rows: int | None = None  # null = all
     bf16: bool = False
-    equal_answers: bool = False  # each answer counts as much as another; else each token
+    equal_answers: bool = False  # weight each answer equally in the loss; false: each token
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """The multi-label classifier beside which Table 3 sets the ECG-LLM."""
+    """The multi-label classifier that Table 3 compares with the ECG-LLM."""
 
     width: int = 128
     depth: int = 2
@@ -181,91 +194,94 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Surgery:
-    """What a lesion may do to the ECG-LLM that the paper does not; the arms know none."""
+    """Changes to the ECG-LLM that only lesions make; the paper and the arms make none."""
 
     projector_layers: int = 1  # linear layers; 1 = equation 5
-    train_llm: bool = False  # every weight of the LLM learns, and there is no LoRA
-    train_encoder: bool = False  # the ECG encoder learns with the answers
+    train_llm: bool = False  # train all weights of the LLM, without LoRA
+    train_encoder: bool = False  # also train the ECG encoder on the answers
 
 
 @dataclass(frozen=True)
 class Study:
-    """Trainings beside the arms: rates, dose-response, lesions; none by default."""
+    """Further training runs: learning rates, dose-response, lesions; none by default."""
 
-    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them, e.g. few rows
-    strengths: list[float] = field(default_factory=list)  # of `nature`, whose rows train
-    arms: list[str] = field(default_factory=list)  # those that a stage trains
-    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
-    rate_seeds: list[int] = field(default_factory=list)  # of both searches of rates, likewise
-    lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE it changes
-    rates: list[float] = field(default_factory=list)  # of stage 2, tried on the profile's arms
+    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all runs, e.g. fewer rows
+    strengths: list[float] = field(default_factory=list)  # of `nature`, which draws the rows
+    arms: list[str] = field(default_factory=list)  # only arms that have a training stage
+    seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
+    rate_seeds: list[int] = field(default_factory=list)  # the same for both rate searches
+    lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE changes
+    rates: list[float] = field(default_factory=list)  # of stage 2, to try on the profile's arms
     short_rates: list[float] = field(default_factory=list)  # the same for the study's own arms
-    per_answer: int = 25  # ECGs a question and answer in the interventional test
-    test_rows: int | None = 1000  # of the random-ECG tests; null = all
+    per_answer: int = 25  # ECGs per question and answer in the interventional test
+    test_rows: int | None = 1000  # rows of the random-ECG tests; null = all
     surgery: Surgery = field(default_factory=Surgery)  # for lesions only
 
 
 @dataclass(frozen=True)
 class Nature:
-    """Arms trained where patients are asked what they are suspected of; none by default."""
+    """Arms trained in the world `nature`, where patients are asked what they are suspected of."""
 
-    arms: list[str] = field(default_factory=list)
-    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all of them
+    arms: list[str] = field(default_factory=list)  # empty = no study
+    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all arms
 
 
 @dataclass(frozen=True)
 class ArmSeeds:
-    """The profile's arms with further seeds: a study, none by default."""
+    """Study of the profile's arms with further seeds; none by default."""
 
     arms: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
-    whole_seeds: list[int] = field(default_factory=list)  # of encoder, LLM and fine-tuning alike
+    seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
+    whole_seeds: list[int] = field(default_factory=list)  # for encoder, LLM and fine-tuning
 
 
 @dataclass(frozen=True)
 class PaperSchedule:
-    """The paper's ablation with its epochs, over a scale of rates: a study, none by default."""
+    """Study of the paper's ablation with its epochs over a range of rates; none by default."""
 
-    rates: list[float] = field(default_factory=list)  # of stage 1; stage 2 has a fifth of each
-    seeds: list[int] = field(default_factory=list)  # of fine-tuning, beside the profile's own
-    per_answer: int = 100  # most rows answered yes per question in train, as released
-    per_answer_test: int = 20  # ... in test
+    rates: list[float] = field(default_factory=list)  # of stage 1; stage 2 uses a fifth of each
+    seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
+    per_answer: int = 100  # maximum yes rows per question in train, as released
+    per_answer_test: int = 20  # the same in test
 
 
 @dataclass(frozen=True)
 class Evaluation:
+    """Sizes of the tests and of the linear probe."""
+
     batch_size: int = 128
     max_new_tokens: int = 32
     max_rows: int | None = None  # stratified by question type; null = all
-    interventional: int = 30  # ECGs a question and answer in the interventional test
-    interventional_rows: int | None = 2000  # ... rows of each question type at most; null = all
-    resamples: int = 1000  # bootstrap
-    min_positives: int = 10  # fewer: n/a
-    judged: int = 40  # ECGs of each finding and source that the outside judge measures
-    examples: int = 1500  # simulated patients among whom a plain example of each finding is sought
-    normals: int = 120  # normal ECGs a group whose waves are measured
+    interventional: int = 30  # ECGs per question and answer in the interventional test
+    interventional_rows: int | None = 2000  # maximum rows per question type in it; null = all
+    resamples: int = 1000  # of the bootstrap
+    min_positives: int = 10  # labels with fewer are n/a
+    judged: int = 40  # ECGs per finding and source that the outside judge measures
+    examples: int = 1500  # simulated patients to search for a clear example of each finding
+    normals: int = 120  # normal ECGs per group whose waves are measured
     probe_task: str = "superclasses"  # a file of ecg_lib/evaluation/tasks
-    probe_ecgs: int | None = None  # at most, to train and to test the probe on; null = all
-    probe_epochs: int = 8  # of the encoder trained from scratch, beside which a probe is set
-    probe_seeds: list[int] = field(default_factory=lambda: [0])  # of this one and the random one
+    probe_ecgs: int | None = None  # maximum number to train and to test it on; null = all
+    probe_epochs: int = 8  # of the encoder trained from scratch, the probe's control
+    probe_seeds: list[int] = field(default_factory=lambda: [0])  # of it and the random encoder
     zero_shot_prompt: str = "Does this ECG reveal any signs of {label}?"
 
 
 @dataclass(frozen=True)
 class Config:
+    """A whole profile; `arms` lists the arms of ecg_lib/arm_table.py to train and evaluate."""
+
     profile: str = "demo"
-    stages: dict[str, list[str]] = field(default_factory=dict)  # study -> [profile] if it has it
-    label: str = "simulated cohort, tiny LLM"  # printed beside each of our numbers
+    stages: dict[str, list[str]] = field(default_factory=dict)  # study -> [profile]; [] = not run
+    label: str = "simulated cohort, tiny LLM"  # printed beside each result
     seed: int = 42
     threads: int | None = None  # CPU threads of torch; null = all
     data: Data = field(default_factory=Data)
     signal: Signal = field(default_factory=Signal)
     questions: Questions = field(default_factory=Questions)
-    # `name` is a file of ecg_lib/encoders; the others are that encoder's own settings
-    encoder: dict[str, Any] = field(default_factory=lambda: {"name": "stem_vit"})
+    encoder: dict[str, Any] = field(default_factory=lambda: {"name": "stem_vit"})  # name, settings
     text_encoder: TextEncoder = field(default_factory=TextEncoder)
-    start: str = "scratch"  # or simulated: the encoder goes on from one of `simulated`
-    objective: dict[str, Any] = field(default_factory=dict)  # its `name`, and its own settings
+    start: str = "scratch"  # or simulated: the encoder continues from one of `simulated`
+    objective: dict[str, Any] = field(default_factory=dict)  # its file's name, and its settings
     simulated: Simulated = field(default_factory=Simulated)
     pretraining_study: PretrainingStudy = field(default_factory=PretrainingStudy)
     llm: Llm = field(default_factory=Llm)
@@ -273,7 +289,6 @@ class Config:
     alignment: Alignment = field(default_factory=Alignment)
     stage1: Stage = field(default_factory=Stage)
     stage2: Stage = field(default_factory=lambda: Stage(epochs=2, learning_rate=2e-5))
-    # those of ecg_lib/arm_table.py that are trained and evaluated
     arms: list[str] = field(default_factory=lambda: ["de-biased", "control", "weighted", "none"])
     fusion: Fusion = field(default_factory=Fusion)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -283,12 +298,12 @@ class Config:
     paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested dictionaries, as in params.yaml."""
+        """Return plain nested dictionaries, as in params.yaml."""
         return asdict(self)
 
     def ecg_input(self, normalisation: str | None = None) -> EcgInput:
-        """What the encoder reads; `normalisation` in place of the profile's own."""
-        from ecg_lib.encoders.base import EcgInput  # torch: seconds to import
+        """Return the encoder's input format; `normalisation` overrides the profile's own."""
+        from ecg_lib.encoders.base import EcgInput  # importing torch takes seconds
 
         return EcgInput(
             rate=self.signal.rate, normalisation=normalisation or self.signal.normalisation
@@ -301,7 +316,7 @@ def load_config(params: str | Path = paths.PARAMS) -> Config:
     Raises
     ------
     ConfigError
-        The file is missing, or a field is unknown, of the wrong type or impossible.
+        The file is missing, or a field is unknown, has the wrong type or an impossible value.
     """
     path = Path(params)
     path = path if path.is_absolute() else paths.ROOT / path
@@ -318,26 +333,26 @@ def from_mapping(values: Any, where: str = "params") -> Config:
 
 
 def vary(config: Config, overrides: Iterable[str], where: str) -> Config:
-    """A configuration with some fields changed, each as `section.field=value`.
+    """Return a configuration with some fields changed, each given as `section.field=value`.
 
     Raises
     ------
     ConfigError
-        An override names no field or gives it an impossible value; `where` names its origin.
+        An override names an unknown field or an impossible value; `where` names its origin.
     """
     changed = OmegaConf.from_dotlist(list(overrides))
     return from_mapping(OmegaConf.merge(OmegaConf.create(config.as_dict()), changed), where)
 
 
 def compose_values(profile: str = "demo", overrides: list[str] | None = None) -> DictConfig:
-    """Compose a profile of `conf/` with Hydra, as `dvc exp run -S profile=...` does; unvalidated.
+    """Compose a profile of `conf/` as `dvc exp run -S profile=...` does, without validation.
 
     Raises
     ------
     ConfigError
-        There is no such profile, or an override names no field.
+        There is no such profile, or an override names an unknown field.
     """
-    from hydra import compose as hydra_compose  # 1 s to import, needed only here
+    from hydra import compose as hydra_compose  # takes 1 s to import, needed only here
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
 
@@ -357,7 +372,7 @@ def compose(profile: str = "demo", overrides: list[str] | None = None) -> Config
 
 
 def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
-    """Write params.yaml atomically, just as `dvc exp run` would; return whether it changed."""
+    """Write params.yaml atomically, as `dvc exp run` would; return whether it changed."""
     text = OmegaConf.to_yaml(values, resolve=True)
     if path.is_file() and path.read_text() == text:
         return False
@@ -366,7 +381,7 @@ def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """`python -m ecg_lib.config PROFILE [KEY=VALUE ...]` writes params.yaml."""
+    """Compose a profile and write it to params.yaml."""
     parser = argparse.ArgumentParser(prog="python -m ecg_lib.config", description=main.__doc__)
     parser.add_argument("profile", help="a file of conf/profile, e.g. demo")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. data.root=/data")

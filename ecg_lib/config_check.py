@@ -1,4 +1,4 @@
-"""What a configuration must fulfil beyond its types."""
+"""Checks of a configuration beyond its types."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulate
 
 
 def check(config: Config, where: str) -> None:
-    """Whether the values of a configuration fit together; `where` names their origin.
+    """Check that the values of a configuration are possible and fit together.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+    where : str
+        The origin of the values, for error messages.
 
     Raises
     ------
     ConfigError
-        A value is impossible, alone or beside another.
+        A value is impossible, alone or in combination with another.
     """
     if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
         raise ConfigError(
@@ -58,8 +65,8 @@ def check(config: Config, where: str) -> None:
 
 
 def _check_encoder(config: Config, where: str) -> None:
-    """The encoder's own config judges its settings, the projector its number of tokens."""
-    from ecg_lib import encoders  # torch and transformers: seconds to import
+    """Check the encoder's settings with its own config, and its tokens with the projector."""
+    from ecg_lib import encoders  # importing torch and transformers takes seconds
     from ecg_lib.ecg_llm.projector import Projector
 
     name = str(config.encoder.get("name"))
@@ -117,7 +124,7 @@ def _check_rates(config: Config, where: str) -> None:
 
 
 def _check_objectives(config: Config, where: str) -> None:
-    from ecg_lib.objectives.objective import settings  # torch: seconds, spared where nobody asks
+    from ecg_lib.objectives.objective import settings  # importing torch takes seconds
 
     study = config.pretraining_study
     for section, values in (
@@ -166,7 +173,7 @@ def _check_pretraining_study(config: Config, where: str) -> None:
 
 
 def _check_asked(config: Config, where: str) -> None:
-    """A study that a profile asks for has something to do, so that no table is empty."""
+    """Check that each study that a profile asks for has runs, so that no table is empty."""
     needed = {
         "learning_rates": ("study.rates",),
         "ablations": ("study.arms", "study.short_rates", "study.lesions"),

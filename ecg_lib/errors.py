@@ -1,16 +1,16 @@
-"""The errors a user may meet: each message is one line naming what is wrong and what to do."""
+"""Errors that a user may meet; each message is one line that says what is wrong and what to do."""
 
 
 class EcgLibError(ValueError):
-    """Base of all errors raised on purpose; the command line prints it without a traceback."""
+    """Base of all deliberate errors; the command line prints them without a traceback."""
 
 
 class DataError(EcgLibError):
-    """Source data is missing, misplaced or of the wrong version."""
+    """Source data is missing, in the wrong place or of the wrong version."""
 
 
 class BadRecord(EcgLibError):
-    """One record cannot be used; the store quarantines it with this reason."""
+    """A record cannot be used; the store quarantines it with this reason."""
 
 
 class ConfigError(EcgLibError):

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, so that an interrupted run leaves no half of one."""
+"""Atomic writing of files, so that an interrupted run leaves no partial file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 def write_atomically(
     path: str | os.PathLike, content: str | bytes | Callable[[Path], object]
 ) -> None:
-    """Write a file beside its place and move it there once it is complete.
+    """Write a temporary file in the same folder and rename it once it is complete.
 
     Parameters
     ----------
-    path : the file; its folder is made where it is absent
-    content : text (UTF-8, line ends as given), bytes, or what writes to a path with the same
-        suffix, e.g. `frame.to_parquet`
+    path : path-like
+        The file. Its folder is created if it does not exist.
+    content : str, bytes or callable
+        Text (UTF-8, line ends as given), bytes, or a function that writes to a path with the same
+        suffix, such as `frame.to_parquet`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

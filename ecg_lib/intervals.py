@@ -1,8 +1,8 @@
-"""Intervals and tests behind every number: Wilson, McNemar, and one percentile bootstrap.
+"""Intervals and tests behind every number: Wilson, McNemar and one percentile bootstrap.
 
 The bootstrap draws whole patients wherever they are given, because the records of one patient are
-alike. All functions work in fractions (0 to 1); ``Estimate.percent()`` gives the cell of a table.
-Nothing of the library is imported but its errors, so that every room may use this file.
+alike. All functions work with fractions (0 to 1); `Estimate.percent()` gives the cell of a table.
+This module imports only the library's errors, so that all of the library may use it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ecg_lib.errors import DataError
 
-_CHUNK = 4_000_000  # numbers held at a time in a bootstrap, about 32 MB
+_CHUNK = 4_000_000  # numbers that a bootstrap holds at once, about 32 MB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; NaN where the data cannot support one."""
+    """A value with its 95 % interval; NaN if the data cannot support one."""
 
     value: float
     ci_low: float
@@ -31,17 +31,17 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float, draws: ArrayLike, n: int, n_pos: int | None = None) -> "Estimate":
-        """A value whose interval holds the middle 95 % of the bootstrap's draws."""
+        """Return a value whose interval holds the middle 95 % of the bootstrap draws."""
         low, high = np.nanpercentile(draws, [2.5, 97.5])
         return cls(float(value), float(low), float(high), n, n_pos)
 
     @classmethod
     def none(cls, n: int = 0, n_pos: int | None = None) -> "Estimate":
-        """No value: too few records."""
+        """Return an estimate without a value, for too few records."""
         return cls(np.nan, np.nan, np.nan, n, n_pos)
 
     def percent(self) -> dict[str, float | int]:
-        """value, n, ci_low, ci_high in percent; n counts positives where these were counted."""
+        """Return value, n, ci_low and ci_high in percent; n is `n_pos` if that is known."""
         return {
             "value": 100 * self.value,
             "n": self.n if self.n_pos is None else self.n_pos,
@@ -54,12 +54,18 @@ class Estimate:
 
 
 def wilson_limits(k: ArrayLike, n: ArrayLike) -> tuple[NDArray, NDArray]:
-    """95 % Wilson limits of ``k`` of ``n``, number by number."""
+    """Return the 95 % Wilson limits of `k` of `n`, elementwise."""
     return proportion_confint(np.asarray(k), np.asarray(n), method="wilson")
 
 
 def wilson(k: int, n: int) -> Estimate:
-    """A proportion k of n with its 95 % Wilson interval; NaN where n is 0."""
+    """Return the proportion k of n with its 95 % Wilson interval; NaN if n is 0.
+
+    Raises
+    ------
+    DataError
+        k is negative or larger than n.
+    """
     if not 0 <= k <= n:
         raise DataError(f"wilson: {k} of {n} is no proportion; give 0 <= k <= n")
     if n == 0:
@@ -69,7 +75,7 @@ def wilson(k: int, n: int) -> Estimate:
 
 
 class McNemar(NamedTuple):
-    """Discordant pairs and the exact two-sided p value."""
+    """Counts of discordant pairs and the exact two-sided p value."""
 
     only_a: int
     only_b: int
@@ -77,7 +83,13 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> McNemar:
-    """Exact McNemar test of two answerers on the same questions."""
+    """Run the exact McNemar test of two models on the same questions.
+
+    Raises
+    ------
+    DataError
+        The models answered different numbers of questions.
+    """
     a, b = np.asarray(a_correct, float), np.asarray(b_correct, float)
     if a.shape != b.shape:
         raise DataError(f"paired comparison: {len(a)} against {len(b)} answers; use the same rows")
@@ -89,14 +101,14 @@ def mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> McNemar:
 
 
 def bootstrap_ids(n: int, resamples: int, seed: int) -> NDArray[np.intp]:
-    """Positions 0..n-1 drawn with replacement, shape (resamples, n)."""
+    """Draw positions 0..n-1 with replacement, shape (resamples, n)."""
     return np.random.default_rng(seed).integers(0, n, size=(resamples, n))
 
 
 def bootstrap_means(
     values: ArrayLike, resamples: int = 1000, seed: int = 0, groups: ArrayLike | None = None
 ) -> NDArray:
-    """Means of `values` over resampled rows, or over resampled groups (patients)."""
+    """Return means of `values` over resampled rows or groups (patients), (resamples,)."""
     codes = _codes(len(np.asarray(values)), groups)
     sums, sizes = np.bincount(codes, np.asarray(values, float)), np.bincount(codes)
     rng, count = np.random.default_rng(seed), len(sums)
@@ -113,26 +125,27 @@ def mean_over_seeds(
     seed: int = 0,
     groups: ArrayLike | None = None,
 ) -> Estimate:
-    """Mean of a measure over trainings and questions; both are drawn again in the bootstrap.
+    """Average a measure over training runs and questions; the bootstrap resamples both.
 
-    With three seeds the interval knows little about how much trainings vary; it knows that they
-    do, which an interval over questions alone does not.
+    With three seeds the interval reflects the variation between training runs only roughly. An
+    interval over questions alone would ignore it.
 
     Parameters
     ----------
     values : (seeds, n)
-        A measure of each question (right or not, or a fall in it) by each training.
+        A measure of each question (correct or not, or a drop in it) for each training run.
     groups : (n,), optional
         Patients: whole patients are drawn, the same for all seeds of a draw.
 
     Returns
     -------
-    Estimate, a fraction; n counts questions, each of which every seed answered.
+    Estimate
+        A fraction; n counts the questions, each of which every seed answered.
 
     Raises
     ------
     DataError
-        There is no training, or trainings answered different numbers of questions.
+        There is no training run, or the runs answered different numbers of questions.
     """
     lengths = {len(np.asarray(part)) for part in values}
     if len(lengths) != 1:
@@ -162,12 +175,12 @@ def difference_over_seeds(
     seed: int = 0,
     groups: ArrayLike | None = None,
 ) -> Estimate:
-    """a minus b, paired by question and by seed; arguments as for :func:`mean_over_seeds`.
+    """Return a minus b, paired by question and seed; arguments as for :func:`mean_over_seeds`.
 
     Raises
     ------
     DataError
-        The two have different numbers of trainings or questions.
+        The two have different numbers of training runs or questions.
     """
     if [len(np.asarray(part)) for part in a] != [len(np.asarray(part)) for part in b]:
         raise DataError(
@@ -190,17 +203,18 @@ def auc_over_seeds(
     groups: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Estimate:
-    """AUC of one label: the mean over trainings, with an interval over records or patients.
+    """Average the AUC of one label over training runs, with an interval over records or patients.
+
+    The other parameters and the errors are those of :func:`macro_auc`.
 
     Parameters
     ----------
     y : (n,) bool
-    scores : (seeds, n), or (n,) of one training
-        Each draw of records is the same for all seeds: the interval is about the records.
+        Ground truth.
+    scores : (seeds, n), or (n,) for one training run
+        Each draw of records is the same for all seeds, so the interval is about the records.
     min_positives : int
-        With fewer positives, or fewer negatives, the value is NaN; n_pos is still reported.
-
-    The other parameters and the errors are those of :func:`macro_auc`.
+        With fewer positives or fewer negatives the value is NaN; n_pos is still reported.
     """
     y, scores = np.asarray(y, bool), np.atleast_2d(np.asarray(scores, float))
     found = macro_auc(
@@ -219,23 +233,23 @@ def macro_auc(
     groups: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Estimate:
-    """Mean AUC over labels and trainings, or the difference of two such means, with its interval.
+    """Average AUC over labels and training runs, or subtract two such means, with an interval.
 
     Parameters
     ----------
-    y : (n, labels)
-        Truth; labels with fewer positives or negatives than `min_positives` are left out.
-    scores, minus : (trainings, n, labels)
-        `minus` is subtracted in every draw of the bootstrap: the difference is paired by record.
+    y : (n, labels) bool
+        Ground truth. Labels with fewer positives or negatives than `min_positives` are left out.
+    scores, minus : (training runs, n, labels)
+        `minus` is subtracted in every bootstrap draw, so the difference is paired by record.
     groups : (n,), optional
         Patients: whole patients are drawn. Without groups, records are drawn.
     weights : (resamples, n), optional
-        How often each record is drawn, of resamples that were drawn before; no others are then.
+        How often each record occurs in resamples drawn earlier. They replace new draws.
 
     Raises
     ------
     DataError
-        Shapes do not fit or a score is not finite.
+        The shapes do not fit or a score is not finite.
     """
     y, both = np.asarray(y, bool), [np.asarray(scores, float)]
     both += [] if minus is None else [np.asarray(minus, float)]
@@ -252,20 +266,20 @@ def macro_auc(
 
 
 def counts_of(drawn: NDArray, n: int) -> NDArray[np.float64]:
-    """How often each of 0..n-1 was drawn, (resamples, n), of positions (resamples, draws)."""
+    """Count how often each of 0..n-1 was drawn: (resamples, draws) -> (resamples, n)."""
     own = drawn + n * np.arange(len(drawn))[:, None]
     return np.bincount(own.ravel(), minlength=n * len(drawn)).reshape(-1, n).astype(float)
 
 
 def _codes(n: int, groups: ArrayLike | None) -> NDArray[np.intp]:
-    """Number of each record's group, (n,); every record is its own without groups."""
+    """Return the group number of each record, (n,); without groups each record is its own."""
     if groups is None:
         return np.arange(n)
     return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 
 def _steps(resamples: int, n: int) -> Iterator[int]:
-    """Resamples in parts that are small enough to hold."""
+    """Split resamples into parts that fit in memory."""
     step = max(1, _CHUNK // max(n, 1))
     for start in range(0, resamples, step):
         yield min(step, resamples - start)
@@ -274,7 +288,7 @@ def _steps(resamples: int, n: int) -> Iterator[int]:
 def _drawn(
     codes: NDArray, resamples: int, seed: int, weights: ArrayLike | None
 ) -> Iterator[NDArray]:
-    """How often each record is drawn, in parts (some resamples, n)."""
+    """Draw how often each record occurs, in parts of shape (some resamples, n)."""
     if weights is not None:
         yield np.asarray(weights, float)
         return
@@ -284,7 +298,7 @@ def _drawn(
 
 
 def _mean_auc(y: NDArray, both: list[NDArray], weights: NDArray) -> NDArray:
-    """Mean AUC over labels and trainings of each row of weights; minus that of the second."""
+    """Average AUC over labels and runs per row of weights; with two scores, subtract the second."""
     means = []
     for several in both:
         each = []
@@ -297,7 +311,7 @@ def _mean_auc(y: NDArray, both: list[NDArray], weights: NDArray) -> NDArray:
 
 
 def weighted_auc(weights: NDArray, y: NDArray, score: NDArray) -> NDArray:
-    """AUC of each row of weights; y and score sorted by score. NaN where a class is absent."""
+    """Return the AUC of each row of weights; NaN if a class is absent. All are sorted by score."""
     starts = np.flatnonzero(np.r_[True, np.diff(score) > 0])  # first record of each tied score
     positive = np.add.reduceat(weights * y, starts, axis=1)
     negative = np.add.reduceat(weights * ~y, starts, axis=1)

@@ -1,8 +1,9 @@
-"""What of this library a piece of code uses, definition by definition.
+"""Definitions of this library that a piece of code uses.
 
-Finer than `closure`, which counts whole files: a notebook that imports a room full of steps uses
-only those that it calls. A method counts where its class is used and anything of its name is; so
-more may be found than is used, never less, but for names that are put together while running.
+This is finer than `closure`, which counts whole files: a notebook that imports a module of many
+steps uses only the steps that it calls. A method counts if its class is used and any attribute of
+its name is accessed. The result may hold more than is used, but never less, except for names that
+are built at run time.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from pathlib import Path
 
 from ecg_lib import closure
 
-_Place = tuple[Path | None, ast.AST]  # a definition and the file it stands in; None: the source
+_Place = tuple[Path | None, ast.AST]  # a definition and its file; None for the source itself
 
 
 def reached(source: str, aside: frozenset[str] = frozenset()) -> list[ast.AST]:
-    """Syntax trees of a source and of all definitions that it uses, and these use.
+    """Return the syntax trees of a source and of all definitions that it uses, also indirectly.
 
     Parameters
     ----------
-    aside : names of files whose definitions are not followed.
+    source : str
+        Python code.
+    aside : frozenset of str
+        Names of files whose definitions are not followed.
     """
     found: list[ast.AST] = []
     seen: set[int] = set()
-    methods: dict[str, list[_Place]] = {}  # of classes that are used, none of that name called yet
+    methods: dict[str, list[_Place]] = {}  # of used classes, by names not accessed yet
     called: set[str] = set()
     own = _Names(ast.parse(source))
     new: list[_Place] = [(None, own.tree)]
@@ -58,12 +62,12 @@ def reached(source: str, aside: frozenset[str] = frozenset()) -> list[ast.AST]:
 
 
 class _Names:
-    """What the names at the top of a file stand for."""
+    """The meaning of the top-level names of a file."""
 
     def __init__(self, tree: ast.Module):
         self.tree = tree
         self.defined: dict[str, ast.AST] = {}
-        self.bound: dict[str, set[str]] = {}  # by an import -> modules, or what lies in them
+        self.bound: dict[str, set[str]] = {}  # imported name -> full names
         for node in tree.body:
             targets = getattr(node, "targets", [getattr(node, "target", None)])
             for target in targets:
@@ -82,14 +86,14 @@ class _Names:
                     self.bound.setdefault(alias.asname or alias.name, set()).add(full)
 
     def meaning(self, file: Path | None, name: str) -> list[_Place]:
-        """Where a name is defined; nothing for a module, a local name or another library's."""
+        """Find where a name is defined; nothing for modules, local names and other libraries."""
         if name in self.defined and file is not None:
             return [(file, self.defined[name])]
         return [place for full in self.bound.get(name, ()) for place in _resolve(full)]
 
 
 def _of_config(node: ast.Attribute) -> bool:
-    """Whether it is a value of the configuration, as `run.config.data.questions`: no method."""
+    """Tell whether an attribute is a configuration value, such as `run.config.data.questions`."""
     inner = node.value
     while isinstance(inner, ast.Attribute) and inner.attr != "config":
         inner = inner.value
@@ -97,7 +101,7 @@ def _of_config(node: ast.Attribute) -> bool:
 
 
 def _resolve(full: str) -> list[_Place]:
-    """Where "package.module.name" is defined."""
+    """Find where "package.module.name" is defined."""
     module, _, name = full.rpartition(".")
     file = closure.file_of(module)
     return _names_of(file).meaning(file, name) if file else []
@@ -113,7 +117,7 @@ def _read(file: Path, changed: int) -> _Names:
 
 
 def _of_class(node: ast.ClassDef) -> tuple[list[ast.AST], list[ast.FunctionDef]]:
-    """What runs with a class in any case, and its methods, which run when they are called."""
+    """Split a class into the parts that always run and the methods that run when called."""
     always: list[ast.AST] = [*node.decorator_list, *node.bases, *node.keywords]
     methods = []
     for part in node.body:
@@ -125,7 +129,7 @@ def _of_class(node: ast.ClassDef) -> tuple[list[ast.AST], list[ast.FunctionDef]]
 
 
 def used(tree: ast.AST) -> Iterator[ast.AST]:
-    """A tree's nodes, without the types of its arguments."""
+    """Walk the nodes of a tree, without type annotations."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns"):

@@ -1,9 +1,8 @@
-"""The stages of the pipelines, as the notebooks tell them: what each reads, makes and depends on.
+"""Stages of the pipelines, derived from the notebooks: what each reads, makes and depends on.
 
-Nothing is listed by hand but what no code tells: a notebook's metadata `ecg_lib` holds its `desc`
-and, where it has any, the folders it `makes`, other files it `writes` among the results and the
-tables of other stages it `reads`. `pipelines/steps.yaml` says the same of steps without a
-notebook.
+Only what the code cannot tell is listed by hand. A notebook's metadata `ecg_lib` holds its `desc`
+and, if there are any, the folders it `makes`, the other result files it `writes` and the tables of
+other stages it `reads`. `pipelines/steps.yaml` holds the same for steps without a notebook.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ STEPS = "pipelines/steps.yaml"
 MAIN, STUDIES = "debiased", "studies"  # folders of notebooks; each is a pipeline
 _SECTIONS = frozenset(field.name for field in fields(Config)) - {"threads", "stages"}
 _ALWAYS = frozenset({"profile", "label", "seed"})  # printed on every result
-_CHECKS = frozenset({"config.py", "config_check.py"})  # read all of a profile, to refuse mistakes
-# parts of a profile that name a file by their `name`, and the room it lies in
+_CHECKS = frozenset({"config.py", "config_check.py"})  # they read the whole profile to validate it
+# Parts of a profile whose `name` is a file, and the folder of the library that holds it.
 _CHOICES = MappingProxyType({"encoder": "encoders", "objective": "objectives"})
-# an Experiment's methods that name a folder, and the room it lies in
+# Methods of an Experiment that name a folder, and its parent folder.
 _ROOMS = MappingProxyType({"checkpoints": "checkpoints", "below": "checkpoints", "data": "data"})
 
 
@@ -43,19 +42,19 @@ class Stage:
     command: str
     source: str
     notebook: str | None = None
-    desc: str = ""  # what it does, in a line
+    desc: str = ""  # what it does, in one line
     makes: Sequence[str] = ()  # folders that it writes, "data/NAME" or "checkpoints/NAME"
     reads: Sequence[str] = ()  # tables of other stages
-    writes: Sequence[str] = ()  # other files that it writes among the results
+    writes: Sequence[str] = ()  # result files other than tables and figures
 
     @cached_property
     def tables(self) -> list[str]:
-        """Names of the tables that it writes: of `run.table("NAME", ...)`."""
+        """Names of the tables that it writes, from `run.table("NAME", ...)`."""
         return self._written("table", 0)
 
     @cached_property
     def figures(self) -> list[str]:
-        """Names of the figures that it writes: of `run.figure(figure, "NAME")`."""
+        """Names of the figures that it writes, from `run.figure(figure, "NAME")`."""
         return self._written("figure", 1)
 
     def _written(self, method: str, position: int) -> list[str]:
@@ -96,12 +95,12 @@ class Stage:
 
     @cached_property
     def opened(self) -> set[str]:
-        """Folders that its code opens, "data/NAME" or "checkpoints/NAME", its own among them."""
+        """Folders that its code opens, "data/NAME" or "checkpoints/NAME", including its own."""
         return {f"{room}/{name.value}" for room, name in self._places if _is_text(name)}
 
     @cached_property
     def folders(self) -> set[str]:
-        """Folders that it may open: where the code opens a variable's, any that it names."""
+        """Folders that it may open; if a variable names the folder, any string in the code."""
         found = self.opened | {f"checkpoints/{n.right.value}" for n in self._nodes if _joins(n)}
         for room, name in self._places:
             if not isinstance(name, ast.Constant | ast.Starred):
@@ -110,7 +109,7 @@ class Stage:
 
     @cached_property
     def _places(self) -> list[tuple[str, ast.AST]]:
-        """What an Experiment's methods for places are first given, and the room these open."""
+        """Parent folder and first argument of each call that opens an Experiment's folder."""
         return [
             (_ROOMS[node.func.attr], node.args[0])
             for node in self._nodes
@@ -130,11 +129,12 @@ class Stage:
         )
 
     def code_hash(self, profile: Mapping[str, Any]) -> str:
-        """Hash of its code, of all that this imports, and of the encoder and objectives it runs.
+        """Hash its code, all library code that this imports, and its encoder and objectives.
 
         Parameters
         ----------
-        profile : sections of the configuration, as plain mappings; they name these by file
+        profile : mapping
+            The configuration as plain mappings, which name the files of encoder and objectives.
         """
         sections = self.sections | ({"encoder"} & parameters(self))
         chosen = {name: profile[name] for name in sections if name in profile}
@@ -142,7 +142,7 @@ class Stage:
 
 
 def _chosen(values: Mapping[str, Any], room: str = "") -> Iterator[str]:
-    """An import of each encoder and objective that parts of a profile name; one's own: as is."""
+    """Yield an import for each encoder and objective of a profile; dotted names stay unchanged."""
     name = values.get("name")
     if room in _CHOICES and name:
         yield f"import {name if '.' in name else f'{closure.PACKAGE.name}.{_CHOICES[room]}.{name}'}"
@@ -152,7 +152,7 @@ def _chosen(values: Mapping[str, Any], room: str = "") -> Iterator[str]:
 
 
 def _joins(node: ast.AST) -> bool:
-    """`path / "name"`"""
+    """Tell whether a node is `path / "name"`."""
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_text(node.right)
 
 
@@ -161,7 +161,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _reads_by_name(node: ast.AST) -> bool:
-    """`getattr(config, name)`: any section that the code names as a string may be meant."""
+    """Tell whether a node is `getattr(config, name)`, which may read any section the code names."""
     return (
         isinstance(node, ast.Call)
         and getattr(node.func, "id", "") == "getattr"
@@ -171,7 +171,7 @@ def _reads_by_name(node: ast.AST) -> bool:
 
 @cache
 def all_stages() -> dict[str, Stage]:
-    """Every stage by name, each after those whose folders it may open: studies come last."""
+    """Return all stages by name, each after those whose folders it may open; studies come last."""
     found: list[Stage] = []
     steps = yaml.safe_load((paths.ROOT / STEPS).read_text(encoding="utf-8"))
     for folder in (MAIN, STUDIES):
@@ -182,12 +182,12 @@ def all_stages() -> dict[str, Stage]:
 
 
 def notebook_stage(notebook: str) -> Stage:
-    """The stage of a notebook, named by its path below notebooks/ without suffix.
+    """Return the stage of a notebook, given as a path below notebooks/ without suffix.
 
     Raises
     ------
     ConfigError
-        There is no such notebook, or its metadata tells no `desc`.
+        There is no such notebook, or its metadata lacks `desc`.
     """
     file = paths.NOTEBOOKS / f"{notebook}.ipynb"
     if not file.is_file():
@@ -215,7 +215,7 @@ def _declared(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def maker(name: str) -> str | None:
-    """The stage that makes a folder or a table."""
+    """Name the stage that makes a folder or a table, or None."""
     for stage in all_stages().values():
         if name in {*stage.makes, *stage.tables}:
             return stage.name
@@ -223,7 +223,10 @@ def maker(name: str) -> str | None:
 
 
 def needs(stage: Stage) -> list[str]:
-    """Folders of earlier stages that a stage opens; of a study, which a profile may lack, none."""
+    """List the folders of earlier stages that a stage opens.
+
+    Folders made by studies do not count, because a profile may lack a study.
+    """
     earlier: list[str] = []
     for other in all_stages().values():
         if other.name == stage.name:
@@ -233,7 +236,7 @@ def needs(stage: Stage) -> list[str]:
 
 
 def ancestors(stage: Stage) -> list[Stage]:
-    """A stage and all that it builds on."""
+    """Return a stage and all stages that it builds on."""
     found, new = {}, [stage]
     while new:
         stage = new.pop()
@@ -245,5 +248,5 @@ def ancestors(stage: Stage) -> list[Stage]:
 
 
 def parameters(stage: Stage) -> set[str]:
-    """Sections that a stage's results depend on: its own, and those of what it builds on."""
+    """Return the sections that a stage's results depend on, directly or through other stages."""
     return set().union(*(each.sections for each in ancestors(stage)))

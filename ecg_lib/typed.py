@@ -1,4 +1,4 @@
-"""Nested mappings become typed, frozen dataclasses; a mistake is one line that names its field."""
+"""Conversion of nested mappings into frozen dataclasses; errors name the field at fault."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ def typed(kind: type[T], values: Any, before: str) -> T:
 
     Parameters
     ----------
-    values : plain or OmegaConf's
-    before : what an error's line says before the field: "params.yaml: ", "objective."
+    kind : type
+        The dataclass.
+    values : mapping
+        Plain or from OmegaConf.
+    before : str
+        Text before the field in error messages, such as "params.yaml: " or "objective.".
 
     Raises
     ------
     ConfigError
-        A field is unknown, missing or of the wrong type, or the dataclass itself objects.
+        A field is unknown, missing or of the wrong type, or the dataclass itself rejects it.
     """
     try:
         schema = OmegaConf.structured(kind)
-        _thaw(schema)  # frozen dataclasses become read-only nodes; the result is frozen again
+        _thaw(schema)  # the nodes of frozen dataclasses are read-only; the result is frozen again
         return OmegaConf.to_object(OmegaConf.merge(schema, values))
     except OmegaConfBaseException as error:
         field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""

@@ -9,7 +9,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "ecg_lib"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = (  # who may import whom: each only what stands before it
-    *("errors", "files", "paths", "closure", "reached", "typed", "intervals", "arm_table"),
+    *(
+        "__init__",
+        "errors",
+        "files",
+        "paths",
+        "closure",
+        "reached",
+        "typed",
+        "intervals",
+        "arm_table",
+    ),
     *("knowledge", "signal", "data", "training", "encoders", "objectives", "questions"),
     *("ecg_llm", "tiny_llm", "evaluation", "baselines"),
     *("config_check", "config", "stages", "planning", "report"),

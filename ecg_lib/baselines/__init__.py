@@ -1,0 +1,1 @@
+"""Baselines: readers that see only the question or tags, and a fusion classifier."""

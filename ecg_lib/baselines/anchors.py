@@ -1,17 +1,19 @@
-"""Readers who see no ECG, or one bit of it: what an accuracy or a drop must be measured against.
+"""Anchors: simple readers against which accuracies and drops of the arms are measured.
 
-Each learns on the training rows and answers any rows. The bit is whether the ECG *that the row
-names* is normal: where the ECG is replaced by a donor's, the reader sees the donor's. So anchors go
-through the random-ECG test as the arms do, and their drops come from the same function.
+Each anchor learns from the training rows and can answer any rows. Two anchors see one bit of the
+ECG: whether the ECG *that the row names* is normal. If that ECG is replaced by a donor's, they see
+the donor's bit. Anchors therefore go through the random-ECG test as the arms do, and the same
+function computes their drops.
 
-constant        the commonest answer to the question's type
-question        the commonest answer to the question, in any wording
-ill             yes where severity makes yes likelier than it is on the whole, otherwise no
-question + ill  the commonest answer to the question among ECGs of this severity
+constant        the most common answer to questions of this type
+question        the most common answer to this question, in any wording
+ill             yes if yes is more likely at this severity than overall, otherwise no
+question + ill  the most common answer to this question among ECGs of this severity
 perfect         the true answer about the ECG that is shown
 
-Nobody is left without an answer: who does not know the ECG (a flat line is neither ill nor well)
-falls back on the question, and who does not know the question on its type.
+Every anchor gives an answer to every row. An anchor falls back on the question if it cannot tell
+whether the ECG is normal (a flat line is neither), and on the question's type if the question did
+not occur in training.
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ _TYPE, _KEY, _SEVERITY = "type", "key", "severity"
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Readers that have learned; `Anchors.learn` makes them."""
+    """The fitted anchors; `Anchors.learn` makes them."""
 
     records: pd.DataFrame  # ecg_id, normal, labels, attributes
-    commonest: dict[tuple[str, ...], pd.Series]  # columns -> answer by their values
-    says_yes: pd.Series  # (type, severity) -> whether the reader of illness says yes
+    commonest: dict[tuple[str, ...], pd.Series]  # columns -> most common answer by their values
+    says_yes: pd.Series  # (type, severity) -> whether the anchor "ill" says yes
 
     @classmethod
     def learn(cls, train: pd.DataFrame, records: pd.DataFrame) -> Anchors:
@@ -51,9 +53,11 @@ class Anchors:
 
         Parameters
         ----------
-        train : question rows
-        records : ecg_id, normal (bool), labels and attributes (dicts), one row per ECG: those of
-            the training rows and all that are asked about later
+        train : DataFrame
+            Question rows.
+        records : DataFrame
+            ecg_id, normal (bool), labels and attributes (dicts), one row per ECG: the ECGs of the
+            training rows and all ECGs that are asked about later.
         """
         known = _described(train, records).assign(text=train["answer"].map(answer_text))
         groups = ([_TYPE], [_KEY, _TYPE], [_KEY, _TYPE, _SEVERITY], [_TYPE, _SEVERITY])
@@ -68,9 +72,9 @@ class Anchors:
         return cls(records, commonest, above)
 
     def answer(self, rows: pd.DataFrame) -> dict[str, pd.Series]:
-        """What each anchor says to question rows: title -> texts, indexed as `rows`.
+        """Return each anchor's answers to question rows: title -> texts, indexed as `rows`.
 
-        An ecg_id that `records` lack is an ECG that tells nothing.
+        An ecg_id that is not in `records` counts as an ECG of unknown severity.
         """
         asked = _described(rows, self.records)
         constant = self._say(asked, (_TYPE,)).fillna("")
@@ -88,21 +92,23 @@ class Anchors:
         return {title: texts.astype(object).rename("prediction") for title, texts in said.items()}
 
     def _say(self, asked: pd.DataFrame, columns: tuple[str, ...]) -> pd.Series:
-        """The commonest answer of each row's group in training, NaN where it has none."""
+        """Return the most common training answer of each row's group, NaN for an unseen group."""
         return _looked_up(self.commonest[columns], asked[list(columns)])
 
     def _ill(self, asked: pd.DataFrame) -> pd.Series:
         columns = (_TYPE, _SEVERITY)
         yes = _looked_up(self.says_yes, asked[list(columns)])
         words = yes.map({True: YES, False: NO}).astype(object)
-        other = self._say(asked, columns).where(asked[_SEVERITY].notna())  # no yes/no question
+        # questions that are not yes/no: the most common answer at this severity
+        other = self._say(asked, columns).where(asked[_SEVERITY].notna())
         return words.where(words.notna(), other)
 
 
 def _described(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """type, key and severity of rows; of two ECGs "normal then abnormal", NaN where one is unknown.
+    """Return the type, key and severity of question rows.
 
-    A wording never changes the key, so these readers need no words.
+    The severity of two ECGs reads e.g. "normal then abnormal"; it is NaN if one of them is unknown.
+    All wordings of a question have the same key, so the anchors need not read its words.
     """
     severity = severity_of(rows, records.set_index("ecg_id")["normal"]).astype(object)
     unknown = severity.str.contains("unknown")
@@ -116,7 +122,7 @@ def _described(rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _looked_up(table: pd.Series, keys: pd.DataFrame) -> pd.Series:
-    """Values of `table` by the rows of `keys`, NaN where it has none."""
+    """Look up the rows of `keys` in `table`; NaN where it has no value."""
     if keys.shape[1] == 1:
         return keys.iloc[:, 0].map(table)
     wanted = pd.MultiIndex.from_frame(keys)

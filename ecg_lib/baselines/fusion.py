@@ -1,4 +1,4 @@
-"""Train the multi-label classifier of Table 3 on the rows of stage 2, and let it answer."""
+"""Training of the multi-label classifier of Table 3 on the rows of stage 2, and its answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 
 class FusionCollator:
-    """Prepared rows -> what `FusionClassifier.forward` takes."""
+    """A collator that turns rows of `prepare` into the arguments of `FusionClassifier.forward`."""
 
     def __init__(self, tokens: EcgTokens):
         self.tokens = tokens
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
+        """Pad the questions and look up the ECG tokens of a batch."""
         longest = max(len(row["input_ids"]) for row in rows)
         lengths = torch.tensor([len(row["input_ids"]) for row in rows])
         ids = [row["input_ids"] + [0] * (longest - len(row["input_ids"])) for row in rows]
@@ -47,7 +48,7 @@ class FusionCollator:
 def prepare(
     rows: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, answers: bool = True
 ) -> list[dict]:
-    """Question rows -> word ids and ECG ids, and the classes to learn where `answers`."""
+    """Turn question rows into token ids and ECG ids and, if `answers`, the classes to learn."""
     ids = [tokenizer(q, add_special_tokens=False)["input_ids"] for q in rows["question"]]
     prepared = [
         {"input_ids": i, "ecg_id": list(e)} for i, e in zip(ids, rows["ecg_id"], strict=True)
@@ -70,8 +71,20 @@ def train_fusion(
 ) -> None:
     """Train on question rows; save the model and `curve.csv` in `folder`.
 
-    The tokenizer is the LLM's, the word vectors are learned anew: what the classifier knows of
-    words it has from these rows.
+    The tokenizer is the LLM's, but the word vectors start from random numbers. All that the
+    classifier knows about words it learns from these rows.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Question rows.
+    tokens : EcgTokens
+        Encoder output of all ECGs in `rows`.
+    tokenizer : PreTrainedTokenizerBase
+    settings : Fusion
+        Sizes of the model and of its training.
+    folder : Path
+    seed : int
     """
     set_seed(seed)
     config = FusionConfig(
@@ -104,7 +117,7 @@ def fusion_probabilities(
     tokens: EcgTokens,
     batch_size: int = 128,
 ) -> NDArray:
-    """(n, 104): probability of each answer of the closed list, whether admitted or not."""
+    """Return the probability of each of the 104 closed answers, admitted or not, (n, 104)."""
     model.eval()
     prepared, collate = prepare(rows, tokenizer, answers=False), FusionCollator(tokens)
     order = np.argsort([len(row["input_ids"]) for row in prepared], kind="stable")
@@ -124,5 +137,5 @@ def fusion_answers(
     tokens: EcgTokens,
     batch_size: int = 128,
 ) -> pd.Series:
-    """The classifier's answers as text, with the index of `rows`."""
+    """Return the classifier's answers as text, with the index of `rows`."""
     return decode(fusion_probabilities(model, tokenizer, rows, tokens, batch_size), rows)

@@ -1,8 +1,8 @@
 """A multi-label classifier over ECG tokens and question, after the Fusion Transformer of ECG-QA.
 
-The traditional methods of Table 3 know every possible answer beforehand and tick those that fit.
-This one reads the same frozen encoder's tokens as the ECG-LLM and is trained on the same rows, so
-that the two differ in how they answer and not in what they see.
+The traditional methods of Table 3 know every possible answer beforehand and select those that fit.
+This classifier reads the same frozen encoder's tokens as the ECG-LLM and is trained on the same
+rows. The two therefore differ in how they answer, not in what they see.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from ecg_lib.ecg_llm.projector import Projector
 
-CLS, FIRST, SECOND, QUESTION = range(4)  # segments of the sequence
+CLS, FIRST, SECOND, QUESTION = range(4)  # segments of the sequence: [CLS], both ECGs, question
 
 
 class FusionConfig(PreTrainedConfig):
-    """Sizes; `words` is the tokenizer's vocabulary, `answers` the closed list's length."""
+    """Sizes; `words` is the size of the vocabulary, `answers` the length of the closed list."""
 
     model_type = "fusion_classifier"
 
@@ -42,9 +42,10 @@ class FusionConfig(PreTrainedConfig):
 
 
 class FusionClassifier(PreTrainedModel):
-    """[CLS], the tokens of one or two ECGs, the question's words -> a sigmoid for every answer.
+    """A transformer over [CLS], the tokens of one or two ECGs and the words of the question.
 
-    ECG tokens are joined by fours and projected, as for the LLM (equation 5).
+    Its output is one sigmoid per answer. ECG tokens are joined by fours and projected, as for the
+    LLM (equation 5).
     """
 
     config_class = FusionConfig
@@ -73,7 +74,7 @@ class FusionClassifier(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Keep PyTorch's defaults, but small word vectors, of the size of the positions."""
+        """Keep PyTorch's defaults, except that word vectors are as small as the positions."""
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
 
@@ -86,14 +87,18 @@ class FusionClassifier(PreTrainedModel):
         admitted: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Logits (B, A), and with labels the loss over the answers that each question admits.
+        """Return the logits (B, A) and, with labels, the loss over the admitted answers.
 
         Parameters
         ----------
-        input_ids, attention_mask : (B, L), the padded question.
-        ecg_tokens : (E, n, D), all ECGs of the batch in reading order.
-        ecgs : (B,), how many ECGs each row has, 1 or 2.
-        admitted, labels : (B, A) bool.
+        input_ids, attention_mask : (B, L)
+            The padded questions.
+        ecg_tokens : (E, n, D) float32
+            All ECGs of the batch in reading order.
+        ecgs : (B,) int64
+            Number of ECGs of each row, 1 or 2.
+        admitted, labels : (B, A) bool, optional
+            Which answers each question admits, and which are right.
         """
         projected = self.projector(ecg_tokens)  # (E, n / 4, H)
         each = projected.shape[1]

@@ -1,4 +1,4 @@
-"""What can be answered without any ECG: the yardstick under every accuracy."""
+"""Baselines that answer without any ECG."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ from ecg_lib.questions.vocabulary import answer_text
 
 
 def majority_answers(train: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
-    """The answer that training rows give most often to the same template question.
+    """Return the most frequent training answer to each row's template question.
 
-    A question never asked in training gets its question type's most frequent answer. Ties go to
-    the answer that comes first in the alphabet.
+    A question never asked in training gets the most frequent answer of its question type. Ties go
+    to the answer that comes first in the alphabet.
+
+    Parameters
+    ----------
+    train, rows : DataFrame
+        Question rows in ECG-QA's schema.
+
+    Returns
+    -------
+    Series of str, indexed as `rows`
     """
     known = pd.DataFrame(
         {
@@ -37,15 +46,20 @@ def majority_answers(train: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
 
 
 def question_only_answers(train: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
-    """Answers of a classifier that reads the words of the question and nothing else.
+    """Answer with a classifier that reads the words of the question and nothing else.
 
-    A logistic regression on words and word pairs for each answer of the closed list, learned from
-    the training questions that admit it, decoded as every classifier's answers are.
+    Each answer of the closed list has a logistic regression on words and word pairs. It is fitted
+    on the training questions that admit this answer. The probabilities are decoded as for every
+    other classifier (`closed_vocabulary.decode`).
 
     Parameters
     ----------
     train, rows : DataFrame
         Question rows in ECG-QA's schema.
+
+    Returns
+    -------
+    Series of str, indexed as `rows`
     """
     counter = word_counter()
     words = counter.fit_transform(train["question"])
@@ -56,7 +70,7 @@ def question_only_answers(train: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
     for answer in np.flatnonzero(wanted.any(axis=0)):
         own, ask = admitted[:, answer] | given[:, answer], wanted[:, answer]
         truth = given[own, answer]
-        if not truth.any() or truth.all():  # nothing to learn: a constant, or never admitted
+        if not truth.any() or truth.all():  # only one class, or no training question admits it
             probabilities[ask, answer] = float(truth.any())
             continue
         reader = LogisticRegression(max_iter=1000).fit(words[own], truth)
@@ -65,14 +79,14 @@ def question_only_answers(train: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:
 
 
 class ZeroTokens:
-    """ECG tokens that are all zero: the same model, the same question, no ECG.
+    """ECG tokens that are all zero, to ask a model the same questions without an ECG.
 
-    Stands in for :class:`EcgTokens` where answers are asked for.
+    They take the place of `EcgTokens` when a model answers.
     """
 
     def __init__(self, tokens: EcgTokens):
         self._shape = tokens.tokens.shape[1:]
 
     def get(self, ecg_ids: Sequence[str]) -> Tensor:
-        """(E, n, D) zeros."""
+        """Return zeros of shape (E, n, D)."""
         return torch.zeros(len(ecg_ids), *self._shape)

@@ -1,7 +1,8 @@
-"""A supervised tagger: which findings an ECG shows, so that an LLM may read about them.
+"""A supervised tagger that names an ECG's findings, so that an LLM can read about them.
 
-The left side of the paper's Figure 1: an external classifier turns the ECG into words, the LLM
-answers from the words. What has no tag (noise, axis, an infarction's stage) is lost on the way.
+This is the left side of the paper's Figure 1: an external classifier turns the ECG into words, and
+the LLM answers from these words. Whatever has no tag (noise, axis, the stage of an infarction) is
+lost.
 """
 
 from __future__ import annotations
@@ -20,16 +21,24 @@ from ecg_lib.errors import DataError
 from ecg_lib.evaluation.probe import cached_features, linear
 from ecg_lib.knowledge.findings import is_certain
 
-MIN_POSITIVES = 10  # training ECGs with a finding; fewer: there is no tag for it
-# Of the probe, for which all labels are known here: at its own 0.01 the mean F1 of the 62 tags of
-# demo's simulated patients is 3 points lower.
+MIN_POSITIVES = 10  # a finding with fewer training ECGs gets no tag
+# scikit-learn's C of the probe, whose training labels are all known here. With the probe's default,
+# 0.01, the mean F1 of the 62 tags of demo's simulated patients is 3 points lower.
 STRENGTH = 0.05
 
 
 class Tags:
-    """Tagged ECGs in the place of a store, so that reports are written about the tags.
+    """Tagged ECGs that take the place of a store, so that reports are written from the tags.
 
-    `records` has ecg_id and labels (code -> 100 for every tag), one row an ECG.
+    Parameters
+    ----------
+    tags : DataFrame
+        bool, indexed by ecg_id, one column per code.
+
+    Attributes
+    ----------
+    records : DataFrame
+        ecg_id and labels (code -> 100 for every tag), one row per ECG.
     """
 
     def __init__(self, tags: pd.DataFrame):
@@ -39,14 +48,20 @@ class Tags:
         self._labels = dict(zip(tags.index, labels, strict=True))
 
     def record(self, ecg_id: str) -> EcgRecord:
-        """One ECG as the tagger describes it: its tags and nothing else, no signal."""
+        """Return one ECG with its tags as labels and without a signal.
+
+        Raises
+        ------
+        DataError
+            The ECG has no tags.
+        """
         if ecg_id not in self._labels:
             raise DataError(f"{ecg_id}: has no tags; tag the cohort that holds it")
         return EcgRecord(ecg_id, "", np.zeros((12, 0), np.float32), labels=self._labels[ecg_id])
 
 
 def best_threshold(truth: NDArray[np.bool_], probability: NDArray) -> float:
-    """Probability from which a tag is given: the highest F1, or 0.5 where nothing is positive."""
+    """Return the probability threshold with the highest F1, or 0.5 if there is no positive."""
     if not truth.any():
         return 0.5
     precision, recall, thresholds = precision_recall_curve(truth, probability)
@@ -56,14 +71,14 @@ def best_threshold(truth: NDArray[np.bool_], probability: NDArray) -> float:
 
 
 def tag(records: pd.DataFrame, tokens: EcgTokens) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Probe training ECGs for every finding and tag all ECGs.
+    """Fit a linear probe for every finding on the training ECGs, and tag all ECGs.
 
     Parameters
     ----------
     records : DataFrame
-        `EcgStore.records`: ecg_id, labels, split; in any order.
+        `EcgStore.records`: ecg_id, labels and split, in any order.
     tokens : EcgTokens
-        The same ECGs, encoded.
+        Encoder output of these ECGs.
 
     Returns
     -------
@@ -104,12 +119,12 @@ def tag(records: pd.DataFrame, tokens: EcgTokens) -> tuple[pd.DataFrame, pd.Data
 
 
 def save_tags(records: pd.DataFrame, tokens: EcgTokens, folder: Path) -> None:
-    """Tag and write `tags.parquet` and `quality.csv` into `folder`."""
+    """Tag all ECGs and write `tags.parquet` and `quality.csv` to `folder`."""
     tags, quality = tag(records, tokens)
     tags.reset_index().to_parquet(folder / "tags.parquet", index=False)
     quality.to_csv(folder / "quality.csv", index=False)
 
 
 def load_tags(folder: Path) -> Tags:
-    """What `save_tags` wrote."""
+    """Load the tags that `save_tags` wrote."""
     return Tags(pd.read_parquet(folder / "tags.parquet").set_index("ecg_id"))

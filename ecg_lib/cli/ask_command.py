@@ -1,4 +1,4 @@
-"""`python -m ecg_lib ask`: one question about one or two ECGs of your own."""
+"""`debiased-ecg ask`: one question about one or two ECGs of your own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DESCRIPTION = f"""Ask a trained model about a WFDB record (.hea with .dat or .ma
 rate, leads by name, the first 10 s). The answer goes to stdout, who gave it to stderr.
 {DISCLAIMER.capitalize()}."""
 EPILOG = """examples:
-  python -m ecg_lib ask records100/00000/00001_lr "Does this ECG show atrial fibrillation?"
-  python -m ecg_lib ask first "Which finding is new in the recent ECG?" --second recent"""
+  debiased-ecg ask records100/00000/00001_lr "Does this ECG show atrial fibrillation?"
+  debiased-ecg ask first "Which finding is new in the recent ECG?" --second recent"""
 
 
 def add_to(verb: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
+    """Add the verb's options to its parser."""
     verb.add_argument("record", metavar="RECORD", help="path of the record, suffix or not")
     verb.add_argument("question", metavar="QUESTION", help="in English, in quotation marks")
     verb.add_argument(
@@ -45,8 +45,8 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Read, ask, print."""
-    from transformers.utils import logging  # torch behind it: seconds, so not for --help
+    """Read the ECGs, ask the question and print the answer."""
+    from transformers.utils import logging  # imports torch, which takes seconds: not for --help
 
     from ecg_lib.ecg_llm.ask import ask, load_model, model_reads, newest_model, read_ecg
     from ecg_lib.errors import DataError
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries about themselves
+        warnings.simplefilter("ignore")  # libraries warn about their own internals
         model, processor = load_model(folder)
         answer = ask(model, processor, signals, question)
     who = f"{folder} ({_label(folder, model.config.language_model)})"
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _label(folder: Path, language_model: str) -> str:
-    """What the profile calls its numbers, or else which language model it is."""
+    """Return the label that the profile gives its numbers, or else the language model's name."""
     import yaml
 
     profile = paths.CONF / "profile" / f"{folder.resolve().parent.parent.name}.yaml"

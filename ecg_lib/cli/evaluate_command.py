@@ -1,4 +1,4 @@
-"""`python -m ecg_lib evaluate`: measure a saved encoder on a prepared store."""
+"""`debiased-ecg evaluate`: measure a saved encoder on a prepared store."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ HELP = "measure a saved encoder on a prepared store"
 DESCRIPTION = """Measure a saved encoder on the ECGs of prepared stores. Every value is an AUC in
 percent with a 95 % interval over patients; n counts ECGs that have the label."""
 EPILOG = """examples:
-  python -m ecg_lib evaluate zero-shot --model checkpoints/ptbxl/encoder/clip --cohort stores/ludb
-  python -m ecg_lib evaluate linear-probe --model checkpoints/ptbxl/encoder/clip
+  debiased-ecg evaluate zero-shot --model checkpoints/ptbxl/encoder/clip --cohort stores/ludb
+  debiased-ecg evaluate linear-probe --model checkpoints/ptbxl/encoder/clip
       --train stores/ptbxl --test stores/ptbxl --share 0.01 0.1 1 --seeds 0 1 2 --baseline
-  python -m ecg_lib evaluate linear-probe --task findings --model checkpoints/ptbxl/encoder/clip
+  debiased-ecg evaluate linear-probe --task findings --model checkpoints/ptbxl/encoder/clip
       --train stores/ptbxl --test stores/ludb
-  python -m ecg_lib evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
+  debiased-ecg evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
       --cohort stores/ptbxl --out simulated_to_real.csv"""
 _MODEL = "folder of a saved CLIP or reader (notebook 02)"
 
 
 def add_to(verb: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
+    """Add the verb's subcommands and their options to its parser."""
     raw = argparse.RawDescriptionHelpFormatter
     whats = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
 
@@ -126,7 +126,7 @@ def _add_task(verb: argparse.ArgumentParser, default: str) -> None:
 
 
 def run_transfer(options: argparse.Namespace) -> None:
-    """Findings of recorded ECGs, read by what simulated ones taught."""
+    """Measure how encoders trained on simulated ECGs read the findings of recorded ones."""
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
     from ecg_lib.evaluation.transfer import transfer_table
@@ -152,7 +152,7 @@ def run_transfer(options: argparse.Namespace) -> None:
 
 
 def run_zero_shot(options: argparse.Namespace) -> None:
-    """Labels of a store by their texts."""
+    """Measure how well text prompts rank the ECGs of a store for each label."""
     import torch
 
     from ecg_lib.data.store import EcgStore
@@ -182,7 +182,7 @@ def run_zero_shot(options: argparse.Namespace) -> None:
 
 
 def run_linear_probe(options: argparse.Namespace) -> None:
-    """Probe an encoder, its controls, and hand-made features beside them if asked to."""
+    """Probe an encoder and its controls, and hand-made features on request."""
     import pandas as pd
 
     from ecg_lib.data.store import EcgStore
@@ -224,7 +224,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _show(table: Any, out: str | None) -> None:
-    """Print a table, and write it, whole or not at all, if asked to."""
+    """Print a table; with `out`, also write it atomically as CSV."""
     if out:
         write_atomically(out, partial(table.to_csv, index=False))
     print(table.round(dict.fromkeys(("value", "ci_low", "ci_high"), 1)).to_string(index=False))

@@ -1,8 +1,7 @@
-"""Run one notebook of the story with Papermill; knows nothing of what it computes.
+"""Papermill runner for the notebooks.
 
-A pipeline stage is `python -m ecg_lib.cli.notebook debiased/01_data`. The executed copy holds
-nothing that changes from run to run (times, counters, progress bars), so that equal runs give equal
-files.
+A pipeline stage runs `python -m ecg_lib.cli.notebook debiased/01_data`. The executed copy leaves
+out what differs between runs (times, counters, progress bars), so that equal runs give equal files.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from ecg_lib import errors, paths
 from ecg_lib.config import load_config
 from ecg_lib.files import write_atomically
 
-CHECKED = "nbval-check-output"  # tag of cells whose output is stored and compared by nbval
-STAGE = "ecg_lib"  # key of a notebook's metadata: what it tells the pipeline (`ecg_lib.stages`)
+CHECKED = "nbval-check-output"  # tag of cells whose output is stored, for nbval to compare
+STAGE = "ecg_lib"  # key of the notebook metadata that the pipeline reads (`ecg_lib.stages`)
 INJECTED = "injected-parameters"  # tag of the cell that Papermill adds
-# torch and transformers make a million objects at import: walked seldom, and not at exit, a kernel
-# starts and stops two seconds sooner
+# Importing torch and transformers creates a million objects. With rarer garbage collection, and
+# none at exit, a kernel saves two seconds.
 QUICK = "import atexit, gc; gc.set_threshold(50_000, 20, 20); atexit.register(gc.freeze)"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -37,28 +36,29 @@ class NotebookError(errors.EcgLibError):
 
 
 def all_names() -> list[str]:
-    """Every notebook, by its path below notebooks/ without suffix, in the order of the story."""
+    """List all notebooks, as paths below notebooks/ without suffix, in reading order."""
     files = sorted(paths.NOTEBOOKS.glob("*/*.ipynb"))
     return [f"{file.parent.name}/{file.stem}" for file in files]
 
 
 def execute(name: str, output: Path, params: str = "params.yaml") -> nbformat.NotebookNode:
-    """Execute notebooks/NAME.ipynb at the top of the checkout; return it without volatile parts.
+    """Execute notebooks/NAME.ipynb in the project root; return it without volatile parts.
 
-    Progress bars and warnings of the cells appear on the terminal. `output` is written cell by
-    cell while the notebook runs, and stays, as far as it came, when a cell fails.
+    Progress bars and warnings of the cells appear on the terminal. `output` is written cell by cell
+    while the notebook runs. If a cell fails, the file remains with the cells that ran.
 
     Raises
     ------
     NotebookError
-        One line with the cell and its error; the text of an EcgLibError stands for itself.
+        The notebook is missing, a cell failed or the kernel died. The message is one line with the
+        cell and its error; an EcgLibError shows its text without its type.
     """
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     if not source.is_file():
         raise NotebookError(f"notebooks/{name}.ipynb: no such notebook")
     output.parent.mkdir(parents=True, exist_ok=True)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the home folder's
-    # remarks of libraries to their own developers, not to a reader
+    # These warnings of libraries mean nothing to a reader of the notebook.
     os.environ["PYTHONWARNINGS"] = "ignore:IProgress,ignore:`is_gradient_checkpointing`"
     try:
         done = papermill.execute_notebook(
@@ -92,7 +92,7 @@ def _subclasses(kind: type) -> set[type]:
 
 
 def without_volatile(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Copy of a notebook without times, counters, standard error and machine names."""
+    """Return a copy of a notebook without times, counters, standard error and machine names."""
     clean = copy.deepcopy(notebook)
     kept = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     stage = {STAGE: notebook.metadata[STAGE]} if STAGE in notebook.metadata else {}
@@ -101,7 +101,7 @@ def without_volatile(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         tags = cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if INJECTED in tags:
-            cell.id = f"parameters-{position}"  # Papermill draws a random one
+            cell.id = f"parameters-{position}"  # Papermill's id is random
         if cell.cell_type != "code":
             continue
         cell.execution_count = None
@@ -113,12 +113,12 @@ def without_volatile(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def for_storage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Copy of a notebook as git keeps it: outputs of checked cells only, and those as text.
+    """Return a copy of a notebook as git stores it, with text outputs of checked cells only.
 
     Raises
     ------
     NotebookError
-        A checked cell shows something else than text, which nbval could not compare.
+        A checked cell shows output other than text, which nbval cannot compare.
     """
     clean = without_volatile(notebook)
     clean.cells = [cell for cell in clean.cells if INJECTED not in cell.metadata.get("tags", [])]
@@ -126,7 +126,7 @@ def for_storage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for position, cell in enumerate(code, start=1):
         cell.outputs = cell.outputs if CHECKED in cell.metadata.get("tags", []) else []
         if cell.outputs:
-            cell.execution_count = position  # nbval takes a cell without a number for one not run
+            cell.execution_count = position  # nbval treats a cell without a number as not run
         for output in cell.outputs:
             kinds = [kind for kind in output.get("data", {}) if not kind.startswith("text/")]
             if kinds:
@@ -142,7 +142,7 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 
 def run(name: str) -> Path:
-    """Execute one notebook of the pipeline into executed/<profile>/ and return the copy's path."""
+    """Execute a notebook of the pipeline into executed/<profile>/ and return the copy's path."""
     folder, file = paths.ROOT / "executed" / load_config().profile, f"{Path(name).name}.ipynb"
     done = execute(name, folder / "_failed" / file)
     write(done, folder / file)
@@ -163,7 +163,7 @@ def store(names: list[str]) -> None:
 
 
 def unclean(names: list[str]) -> list[str]:
-    """Names of the notebooks that hold anything `for_storage` would remove."""
+    """List the notebooks that hold anything that `for_storage` would remove."""
     found = []
     for name in names:
         notebook = nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4)
@@ -176,7 +176,7 @@ def unclean(names: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a notebook of the story, or look after how all of them are stored."""
+    """Run notebooks, write their checked outputs back, or check that they are stored clean."""
     parser = argparse.ArgumentParser(
         prog="python -m ecg_lib.cli.notebook", description=main.__doc__
     )

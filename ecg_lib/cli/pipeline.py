@@ -1,9 +1,9 @@
-"""`python -m ecg_lib.cli.pipeline`: the pipeline files, generated; and their stages, run in order.
+"""`python -m ecg_lib.cli.pipeline`: generate the pipeline files and run their stages.
 
-Without a verb it writes dvc.yaml and pipelines/studies/dvc.yaml from what the notebooks say. `code`
-is a stage of its own, which DVC runs first: it writes what each stage's code means into
-code/STAGE.txt, so that editing a comment runs nothing again and editing a function just the stages
-that use it. `run` is what `make paper` calls.
+Without a verb it writes dvc.yaml and pipelines/studies/dvc.yaml from the notebooks' metadata and
+code. `code` is a separate stage that DVC runs first. It writes a hash of each stage's code, without
+comments and docstrings, to code/STAGE.txt. Editing a comment therefore reruns nothing, and editing
+a function reruns only the stages that use it. `make paper` calls `run`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ plots:
 
 
 def rendered(pipeline: str) -> str:
-    """The text of a pipeline's dvc.yaml."""
+    """Return the text of a pipeline's dvc.yaml."""
     own = [stage for stage in all_stages().values() if stage.pipeline == pipeline]
     main = pipeline == MAIN
     lines = [] if main else ["vars: [../../params.yaml]", ""]
@@ -46,7 +46,7 @@ def rendered(pipeline: str) -> str:
     if main:
         lines += [
             f"  {CODE}:",
-            "    desc: What the code of each stage means, without comments",
+            "    desc: Hash of each stage's code, without comments",
             "    cmd: python -m ecg_lib.cli.pipeline code",
             "    always_changed: true",
             "    outs:",
@@ -91,7 +91,7 @@ def _deps(stage: Stage) -> list[str]:
 
 
 def _of_profile(folder: str) -> str:
-    """data/cohorts -> data/${profile}/cohorts"""
+    """Insert the profile into a path: data/cohorts -> data/${profile}/cohorts."""
     room, _, name = folder.partition("/")
     return f"{room}/{_PROFILE}/{name}"
 
@@ -101,7 +101,7 @@ def _code(name: str) -> str:
 
 
 def write() -> None:
-    """Write the pipeline files."""
+    """Write the pipeline files (dvc.yaml)."""
     for pipeline, file in FILES.items():
         path = paths.ROOT / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def write() -> None:
 
 
 def write_code() -> None:
-    """Write the hash of each stage's code."""
+    """Write the hash of each stage's code to code/STAGE.txt."""
     folder, profile = paths.ROOT / CODE, load_config().as_dict()
     folder.mkdir(exist_ok=True)
     for stage in all_stages().values():
@@ -117,7 +117,7 @@ def write_code() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the pipeline files from the notebooks, hash their code, or run their stages."""
+    """Write the pipeline files from the notebooks, hash the code of the stages, or run them."""
     parser = argparse.ArgumentParser(
         prog="python -m ecg_lib.cli.pipeline", description=main.__doc__
     )
@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         if options.verb == "run":
-            from ecg_lib.cli.run_stages import run_all  # DVC behind it: a second
+            from ecg_lib.cli.run_stages import run_all  # imports DVC, which takes a second
 
             run_all(options.jobs)
         elif options.verb == "code":

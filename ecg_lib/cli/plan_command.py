@@ -1,4 +1,4 @@
-"""`python -m ecg_lib plan`: what a profile costs, before it is run."""
+"""`debiased-ecg plan`: what a profile costs, before it is run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ DESCRIPTION = """Count what a profile's trainings cost: parameters, operations, 
 without gradient checkpointing, hours on a GPU, disk. Models are built without weights (PyTorch's
 meta device): nothing is downloaded or trained."""
 EPILOG = """examples:
-  python -m ecg_lib plan paper --gpu H100 --gpus 4
-  python -m ecg_lib plan paper encoder.patch=5 stage1.batch_size=16 --gpu RTX4090 --json"""
+  debiased-ecg plan paper --gpu H100 --gpus 4
+  debiased-ecg plan paper encoder.patch=5 stage1.batch_size=16 --gpu RTX4090 --json"""
 _GIVEN = (
     ("--gpu", str, "NAME", "A100-40, A100-80, A800-80 (default, the paper's), H100, RTX4090"),
     ("--gpus", int, "N", "of them, each with its share of a batch (default 1)"),
@@ -28,7 +28,7 @@ _GIVEN = (
 
 
 def add_to(verb: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
+    """Add the verb's options to its parser."""
     verb.add_argument("profile", metavar="PROFILE", help="a file of conf/profile, e.g. paper")
     verb.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="changes to the profile")
     for option, kind, name, told in _GIVEN:
@@ -38,22 +38,22 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Count and print."""
+    """Compute the plan and print it."""
     from ecg_lib.config import compose
     from ecg_lib.planning.plan import Assumptions, plan
 
     names = [option.removeprefix("--").replace("-", "_") for option, *_ in _GIVEN]
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    # A plan reads no data: the folder that a real profile asks for may be any.
+    # A plan reads no data, so any folder satisfies a profile that requires one.
     config = compose(options.profile, ["data.root=.", *options.overrides])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of libraries about themselves
+        warnings.simplefilter("ignore")  # libraries warn about their own internals
         told = plan(config, Assumptions(**given))
     print(json.dumps(told) if options.json else text(told))
 
 
 def text(told: Mapping[str, Any]) -> str:
-    """The plan for a reader."""
+    """Format the plan as text."""
     given, gpu = told["assumptions"], told["gpu"]
     lines = [
         f"{told['profile']}: {told['language_model']} on {given['gpus']} x {gpu['name']} "

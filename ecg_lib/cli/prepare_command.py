@@ -1,4 +1,4 @@
-"""`python -m ecg_lib prepare`: a downloaded data set becomes a store."""
+"""`debiased-ecg prepare`: turn a downloaded data set into a store."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ DESCRIPTION = """Read a cohort's files into a store: signals.npy (first 10 s, le
 records.parquet, quarantine.csv (what was left out, and why) and manifest.json. An interrupted
 preparation goes on where it stopped; an older store is replaced only at the end."""
 EPILOG = """example:
-  python -m ecg_lib prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/ptbxl --workers 8"""
+  debiased-ecg prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/ptbxl --workers 8"""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help with the cohorts found, looked for only when help is asked for: it takes a second."""
+    """Help text with the known cohorts, listed only on --help because that takes a second."""
 
     def add_text(self, text: str | None) -> None:
         super().add_text(f"cohorts: {', '.join(_cohorts())}\n{text}" if text is EPILOG else text)
 
 
 def add_to(verb: argparse.ArgumentParser) -> None:
-    """Add the options of the verb."""
+    """Add the verb's options to its parser."""
     verb.formatter_class = _Help
     verb.add_argument("cohort", metavar="COHORT", help="which data set it is, see below")
     verb.add_argument(
@@ -54,7 +54,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prepare and print what came of it."""
+    """Prepare the store and print a summary."""
     from ecg_lib.data import prepare
     from ecg_lib.data.store import summary
     from ecg_lib.errors import DataError
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _cohorts() -> list[str]:
-    """Names of the cohorts that are read from a folder."""
+    """List the names of the cohorts that are read from a folder."""
     from ecg_lib.data.prepare import sources
 
     return [name for name, kind in sources().items() if kind.SIGNATURE]

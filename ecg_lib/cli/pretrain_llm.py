@@ -1,7 +1,7 @@
-"""`python -m ecg_lib.cli.pretrain_llm [look_ups]`: make the language model of params.yaml.
+"""`python -m ecg_lib.cli.pretrain_llm [look_ups]`: train the language model of params.yaml.
 
-With `look_ups` only its first course is trained. Both are stages of the pipeline, so that look-ups
-are learned beside the encoder: neither needs the other.
+With `look_ups`, only its first course is trained. Both are stages of the pipeline. The first course
+and the encoder do not need each other, so they can train at the same time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ecg_lib.experiments.language_model import llm_of_profile, look_ups_of_profi
 
 
 def main(courses: Sequence[str]) -> None:
-    """Train or load the language model, or its first course."""
+    """Train or load the language model, or only its first course."""
     try:
         make = look_ups_of_profile if "look_ups" in courses else llm_of_profile
         make(Experiment.open())

@@ -1,7 +1,7 @@
-"""Run the stages of DVC's pipelines, several at once where none needs another.
+"""Parallel runner for the stages of the DVC pipelines.
 
-DVC itself runs one stage after another. It knows the order, decides what is out of date and keeps
-the books; here stages are only handed to it as soon as those before them are done.
+DVC itself runs one stage at a time. It still knows the order, decides what is out of date and
+records the results. This module only starts each stage as soon as the stages before it are done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Start = Callable[[str, int], subprocess.Popen]
 
 
 class StageFailed(EcgLibError):
-    """A stage ended with an error, or the pipeline files cannot be read."""
+    """A stage failed, or the pipeline files cannot be read."""
 
 
 def run_all(jobs: int) -> None:
@@ -29,13 +29,13 @@ def run_all(jobs: int) -> None:
     Raises
     ------
     StageFailed
-        A stage failed; those that ran beside it have ended, none was begun after it.
+        A stage failed. The stages running beside it have ended, and no further stage was started.
     """
     run(stage_graph(), jobs, _repro)
 
 
 def stage_graph() -> dict[str, set[str]]:
-    """Each stage of the profile in params.yaml -> the stages it needs, as DVC sees them."""
+    """Map each stage of the profile in params.yaml to the stages it needs, according to DVC."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -48,13 +48,22 @@ def stage_graph() -> dict[str, set[str]]:
 
 
 def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:
-    """Run stages, `jobs` at most at once, those first on which the longest chain waits.
+    """Run stages, at most `jobs` at once; stages with the longest chain of dependents go first.
 
     Parameters
     ----------
-    needs : stage -> the stages that must be done before it
-    start : begins a stage with its share of the cores: one part of so many. The share is the same
-        for every stage, for numbers depend on it in their last digits
+    needs : mapping of str to set of str
+        For each stage, the stages that must be done before it.
+    jobs : int
+        Largest number of stages that run at once.
+    start : callable
+        Takes a stage and `jobs`, and starts the stage on one `jobs`-th of the cores. Every stage
+        gets the same share, because the last digits of results depend on the number of threads.
+
+    Raises
+    ------
+    StageFailed
+        A stage failed.
     """
     length = _chain_lengths(needs)
     todo, done = sorted(needs, key=lambda name: (-length[name], name)), set()
@@ -73,7 +82,7 @@ def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:
 
 
 def _chain_lengths(needs: Mapping[str, set[str]]) -> dict[str, int]:
-    """How many stages, one after another, wait for a stage in the end, itself included."""
+    """Return the length of the longest chain of stages that starts with each stage."""
     waiting = {name: [n for n, before in needs.items() if name in before] for name in needs}
     found: dict[str, int] = {}
 
@@ -100,5 +109,5 @@ def _repro(name: str, jobs: int) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", name],
         cwd=paths.ROOT,
-        env=share | os.environ,  # a number that the caller has set counts
+        env=share | os.environ,  # the caller's own setting takes precedence
     )

@@ -1,0 +1,1 @@
+"""Read ECGs from their sources and prepare them as stores."""

@@ -1,4 +1,4 @@
-"""Find a data set on disk by a file that only it has."""
+"""Find a data set on disk by a file or folder that only it has."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from pathlib import Path
 
 from ecg_lib.errors import DataError
 
-DEPTH = 2  # a data root holds cohorts, PhysioNet's archives often one folder more
+DEPTH = 2  # a data root holds cohort folders, and PhysioNet's archives often add a level
 
 
 def locate(root: str | os.PathLike, signature: str, what: str) -> Path:
-    """Folder at or up to two levels below `root` that holds `signature` (a name or glob pattern).
+    """Return the folder that holds `signature`, at `root` or up to two levels below it.
+
+    Parameters
+    ----------
+    root : str or path
+    signature : str
+        Name or glob pattern of a file or folder.
+    what : str
+        Name of the data set, for error messages.
 
     Raises
     ------
     DataError
-        `root` does not exist, nothing below it has the signature, or several folders have it.
+        `root` does not exist, no folder holds the signature, or several do.
     """
     root = Path(root).expanduser()
     if not root.is_dir():

@@ -1,4 +1,4 @@
-"""From the name of a cohort and a folder to a prepared store."""
+"""Prepare a store from the name of a cohort and its folder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ecg_lib.data.store import EcgStore, write_store
 from ecg_lib.errors import DataError
 from ecg_lib.signal.resample import STANDARD_RATE
 
-SIMULATED = "simulated"  # the cohort that takes a number of patients
-_SOURCES = "ecg_lib.data.sources"  # each file there is found by itself
-_QUESTIONS = {"ecgqa": "ptbxl/train_ecgs.tsv"}  # no ECGs, but found below a data root like them
+SIMULATED = "simulated"  # the cohort whose number of patients can be chosen
+_SOURCES = "ecg_lib.data.sources"  # package whose files register themselves
+_QUESTIONS = {"ecgqa": "ptbxl/train_ecgs.tsv"}  # no ECGs, but found below a data root too
 
 
 def sources() -> dict[str, type[Source]]:
-    """Every cohort that can be prepared, by name: the sources that the files of their room hold.
+    """Return the source class of each cohort that can be prepared, sorted by name.
 
     Raises
     ------
     DataError
-        Two sources of one name.
+        Two sources have the same name.
     """
     found: dict[str, type[Source]] = {}
     for file in pkgutil.iter_modules(importlib.import_module(_SOURCES).__path__):
@@ -38,7 +38,10 @@ def sources() -> dict[str, type[Source]]:
 
 
 def signatures() -> dict[str, str]:
-    """What to look for below a data root, by cohort; folder names differ between downloads."""
+    """Return, per cohort, the file or folder by which it is recognised below a data root.
+
+    The names of the cohort folders themselves differ between downloads.
+    """
     of_sources = {name: kind.SIGNATURE for name, kind in sources().items() if kind.SIGNATURE}
     return of_sources | _QUESTIONS
 
@@ -46,19 +49,24 @@ def signatures() -> dict[str, str]:
 def build_source(
     name: str, root: str | os.PathLike | None, rate: int = STANDARD_RATE, **options: Any
 ) -> Source:
-    """The source of a cohort.
+    """Build the source of a cohort.
 
     Parameters
     ----------
-    name : a key of `sources()`
-    root : its folder, or a folder up to two levels above; not read for "simulated"
-    rate : Hz of the records
-    options : for the source, e.g. `method="polyphase"`, `ecgqa_root=...`
+    name : str
+        A key of `sources()`.
+    root : str or path or None
+        The cohort's folder, or one up to two levels above it. Not used for "simulated".
+    rate : int, Hz
+        Sampling rate of the records.
+    **options
+        Passed to the source, e.g. `method="polyphase"`, `ecgqa_root=...`.
 
     Raises
     ------
     DataError
-        Unknown name, impossible rate, no root, or a folder without the cohort's files.
+        The name is unknown, the rate is impossible, the root is missing, or the folder lacks the
+        cohort's files.
     """
     kind = _known(name, sources())
     if rate < 1:
@@ -71,7 +79,7 @@ def build_source(
 
 
 def find_cohort(data_root: str | os.PathLike, name: str) -> Path:
-    """Folder of a cohort (or of ECG-QA: "ecgqa") at most two levels below a data root."""
+    """Return the folder of a cohort (or of "ecgqa") at most two levels below a data root."""
     return locate(data_root, _known(name, signatures()), name)
 
 
@@ -84,7 +92,7 @@ def prepare(
     rate: int = STANDARD_RATE,
     **options: Any,
 ) -> EcgStore:
-    """Read a cohort into a store at `out`; see `build_source` and `store.write_store`."""
+    """Read a cohort into a store at `out`, see `build_source` and `store.write_store`."""
     return write_store(out, build_source(name, root, rate, **options), workers=workers, reuse=reuse)
 
 

@@ -1,4 +1,4 @@
-"""One ECG as every cohort delivers it, and what a source of ECGs has to offer."""
+"""Define the ECG record that all cohorts share, and the interface of a source of ECGs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ SPLITS = ("train", "valid", "test")
 class EcgRecord:
     """One 12-lead ECG.
 
-    `labels` maps a code of findings.csv to its likelihood in per cent; 0 means "stated without a
-    likelihood", as in PTB-XL, and counts as certain. `attributes` may hold `heart_axis`, `noise`
-    (kind -> leads), `extrasystoles`, `infarction_stage`, `form_leads` (code -> leads),
-    `intervals` (seconds; `intervals_hz`: measured at this rate), `severity` (0..1, simulated
-    only), `unmapped` (the source's own codes that no finding stands for) and whatever else a
-    source knows.
+    `labels` maps codes of findings.csv to likelihoods in per cent. As in PTB-XL, 0 means "stated
+    without a likelihood" and counts as certain. `attributes` may hold `heart_axis`, `noise`
+    (kind -> leads), `extrasystoles`, `infarction_stage`, `form_leads` (code -> leads), `intervals`
+    (s) and the rate they were measured at (`intervals_hz`), `severity` (0..1, simulated ECGs only),
+    `unmapped` (codes of the source that match no finding), and anything else the source knows.
+
+    Raises
+    ------
+    ValueError
+        The signal is not (12, T), or the split or sex is unknown.
     """
 
     ecg_id: str  # "<cohort>/<record>", e.g. "ptbxl/00001"
@@ -50,38 +54,39 @@ class EcgRecord:
 
 @runtime_checkable
 class Source(Protocol):
-    """A cohort, wherever it comes from. Your own: a picklable class with these five members.
+    """A cohort of ECGs; to add your own, write a picklable class with these five members.
 
     >>> class Mine:
-    ...     name, version = "mine", "1"           # version: all that shapes a record
-    ...     def index(self): return ["a", "b"]    # cheap: no signal is read
+    ...     name, version = "mine", "1"           # version: changes whenever the records do
+    ...     def index(self): return ["a", "b"]    # cheap: reads no signal
     ...     def item_name(self, item): return item
     ...     def read(self, item): ...             # -> EcgRecord, or raises BadRecord(reason)
 
-    Items must be plain data (strings, numbers, dicts): worker processes receive them, and their
-    text is part of what tells an interrupted preparation from another one.
-    `index` may set `self.not_at_hand`: how many ECGs a table lists whose signals are absent.
-    A source whose records are not at 100 Hz has `self.rate`.
-    A generator of ECGs may offer `batches() -> Iterator[list[EcgRecord]]`, all records in the
-    order of `index`, used instead of `read` where present.
+    Items must be plain data (strings, numbers, dicts). They are sent to worker processes, and their
+    text helps to identify the preparation that an interrupted run belongs to.
+    `index` may set `self.not_at_hand`, the number of listed ECGs whose signals are absent.
+    A source whose records are not at 100 Hz needs `self.rate`.
+    A source that generates ECGs may offer `batches() -> Iterator[list[EcgRecord]]`, which yields
+    all records in the order of `index` and is then used instead of `read`.
 
-    A class in a file of data/sources/ becomes a cohort to prepare by two constants more: `NAME`
-    and `SIGNATURE`, the file or folder to look for below a data root (None: it needs no folder).
-    It is built by `Mine(root, rate=100, ...)`, without a folder by `Mine(rate=100, ...)`.
+    A class in a file of data/sources/ becomes a cohort that can be prepared if it has two more
+    constants: `NAME`, and `SIGNATURE`, the file or folder to look for below a data root (None if
+    it needs no folder). It is built by `Mine(root, rate=100, ...)`, or by `Mine(rate=100, ...)` if
+    it needs no folder.
     """
 
     name: str
     version: str
 
-    def index(self) -> Sequence[Any]: ...
+    def index(self) -> Sequence[Any]: ...  # noqa: D102
 
-    def item_name(self, item: Any) -> str: ...
+    def item_name(self, item: Any) -> str: ...  # noqa: D102
 
-    def read(self, item: Any) -> EcgRecord: ...
+    def read(self, item: Any) -> EcgRecord: ...  # noqa: D102
 
 
 class Rows(Sequence):
-    """The rows of a table as items: dictionaries made on demand, so that 800,000 stay cheap."""
+    """Rows of a table as items, turned into dictionaries on demand so that 800,000 stay cheap."""
 
     def __init__(self, table: pd.DataFrame):
         self.table = table

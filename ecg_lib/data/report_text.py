@@ -1,7 +1,8 @@
-"""PTB-XL's reports in one language and without what gives its labels away.
+"""Translate PTB-XL's reports into English and remove text that gives the labels away.
 
-About 61 % of them are German, 34 % English, 5 % Swedish, in few phrases. The phrases are a table,
-`report_words.csv`, for a reader of these languages to amend; words it lacks stay as they are.
+About 61 % of the reports are German, 34 % English and 5 % Swedish, and they use few phrases. These
+are in a table, `report_words.csv`, which a reader of these languages can amend. Words that are not
+in the table are left as they are.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import pandas as pd
 from ecg_lib.errors import DataError
 
 TABLE = Path(__file__).resolve().parent.parent / "knowledge" / "report_words.csv"
-# Labels written behind the text ("edit: NORM 100", "consensus label derived from: {...}") and what
-# says nothing about the heart: the machine's "4.46 unbestätigter bericht", often cut off.
+# Labels appended to the text ("edit: NORM 100", "consensus label derived from: {...}"), and text
+# that says nothing about the heart: the machine's "4.46 unbestätigter bericht", often cut off.
 _BEHIND = re.compile(
     r"(?:edit:|consensus\s*label).*|\b4\.46\b.*|trace only requested\.?", re.IGNORECASE | re.DOTALL
 )
@@ -26,7 +27,13 @@ _STRAY = re.compile(r"[^\w\s&()/.,+-]|ó\W|(?<!\w)[.,-]|[.,](?!\w)")
 
 @cache
 def phrases() -> dict[str, str]:
-    """Phrase in German or Swedish -> English, lower case."""
+    """Return the German and Swedish phrases with their English translations, in lower case.
+
+    Raises
+    ------
+    DataError
+        The table lists a phrase twice.
+    """
     table = pd.read_csv(TABLE, dtype=str, keep_default_na=False)
     twice = table[table["words"].duplicated()]
     if len(twice):
@@ -41,14 +48,15 @@ def _pattern() -> re.Pattern:
 
 
 def states_labels(report: str) -> bool:
-    """Whether a report has labels in code written behind it."""
+    """Return whether labels are appended to a report as codes."""
     return bool(_LABELS.search(report))
 
 
 def plain_text(report: str) -> str:
-    """A report without labels and machine remarks, in lower-case English, single spaces.
+    """Return a report in lower-case English, without labels and machine remarks.
 
-    Points and commas between words go: German reports of PTB-XL have none.
+    Full stops and commas between words are removed, because PTB-XL's German reports have none.
+    White space is reduced to single spaces.
     """
     text = " ".join(_BEHIND.sub(" ", report.lower()).split())
     text = _pattern().sub(lambda found: phrases()[found[0]], text)

@@ -1,4 +1,4 @@
-"""Read a source in parts, so that a large preparation runs in parallel, stays flat and resumes."""
+"""Read a source in parts, so that preparation can run in parallel, resume and save memory."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.files import write_atomically
 from ecg_lib.signal.resample import STANDARD_RATE
 
-UNIT_MV = 1e-3  # one step of the stored int16: 1 uV
+UNIT_MV = 1e-3  # mV; the stored int16 counts uV
 STORABLE_MV = np.iinfo(np.int16).max * UNIT_MV
-CHUNK = 500  # records in a part
+CHUNK = 500  # records per part
 
 
 def rate_of(source: Source) -> int:
-    """Hz of a source's records."""
+    """Return the sampling rate of a source's records in Hz."""
     return getattr(source, "rate", STANDARD_RATE)
 
 
 def rate_mark(rate: int) -> bytes:
-    """What a hash says of the rate: nothing of the standard one, so that older hashes hold."""
+    """Return what hashes include for the rate: nothing at 100 Hz, so older hashes stay valid."""
     return b"" if rate == STANDARD_RATE else f"{rate} Hz\n".encode()
 
 
 def key_of(source: Source, items: Sequence[Any]) -> str:
-    """Identity of a preparation: the source, its version, rate and everything its table says."""
+    """Return a hash that identifies a preparation by source, version, rate and all items."""
     digest = hashlib.sha256(f"{source.name}\n{source.version}\n".encode())
     digest.update(rate_mark(rate_of(source)))
     for start in range(0, len(items), CHUNK):
@@ -45,11 +45,32 @@ def key_of(source: Source, items: Sequence[Any]) -> str:
 def read_parts(
     folder: Path, source: Source, items: Sequence[Any], workers: int, chunk: int = CHUNK
 ) -> list[Path]:
-    """Read all items into part files of `folder`; parts already there are kept, not read again.
+    """Read all items into part files in `folder`; parts that exist already are not read again.
 
-    Worker processes come from joblib, safe to use from scripts and notebooks. With `workers=-1`
-    a `joblib.parallel_config(backend="dask")` around the call sends the parts to a cluster. Parts
-    are cut by position, so the result does not depend on `workers`.
+    Parts are cut by position, so the result does not depend on `workers`.
+
+    Parameters
+    ----------
+    folder : path
+    source : Source
+    items : sequence
+        As returned by `source.index()`.
+    workers : int
+        Number of joblib processes, safe to use in scripts and notebooks. With `workers=-1`, a
+        `joblib.parallel_config(backend="dask")` around the call sends the parts to a cluster.
+    chunk : int
+        Records per part.
+
+    Returns
+    -------
+    list of path
+        The part files, in the order of `items`.
+
+    Raises
+    ------
+    DataError
+        The source fails on a record with anything but `BadRecord`, or a record has another rate
+        than its source.
     """
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(items), chunk)
@@ -64,7 +85,7 @@ def read_parts(
 
 
 def write_batches(folder: Path, source: Any, total: int, chunk: int = CHUNK) -> list[Path]:
-    """As `read_parts` for a generator of ECGs (`source.batches()`); starts afresh."""
+    """Write part files from `source.batches()`, as `read_parts` does, but always from the start."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     records: list[EcgRecord] = []
@@ -86,13 +107,19 @@ def write_batches(folder: Path, source: Any, total: int, chunk: int = CHUNK) -> 
 
 
 def part_text(path: Path) -> dict[str, Any]:
-    """Of a part: `rows` of records.parquet, `quarantine` [record, reason], `samples` per lead."""
+    """Return the text of a part.
+
+    Returns
+    -------
+    dict
+        `rows` of records.parquet, `quarantine` (a list of [record, reason]) and `samples` per lead.
+    """
     with np.load(path, allow_pickle=False) as part:
         return json.loads(part["text"].tobytes())
 
 
 def part_signals(path: Path) -> np.ndarray:
-    """Of a part: its signals, int16 (n, 12, T)."""
+    """Return the signals of a part, int16 (n, 12, T) in uV."""
     with np.load(path, allow_pickle=False) as part:
         return part["signals"]
 
@@ -105,7 +132,7 @@ def _read_part(source: Source, items: Sequence[Any], path: Path) -> int:
             records.append(source.read(item))
         except BadRecord as error:
             bad.append([name, str(error)])
-        except Exception as error:  # a fault of the reader, not of the record: stop and name it
+        except Exception as error:  # the reader is at fault, not the record: stop and name it
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"{source.name}: reading record {name} failed ({reason})") from error
     _write_part(path, rate_of(source), records, bad)
@@ -122,7 +149,7 @@ def _write_part(
         peak = np.abs(record.signal).max()
         if peak <= STORABLE_MV:
             kept.append(record)
-        else:  # also where NaN
+        else:  # NaN also ends up here
             bad.append([record.ecg_id, f"reaches {peak:.1f} mV: at most {STORABLE_MV:.1f} fit"])
     signals = np.zeros((0, 12, 0), np.int16)
     if kept:
@@ -135,7 +162,7 @@ def _write_part(
 
 
 def _row(record: EcgRecord) -> dict[str, Any]:
-    """One row of records.parquet; labels and attributes as JSON, readable without ecg_lib."""
+    """Return a row of records.parquet, with labels and attributes as JSON that anyone can read."""
     return {
         "ecg_id": record.ecg_id,
         "patient_id": record.patient_id,
@@ -152,7 +179,7 @@ def _row(record: EcgRecord) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays as JSON can write them."""
+    """Convert NumPy scalars and arrays to what JSON can write."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be stored in a record's attributes")

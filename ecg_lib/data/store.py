@@ -1,4 +1,4 @@
-"""The prepared store: one folder per cohort and rate, quick to read, readable without ecg_lib.
+"""Write and read prepared stores: one folder per cohort and rate, readable without ecg_lib.
 
 signals.npy      int16 uV (N, 12, T), leads in the order of LEADS
 records.parquet  one row per ECG, in the same order
@@ -56,9 +56,12 @@ class EcgStore:
 
     Attributes
     ----------
-    records : DataFrame, one row per ECG; `labels` and `attributes` are dictionaries
-    signals : int16 memory map (N, 12, samples) at `rate`, uV; `mv` gives mV
+    records : DataFrame
+        One row per ECG; `labels` and `attributes` are dictionaries.
+    signals : (N, 12, samples) int16, uV
+        Memory map at `rate`; `mv` returns mV.
     manifest : dict
+        Contents of manifest.json.
     """
 
     def __init__(self, folder: Path, manifest: dict, records: pd.DataFrame, signals: np.ndarray):
@@ -66,10 +69,16 @@ class EcgStore:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> EcgStore:
-        """Open a store; `DataError` if the folder holds none or a damaged one."""
+        """Open a store.
+
+        Raises
+        ------
+        DataError
+            The folder holds no store, or a damaged one.
+        """
         folder = Path(folder)
         if not (folder / "manifest.json").is_file():
-            raise DataError(f"no prepared ECGs in {folder}: run `python -m ecg_lib prepare` first")
+            raise DataError(f"no prepared ECGs in {folder}: run `debiased-ecg prepare` first")
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             records = pq.read_table(folder / "records.parquet").to_pandas()
@@ -96,22 +105,22 @@ class EcgStore:
 
     @property
     def rate(self) -> int:
-        """Hz of the signals."""
+        """Sampling rate of the signals, Hz."""
         return self.manifest.get("rate", STANDARD_RATE)
 
     @property
     def samples(self) -> int:
-        """Samples of each lead."""
+        """Samples per lead."""
         return self.signals.shape[-1]
 
     @property
     def labels(self) -> pd.Series:
-        """Per ECG: {code: likelihood}."""
+        """One dictionary per ECG, code -> likelihood."""
         return self.records["labels"]
 
     @property
     def attributes(self) -> pd.Series:
-        """Per ECG: what else is known, see `EcgRecord`."""
+        """One dictionary per ECG, see `EcgRecord`."""
         return self.records["attributes"]
 
     @cached_property
@@ -122,21 +131,32 @@ class EcgStore:
         return ecg_id in self._row_by_id
 
     def row_of(self, ecg_id: str) -> int:
-        """Row of an ECG; `DataError` if it is not in the store."""
+        """Return the row of an ECG; raise `DataError` if it is not in the store."""
         try:
             return self._row_by_id[ecg_id]
         except KeyError:
             raise DataError(f"ECG {ecg_id} is not in the store {self.folder}") from None
 
     def rows(self, **equal: Any) -> np.ndarray:
-        """Rows whose columns have the given values, e.g. `rows(split="test", normal=True)`."""
+        """Return rows whose columns have given values, e.g. `rows(split="test", normal=True)`."""
         keep = np.ones(len(self), bool)
         for column, value in equal.items():
             keep &= (self.records[column] == value).to_numpy()
         return np.flatnonzero(keep)
 
     def mv(self, rows: int | str | slice | Sequence[int] | Sequence[str]) -> np.ndarray:
-        """Signals of rows (or ecg_ids), float32 (n, 12, samples) in mV."""
+        """Return the signals of some ECGs in mV.
+
+        Parameters
+        ----------
+        rows : int, slice, str, or sequence of int or str
+            Row numbers or ecg_ids.
+
+        Returns
+        -------
+        (n, 12, samples) float32, mV
+            n is 1 for a single row or ecg_id.
+        """
         if not isinstance(rows, slice):
             several = [rows] if np.isscalar(rows) else rows
             rows = [self.row_of(r) if isinstance(r, str) else r for r in several]
@@ -144,13 +164,19 @@ class EcgStore:
         return self.signals[rows].astype(np.float32) * np.float32(UNIT_MV)
 
     def record(self, row: int | str) -> EcgRecord:
-        """One ECG with all that is known about it."""
+        """Return one ECG, by row or ecg_id, with all that is known about it."""
         at = self.row_of(row) if isinstance(row, str) else int(row)
         fields = self.records.iloc[at].drop(["normal", "severity"]).to_dict()
         return EcgRecord(signal=self.mv(at)[0], rate=self.rate, **fields)
 
     def verify(self) -> None:
-        """Recompute the hash of the content; `DataError` if files changed since preparation."""
+        """Recompute the hash of the content.
+
+        Raises
+        ------
+        DataError
+            A file changed since the store was written.
+        """
         digest = _ContentHash(self.rate)
         for start in range(0, len(self), CHUNK):
             digest.add_signals(self.signals[start : start + CHUNK])
@@ -160,7 +186,7 @@ class EcgStore:
 
 
 def folder_name(cohort: str, rate: int = STANDARD_RATE) -> str:
-    """Name of a cohort's store folder; stores of several rates lie side by side."""
+    """Return the name of a cohort's store folder, which differs by rate."""
     return cohort if rate == STANDARD_RATE else f"{cohort}-{rate}hz"
 
 
@@ -171,24 +197,32 @@ def write_store(
     chunk: int = CHUNK,
     reuse: bool = False,
 ) -> EcgStore:
-    """Read a source into a store; the same content for any number of workers.
+    """Read a source into a store; the content does not depend on the number of workers.
 
-    An interrupted run leaves finished parts beside `folder` and the next run goes on from them;
-    `folder` itself is replaced only once everything has been read.
+    An interrupted run leaves its finished parts beside `folder`, and the next run continues from
+    them. `folder` itself is replaced only after everything has been read.
 
     Parameters
     ----------
-    folder : where the store goes
-    source : see `record.Source`
-    workers : processes
-    chunk : records in a part
-    reuse : return the store that is there if source, version and table are those it came from
+    folder : str or path
+        Where the store is written.
+    source : Source
+    workers : int
+        Number of processes.
+    chunk : int
+        Records per part.
+    reuse : bool
+        Return the existing store if it came from the same source, version, rate and items.
+
+    Returns
+    -------
+    EcgStore
 
     Raises
     ------
     DataError
-        No usable record, an ecg_id twice, a patient in two splits, a record at another rate than
-        its source, or a folder that is no store or holds one of another rate.
+        No record is usable, an ecg_id occurs twice, a patient is in two splits, a record's rate
+        differs from its source's, or `folder` is not a store or holds one of another rate.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
@@ -197,7 +231,7 @@ def write_store(
     items = source.index()
     key = key_of(source, items)
     if reuse:
-        with contextlib.suppress(DataError):  # none there, or damaged: read the source
+        with contextlib.suppress(DataError):  # no store, or a damaged one: read the source
             store = EcgStore.open(folder)
             if store.manifest["key"] == key:
                 return store
@@ -214,13 +248,13 @@ def write_store(
         _replace(folder, new)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    for leftover in folder.parent.glob(f".{folder.name}.parts-*"):  # of this and older versions
+    for leftover in folder.parent.glob(f".{folder.name}.parts-*"):  # also those of older versions
         shutil.rmtree(leftover)
     return EcgStore.open(folder)
 
 
 def summary(store: EcgStore) -> str:
-    """One line: how many ECGs of how many patients per split, what was left out and why."""
+    """Return one line: ECGs, patients, ECGs per split, and what was left out and why."""
     counts = store.manifest["counts"]
     splits = ", ".join(f"{s} {counts[s]:,}" for s in SPLITS if counts[s])
     text = f"{store.manifest['source']}: {counts['kept']:,} ECGs of {counts['patients']:,} patients"
@@ -236,7 +270,7 @@ def summary(store: EcgStore) -> str:
 
 
 class _ContentHash:
-    """Hash of signals, rate and rows that does not depend on how they were cut into parts."""
+    """Hash of signals, rate and rows, independent of how they were cut into parts."""
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
@@ -255,7 +289,7 @@ class _ContentHash:
 
 
 def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
-    """Parts -> the four files, one part in memory at a time."""
+    """Write the four files from the parts, with one part in memory at a time."""
     bad: list[list[str]] = []
     total, samples = 0, 0
     for path in parts:
@@ -311,9 +345,9 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
 
 
 def _refuse_another_rate(folder: Path, rate: int) -> None:
-    """`DataError` where the folder holds a store of another rate: both are to be kept."""
+    """Raise `DataError` if the folder holds a store of another rate, which must not be lost."""
     there = rate
-    with contextlib.suppress(OSError, ValueError):  # none, or damaged: it may be replaced
+    with contextlib.suppress(OSError, ValueError):  # no store, or a damaged one: it may be replaced
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         there = manifest.get("rate", STANDARD_RATE)
     if there != rate:
@@ -333,7 +367,7 @@ def _check_row(name: str, row: dict, ids: set[str], split_of: dict[str, str]) ->
 
 
 def _reasons(reasons: Iterable[str]) -> dict[str, int]:
-    """Reasons by frequency; those that differ only in a lead, file or number count as one."""
+    """Count reasons, most frequent first; those differing only in lead, file or number are one."""
     groups: dict[str, list[str]] = {}
     for reason in reasons:
         kind = re.sub(r"\S*\d\S*|\baV[RLF]\b|\bI{1,3}\b|,", "#", reason)
@@ -343,7 +377,7 @@ def _reasons(reasons: Iterable[str]) -> dict[str, int]:
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Put the finished folder in place; an older one goes only then."""
+    """Move the finished folder into place and only then delete the older one."""
     old = folder.parent / f".{folder.name}.old-{os.getpid()}"
     if folder.exists():
         os.replace(folder, old)

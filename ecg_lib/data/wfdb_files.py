@@ -16,32 +16,33 @@ _MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "v": 1e3}
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as its file has it: `signal` (n, T) in mV, lead `names`, `fs` in Hz."""
+    """A recording as stored in its file: `signal` (n, T) in mV, lead `names`, `fs` in Hz."""
 
     signal: np.ndarray
     names: list[str]
     fs: float
-    comments: list[str]  # the header's lines that start with #, without it
+    comments: list[str]  # the header's comment lines, without the leading #
 
     def standard(self, rate: int, method: str) -> np.ndarray:
-        """As a store keeps it, see `standardise`."""
+        """Return the signal as a store keeps it, see `standardise`."""
         return standardise(self.signal, self.names, self.fs, rate, method=method)
 
 
 def read_wfdb(stem: Path) -> Recording:
-    """Read the record of a path without suffix.
+    """Read a record, given its path without suffix.
 
     Raises
     ------
     BadRecord
-        No header, header without a signal file, signal file cut short, unknown unit.
+        The header or signal file is missing, cannot be read or is cut short, or a unit is not a
+        voltage.
     """
     header = stem.with_name(stem.name + ".hea")
     if not header.is_file():
         raise BadRecord("no header file")
     try:
         head = wfdb.rdheader(str(stem))
-    except Exception as error:  # whatever wfdb meets in a damaged header
+    except Exception as error:  # wfdb raises many types on a damaged header
         raise BadRecord("header cannot be read") from error
     for name in sorted(set(head.file_name or [])):
         if not (stem.parent / name).is_file():
@@ -50,7 +51,7 @@ def read_wfdb(stem: Path) -> Recording:
         raise BadRecord("header lists no signal")
     try:
         record = wfdb.rdrecord(str(stem), return_res=64)
-    except Exception as error:  # as above
+    except Exception as error:  # likewise for a damaged signal file
         raise BadRecord(f"{Path(head.file_name[0]).suffix} file truncated or corrupt") from error
     signal = record.p_signal.T
     if head.sig_len and signal.shape[-1] < head.sig_len:
@@ -63,7 +64,7 @@ def read_wfdb(stem: Path) -> Recording:
 
 
 def comment_value(comments: list[str], field: str) -> str:
-    """Value of a `field: value` comment line, whatever its case; "" if there is none."""
+    """Return the value of a `field: value` comment line, ignoring case; "" if there is none."""
     for line in comments:
         name, colon, value = line.strip().strip("#").partition(":")
         if colon and name.strip().strip("<>").lower() == field.lower():
@@ -72,7 +73,7 @@ def comment_value(comments: list[str], field: str) -> str:
 
 
 def age_of(text: str) -> float:
-    """Years from a header's or table's text; ">89" counts as 90, anything else unknown as NaN."""
+    """Parse an age in years; ">89" counts as 90, and text that is no age from 0 to 120 as NaN."""
     text = str(text).strip()
     if text.startswith(">"):
         return float(text[1:]) + 1
@@ -84,6 +85,6 @@ def age_of(text: str) -> float:
 
 
 def sex_of(text: str) -> str:
-    """F or M from "Female", "f", "MALE" ...; "" where unknown."""
+    """Return F or M for "Female", "f", "MALE" and the like; "" if unknown."""
     initial = str(text).strip()[:1].upper()
     return initial if initial in ("F", "M") else ""

@@ -1,12 +1,12 @@
-"""Alignment before any question: an ECG's slots learn to carry the names of what it shows.
+"""Alignment of the projector: an ECG's slots learn to carry the names of its findings.
 
-Only the projector is trained. A name's score is how near the nearest slots of the ECG come to the
-language model's own embedding of that name, so that no question is asked and the language model
-is never run. Each ECG has slots of its own: in a prompt about two ECGs, what stands in the first
-ECG's slots was learned from the first ECG alone, and nothing need be added for comparisons.
+Alignment comes before any question and is not in the paper. Only the projector is trained. A name's
+score says how close the nearest slots of the ECG come to the language model's own embedding of that
+name, so the language model is never run. The slots of an ECG depend on that ECG alone. In a prompt
+about two ECGs, each ECG's slots carry its own findings, and comparisons need nothing extra.
 
-The nine names of Table 4 and all names that contain one (`zero_shot_codes`) are left out unless
-asked for: a score for a name that the slots were trained on is not zero-shot.
+The nine names of Table 4, and all names that contain one of them (`zero_shot_codes`), are left out
+by default: a score for a name on which the slots were trained is not zero-shot.
 """
 
 from __future__ import annotations
@@ -33,18 +33,25 @@ if TYPE_CHECKING:
     from ecg_lib.ecg_llm.projector import Projector
     from ecg_lib.encoders.token_cache import EcgTokens
 
-FEWEST = 10  # ECGs with a finding, and without it, below which its name is not learned
-SCALE = 10.0  # of the cosines, to start with; learned
-_MEASURED = 256  # ECGs that tell how long slots are
-_BEFORE = "and"  # a word before a name: tokenizers spell a name's first piece as within a text
+FEWEST = 10  # a name is learned if at least so many ECGs have the finding and so many lack it
+SCALE = 10.0  # initial scale of the cosines; learned
+_MEASURED = 256  # ECGs on which the length of the slots is measured
+_BEFORE = "and"  # a word before a name, as tokenizers may spell the start of a text differently
 
 
 def stated(labels: Sequence[Mapping[str, float]], codes: Sequence[str]) -> pd.DataFrame:
-    """Which findings the statements of ECGs name: 1, 0, or NaN where one is not certain.
+    """Tabulate the stated findings: 1 if stated, 0 if not, NaN if stated but not certain.
 
     Parameters
     ----------
-    labels : for each ECG, code -> likelihood, as in `EcgStore.records`
+    labels : sequence of mapping
+        For each ECG, code -> likelihood, as in `EcgStore.records`.
+    codes : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        One row per ECG, one column per code.
     """
     table = [
         [(1.0 if is_certain(own[code]) else math.nan) if code in own else 0.0 for code in codes]
@@ -54,12 +61,19 @@ def stated(labels: Sequence[Mapping[str, float]], codes: Sequence[str]) -> pd.Da
 
 
 def target_codes(labels: Sequence[Mapping[str, float]], zero_shot_names: bool) -> list[str]:
-    """Codes whose names the slots learn: stated often enough, and not Table 4's unless asked for.
+    """Return the codes whose names the slots learn.
+
+    Parameters
+    ----------
+    labels : sequence of mapping
+        As for `stated`.
+    zero_shot_names : bool
+        Whether the names of Table 4 are learned too.
 
     Raises
     ------
     DataError
-        No finding is stated often enough.
+        No finding is stated for `FEWEST` ECGs and absent from as many.
     """
     apart = set() if zero_shot_names else zero_shot_codes()
     codes = [code for code in FINDINGS.index if code not in apart]
@@ -74,7 +88,7 @@ def target_codes(labels: Sequence[Mapping[str, float]], zero_shot_names: bool) -
 
 
 def name_pieces(name: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokens by which a tokenizer spells a name inside a text."""
+    """Return the token ids with which a tokenizer spells a name inside a text."""
     before, both = (
         tokenizer(text, add_special_tokens=False)["input_ids"]
         for text in (_BEFORE, f"{_BEFORE} {name}")
@@ -88,10 +102,10 @@ def name_pieces(name: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def embed_names(
     names: Sequence[str], tokenizer: PreTrainedTokenizerBase, table: nn.Embedding
 ) -> Tensor:
-    """(W, H) embeddings of names; of a name in several pieces, their mean.
+    """Embed names as the mean of their token embeddings: (W, H) float32, on the CPU.
 
-    The mean keeps a name in one slot. Were the scores of pieces summed instead, pieces that names
-    share ("left", "block") could lie in different slots and be read as a name that nobody meant.
+    The mean keeps a name in one slot. If the scores of a name's tokens were summed instead, tokens
+    that names share ("left", "block") could lie in different slots and be read as another name.
     """
     pieces = [name_pieces(name, tokenizer) for name in names]
     rows = [table.weight[torch.tensor(ids, device=table.weight.device)].mean(0) for ids in pieces]
@@ -99,29 +113,49 @@ def embed_names(
 
 
 def slot_scores(slots: Tensor, words: Tensor, scale: Tensor | float) -> Tensor:
-    """Slots (B, S, H) and names (W, H) -> (B, W): log of the mean over slots of exp(scale cosine).
+    """Score names by the log of the mean over slots of exp(scale * cosine).
 
-    A large scale asks the nearest slot, a small one all of them.
+    With a large scale the nearest slot decides; with a small one all slots count.
+
+    Parameters
+    ----------
+    slots : (B, S, H)
+    words : (W, H)
+        Embeddings of the names.
+    scale : scalar
+
+    Returns
+    -------
+    (B, W)
     """
     cosine = F.normalize(slots, dim=-1) @ F.normalize(words, dim=-1).T  # (B, S, W)
     return (scale * cosine).logsumexp(1) - math.log(slots.shape[1])
 
 
 class NamedSlots(nn.Module):
-    """A projector taught by names: class-balanced binary cross-entropy of `slot_scores`."""
+    """A projector trained with class-balanced binary cross-entropy on `slot_scores`.
+
+    Parameters
+    ----------
+    projector : Projector
+    words : (W, H)
+        Embeddings of the names.
+    targets : (N, W)
+        1, 0, or NaN for N training ECGs, as `stated` returns them.
+    """
 
     def __init__(self, projector: Projector, words: Tensor, targets: Tensor):
         super().__init__()
         self.projector = projector
         self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
         self.bias = nn.Parameter(torch.zeros(len(words)))
-        self.register_buffer("words", words, persistent=False)  # (W, H), the LLM's: never trained
+        self.register_buffer("words", words, persistent=False)  # (W, H), never trained
         known, share = ~targets.isnan(), targets.nanmean(0)  # (W,)
         weights = torch.where(targets == 1, 0.5 / share, 0.5 / (1 - share))
         self.targets, self.weights = targets.nan_to_num(0.0), weights * known  # (N, W)
 
     def forward(self, ecg_tokens: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        """`ecg_tokens` (B, n, D) of ECGs whose targets stand in `rows` (B,)."""
+        """Return the loss of ECGs with tokens (B, n, D) and targets in `rows` (B,)."""
         slots = self.projector(ecg_tokens)  # (B, S, H)
         logits = slot_scores(slots, self.words, self.log_scale.exp()) + self.bias  # (B, W)
         own = rows.cpu()
@@ -131,9 +165,18 @@ class NamedSlots(nn.Module):
 
 @torch.no_grad()
 def match_norm(projector: Projector, slots: Tensor, words: Tensor) -> None:
-    """Scale the last layer so that slots (N, S, H) are on average as long as names (W, H).
+    """Scale the last layer so that slots have the mean norm of the names.
 
-    The cosines that were learned stay as they are; a language model is used to vectors this long.
+    The learned cosines stay the same, and the language model gets vectors of the length it knows.
+
+    Parameters
+    ----------
+    projector : Projector
+        Changed in place.
+    slots : (N, S, H)
+        Some of its outputs.
+    words : (W, H)
+        Embeddings of the names.
     """
     last = [module for module in projector.modules() if isinstance(module, nn.Linear)][-1]
     factor = words.norm(dim=-1).mean() / slots.norm(dim=-1).mean()
@@ -155,14 +198,23 @@ def align(
 
     Parameters
     ----------
-    tokens : of the ECGs in `records`
-    records : `ecg_id` and `labels` of training ECGs
-    table : the language model's input embeddings, which stay as they are
+    projector : Projector
+    tokens : EcgTokens
+        Encoder output of the ECGs in `records`.
+    records : DataFrame
+        `ecg_id` and `labels` of the training ECGs.
+    table : nn.Embedding
+        The language model's input embeddings, which are not changed.
+    tokenizer : PreTrainedTokenizerBase
+        That of the language model.
+    settings : Alignment
+    folder : Path
+    seed : int
 
     Raises
     ------
     DataError
-        No finding is stated often enough.
+        No finding is stated for `FEWEST` ECGs and absent from as many.
     """
     set_seed(seed)
     labels, ids = records["labels"].tolist(), records["ecg_id"].tolist()

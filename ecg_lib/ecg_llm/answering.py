@@ -1,4 +1,4 @@
-"""Let a model answer question rows: closed answers are scored, open ones generated greedily."""
+"""Answering of question rows by a model: closed answers are scored, open ones generated."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ecg_lib.ecg_llm.packing import (
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
 
-_TOGETHER = 16  # questions in a sequence at most: the mask grows with its square
+_TOGETHER = 16  # most questions per sequence: the mask grows with the square of its length
 
 
 def _batches(prompts: list[list[int]], batch_size: int, title: str):
-    """Indices of prompts in batches of similar length."""
+    """Yield the indices of prompts in batches of similar length."""
     order = np.argsort([len(p) for p in prompts], kind="stable")
     for start in tqdm(range(0, len(order), batch_size), desc=title, leave=False):
         yield order[start : start + batch_size].tolist()
@@ -47,10 +47,21 @@ def _inputs(
 
 
 def first_token_scores(logits: Tensor, processor: EcgLlmProcessor) -> tuple[Tensor, Tensor]:
-    """(B, V) logits -> P(yes) and the closed answer (0 yes, 1 no, 2 not sure) of each row.
+    """Read P(yes) and the closed answer from the logits of an answer's first token.
 
-    P(yes) is normalised over the first tokens of yes and no, in all their spellings. A token with
-    which several answers begin, such as Llama's bare space, counts for none of them.
+    A token with which several answers begin, such as Llama's bare space, counts for none of them.
+
+    Parameters
+    ----------
+    logits : (B, V)
+    processor : EcgLlmProcessor
+
+    Returns
+    -------
+    p_yes : (B,) float32
+        P(yes), normalised over the first tokens of yes and no in all their spellings.
+    choice : (B,) int64
+        0 for yes, 1 for no, 2 for not sure.
     """
     yes, no = processor.yes_no_ids()
     shared = {*processor.verbaliser("yes"), *processor.verbaliser("no")}
@@ -76,9 +87,26 @@ def score_yes(
     tokens: EcgTokens,
     batch_size: int = 128,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """P(yes) and closed answer of each question; those about one ECG, or pair, share a sequence.
+    """Score closed questions; questions about the same ECG or pair share a sequence.
 
-    `score_yes_plain` is the readable reference that asks each alone.
+    `score_yes_plain` is the readable reference, with one sequence per question.
+
+    Parameters
+    ----------
+    model : EcgLlm
+    processor : EcgLlmProcessor
+    questions : list of str
+    ecgs : list of list of str
+        For each question, the id of one ECG or of two.
+    tokens : EcgTokens
+    batch_size : int
+        Most questions per batch.
+
+    Returns
+    -------
+    p_yes : (questions,) float
+    choice : (questions,) int
+        As `first_token_scores` returns them.
     """
     prompts = _prompts(processor, questions, ecgs)
     p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
@@ -102,7 +130,7 @@ def score_yes(
 def _prompts(
     processor: EcgLlmProcessor, questions: list[str], ecgs: list[list[str]]
 ) -> list[list[int]]:
-    prompt = cache(processor.prompt_ids)  # many questions are asked about many ECGs
+    prompt = cache(processor.prompt_ids)  # the same question is asked about many ECGs
     return [prompt(q, len(e)) for q, e in zip(questions, ecgs, strict=True)]
 
 
@@ -115,7 +143,7 @@ def score_yes_plain(
     tokens: EcgTokens,
     batch_size: int = 128,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same from one sequence for each question."""
+    """Score closed questions as `score_yes` does, with one sequence per question."""
     prompts = _prompts(processor, questions, ecgs)
     p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
     for rows in _batches(prompts, batch_size, "score"):
@@ -136,10 +164,10 @@ def score_yes_to_each(
     tokens: EcgTokens,
     batch_size: int = 128,
 ) -> np.ndarray:
-    """P(yes) to the same questions about each of many ECGs, (ECGs, questions).
+    """Ask the same questions about each of many ECGs; return P(yes), (ECGs, questions).
 
-    What all prompts begin with, the ECG included, is read once an ECG; each question goes on from
-    the keys and values that are left. `score_yes` is the plain reference.
+    The beginning that all prompts share, with the ECG in it, is read once per ECG. Each question
+    then continues from the cached keys and values. `score_yes` is the plain reference.
     """
     prompts = [processor.prompt_ids(question, 1) for question in questions]
     shared = shared_length(prompts)
@@ -159,7 +187,7 @@ def score_yes_to_each(
             ).last_hidden_state  # (B, rest, H)
             scores, _ = first_token_scores(head(hidden[:, -1]), processor)
             p_yes[at : at + len(some), k] = scores.cpu().numpy()
-            cache.crop(shared - len(prompt))  # forgets the question
+            cache.crop(shared - len(prompt))  # removes the question
     return p_yes
 
 
@@ -173,7 +201,7 @@ def generate_answers(
     max_new_tokens: int = 32,
     batch_size: int = 128,
 ) -> list[str]:
-    """Greedy answers, in batches of similar length; each question has a sequence of its own."""
+    """Generate answers greedily, in batches of similar length with one sequence per question."""
     prompts = _prompts(processor, questions, ecgs)
     answers = [""] * len(prompts)
     for rows in _batches(prompts, batch_size, "generate"):
@@ -204,11 +232,22 @@ def answer_rows(
     batch_size: int = 128,
     max_new_tokens: int = 32,
 ) -> pd.DataFrame:
-    """Answer question rows.
+    """Answer question rows: score the closed ones, generate answers to the others.
+
+    Parameters
+    ----------
+    model : EcgLlm
+    processor : EcgLlmProcessor
+    rows : DataFrame
+        Question rows.
+    tokens : EcgTokens
+        Encoder output of all ECGs in `rows`.
+    batch_size, max_new_tokens : int
 
     Returns
     -------
-    DataFrame indexed as `rows`: prediction (text) and p_yes (NaN for open questions).
+    DataFrame
+        Indexed as `rows`: prediction (text) and p_yes (NaN for open questions).
     """
     result = pd.DataFrame({"prediction": "", "p_yes": np.nan}, index=rows.index)
     verify = rows["question_type"].str.endswith("verify").to_numpy()
@@ -238,15 +277,27 @@ def read_rows(
     max_new_tokens: int = 32,
     batch_size: int = 128,
 ) -> pd.Series:
-    """Answer question rows with an LLM that reads *about* the ECGs, by the rules of `answer_rows`.
+    """Answer question rows with an LLM that reads a text *about* each ECG, as `answer_rows` does.
 
-    Closed questions are scored here as well: a chat model opens with "Yes, the ECG ...", and would
-    otherwise be marked by its manners.
+    Closed questions are scored here too. A chat model begins its answer with "Yes, the ECG ...",
+    and exact match would mark its style instead of its answer.
 
     Parameters
     ----------
-    llm : a causal LM as transformers has it, without ECG slots
-    report : ecg_id, rng -> the text in the place of that ECG
+    llm : PreTrainedModel
+        A causal LM of transformers, without ECG slots.
+    processor : EcgLlmProcessor
+    rows : DataFrame
+        Question rows.
+    report : callable
+        `report(ecg_id, rng)` returns the text that takes the place of that ECG.
+    seed : int
+        Random seed of `rng`.
+    max_new_tokens, batch_size : int
+
+    Returns
+    -------
+    Series of str, indexed as `rows`
     """
     rng = np.random.default_rng(seed)
     prompts = [

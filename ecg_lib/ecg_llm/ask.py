@@ -1,4 +1,4 @@
-"""One question about one or two recordings of your own: file -> tokens -> answer."""
+"""Answering one question about one or two recordings of your own: file -> tokens -> answer."""
 
 from __future__ import annotations
 
@@ -48,21 +48,35 @@ _YES_NO = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says: `text`, and P(yes) against P(no) where it is a yes/no question."""
+    """A model's answer: its text and, for a yes/no question, P(yes) / (P(yes) + P(no))."""
 
     text: str
     p_yes: float | None = None
 
 
 def read_ecg(path: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "fft") -> np.ndarray:
-    """A WFDB record, with or without suffix, as every cohort's ECGs are read: (12, T) mV at `rate`.
+    """Read a WFDB record in the same way as the ECGs of every cohort.
 
-    Leads by name, any sampling rate of the file, the first 10 s; nothing is repaired.
+    Leads are found by name. The file may have any sampling rate. The first 10 s are taken and
+    nothing is repaired.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The record, with or without suffix.
+    rate : int
+        Sampling rate of the result in Hz.
+    method : str
+        "fft" or "polyphase", how to resample.
+
+    Returns
+    -------
+    (12, T) float32 array, mV
 
     Raises
     ------
     BadRecord
-        The record is missing, damaged, too short, or a lead is missing, flat or broken.
+        The record is missing, damaged or too short, or a lead is missing, flat or broken.
     """
     stem = Path(path).expanduser()
     if stem.suffix in _SUFFIXES:
@@ -75,12 +89,12 @@ def read_ecg(path: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "
 
 
 def newest_model(checkpoints: Path, stage: str = "stage2", arm: str = ARM) -> Path:
-    """The folder <profile>/<stage>/<arm> whose training finished last.
+    """Return the folder <profile>/<stage>/<arm> whose training finished last.
 
     Raises
     ------
     DataError
-        No profile has been trained.
+        No profile has a trained model.
     """
     found = sorted(
         checkpoints.glob(f"*/{stage}/{arm}/fingerprint.json"),
@@ -94,12 +108,12 @@ def newest_model(checkpoints: Path, stage: str = "stage2", arm: str = ARM) -> Pa
 
 
 def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
-    """A saved ECG-LLM and its processor, on the GPU where there is one.
+    """Load a saved ECG-LLM and its processor, on the GPU if there is one.
 
     Raises
     ------
     DataError
-        The folder holds no saved model, or its language model cannot be had.
+        The folder holds no saved model, or its language model cannot be loaded.
     """
     folder = _checked(folder)
     try:
@@ -112,7 +126,7 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
 
 
 def model_reads(folder: str | os.PathLike) -> EcgInput:
-    """What the encoder of a saved ECG-LLM reads, without loading it.
+    """Return the input specification of a saved ECG-LLM's encoder without loading its weights.
 
     Raises
     ------
@@ -132,7 +146,7 @@ def _checked(folder: str | os.PathLike) -> Path:
 
 
 def worded_as_yes_no(question: str) -> bool:
-    """Whether a question opens as a yes/no question and offers no choice ("... or ...?")."""
+    """Return whether a question starts like a yes/no question and has no "or" in it."""
     words = question.lower().replace(",", " ").split()
     return bool(words) and words[0] in _YES_NO and "or" not in words
 
@@ -145,17 +159,22 @@ def ask(
     question: str,
     max_new_tokens: int = 64,
 ) -> Answer:
-    """Ask about one ECG, or two in the order previous, recent.
+    """Ask a question about one ECG, or about two in the order previous, recent.
 
     Parameters
     ----------
-    signals_mv : one or two arrays (12, T), mV at the encoder's rate, in the order of LEADS
+    model : EcgLlm
+    processor : EcgLlmProcessor
+    signals_mv : one or two (12, T) arrays, mV
+        ECGs at the encoder's sampling rate, with their leads in the order of `LEADS`.
+    question : str
+    max_new_tokens : int
 
     Returns
     -------
     Answer
-        The greedy answer. `p_yes` is given where the question is worded as a yes/no question, or
-        where the model puts more than half of its first token's probability on yes and no.
+        The greedy answer. `p_yes` is set if the question is worded as a yes/no question, or if the
+        model puts more than half of the first token's probability on yes and no.
     """
     tokens, _ = encode(np.stack(signals_mv), model.encoder)
     batch = processor.prompts([processor.prompt_ids(question, len(signals_mv))])

@@ -1,4 +1,4 @@
-"""Stage 1 and stage 2: projector and LoRA learn to answer, encoder and LLM stay frozen."""
+"""Fine-tuning in stages 1 and 2: projector and LoRA are trained, encoder and LLM stay frozen."""
 
 from __future__ import annotations
 
@@ -29,13 +29,29 @@ if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgEncoder
     from ecg_lib.encoders.token_cache import EcgTokens
 
-WEIGHT = "weight"  # a column of question rows: how much a row counts
+WEIGHT = "weight"  # a column of question rows: the weight of a row in the loss
 
 
 def new_model(
     encoder: EcgEncoder, llm: str | Path, lora: Lora, dtype: str, seed: int
 ) -> tuple[EcgLlm, EcgLlmProcessor]:
-    """An ECG-LLM whose projector and adapters know nothing yet."""
+    """Build an ECG-LLM with an untrained projector and untrained adapters.
+
+    Parameters
+    ----------
+    encoder : EcgEncoder
+    llm : str or Path
+        The language model, by hub id or folder.
+    lora : Lora
+    dtype : str
+        Of the language model, e.g. "bfloat16".
+    seed : int
+
+    Raises
+    ------
+    DataError
+        The language model cannot be loaded.
+    """
     set_seed(seed)
     language_model, tokenizer = load_llm(llm, dtype)
     processor = EcgLlmProcessor(tokenizer, Projector.slots(encoder.config.tokens))
@@ -44,7 +60,7 @@ def new_model(
 
 
 def adapters(lora: Lora) -> LoraConfig:
-    """The adapters of a configuration, as PEFT takes them."""
+    """Return PEFT's configuration of the LoRA adapters."""
     return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -56,12 +72,13 @@ def adapters(lora: Lora) -> LoraConfig:
 
 
 class QuestionCollator:
-    """Rows of `prepare_rows` -> padded ids and labels, and the ECG tokens that fill their slots."""
+    """A collator that pads rows of `prepare_rows` and adds the ECG tokens for their slots."""
 
     def __init__(self, processor: EcgLlmProcessor, tokens: EcgTokens):
         self.processor, self.tokens = processor, tokens
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        """Return the arguments of `EcgLlm.forward`, and `weights` if the rows have any."""
         packed = "turn" in rows[0]
         batch = packed_batch(rows, self.processor) if packed else self.processor.batch(rows)
         batch["ecg_tokens"] = self.tokens.get([e for row in rows for e in row["ecg_id"]])
@@ -74,12 +91,20 @@ class QuestionCollator:
 def prepare_rows(
     rows: pd.DataFrame, processor: EcgLlmProcessor, together: int = 1, seed: int = 0
 ) -> list[dict]:
-    """Question rows -> token ids, labels and ECG ids (and a weight for each token).
+    """Turn question rows into training rows: token ids, labels and ECG ids.
+
+    If `rows` have a column "weight", each token gets the weight of its question.
 
     Parameters
     ----------
-    together : up to so many questions about one ECG, or one pair in the same order, share a
-        sequence (`packing`); `seed` draws which
+    rows : DataFrame
+        Question rows.
+    processor : EcgLlmProcessor
+    together : int
+        Most questions that share a sequence (`packing`). They are about the same ECG, or the same
+        pair in the same order.
+    seed : int
+        Random seed that decides which questions share a sequence.
     """
     prompt, said = cache(processor.prompt_ids), cache(processor.answer_ids)
     prompts, answers = [], []
@@ -93,7 +118,7 @@ def prepare_rows(
     for group in groups:
         some = [prompts[i] for i in group], [answers[i] for i in group]
         row = labelled(some[0][0], some[1][0]) if alone else pack(*some)
-        if WEIGHT in rows:  # of the prefix: any, it has no label
+        if WEIGHT in rows:  # the prefix, turn 0, has no label, so its weight has no effect
             of_turn = [0.0, *rows[WEIGHT].iloc[group]]
             row[WEIGHT] = [of_turn[t] for t in row.get("turn", [1] * len(row["labels"]))]
         prepared.append({**row, "ecg_id": list(ecgs[group[0]])})
@@ -101,14 +126,15 @@ def prepare_rows(
 
 
 def sequences_per_step(prepared: Sequence[dict], questions: int, stage: Stage) -> int:
-    """How many sequences hold about `stage.batch_size` questions, of `questions` in all."""
+    """Return how many sequences hold about `stage.batch_size` of all `questions` questions."""
     return max(1, round(min(stage.batch_size, questions) * len(prepared) / questions))
 
 
 def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
-    """The rows that a stage trains on: all, or `max_rows` of them.
+    """Return the rows that a stage trains on: all of them, or a sample of `stage.max_rows`.
 
-    All questions about an ECG, or a pair, are taken or none is, so that they can share a sequence.
+    Of an ECG or a pair, all questions are taken or none, so that they can share a sequence. Only
+    the last ECG or pair may be cut off by `max_rows`.
     """
     if not stage.max_rows or len(rows) <= stage.max_rows:
         return rows
@@ -119,9 +145,10 @@ def rows_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
 
 
 def apart(model: EcgLlm, stage: Stage) -> torch.optim.AdamW | None:
-    """AdamW with a rate for the projector and one for all else; None where both have the same.
+    """Return AdamW with a learning rate of its own for the projector, or None if it has none.
 
-    A schedule multiplies both. The curve shows the rate of the first group, that of the adapters.
+    A schedule multiplies both rates. The learning curve shows that of the first group, the
+    adapters.
     """
     if stage.projector_rate is None:
         return None
@@ -148,17 +175,31 @@ def train_stage(
     valid: pd.DataFrame | None = None,
     wrap: Callable[[EcgLlm], nn.Module] | None = None,
 ) -> None:
-    """Train on question rows and save the model and `curve.csv` below `folder`.
+    """Train on question rows; save the model and `curve.csv` in `folder`.
 
     Parameters
     ----------
-    wrap : gives a module whose loss is trained in place of the model's own, such as
-        `WeightedAnswers` for rows with a column "weight"
+    model : EcgLlm
+        Trained in place.
+    processor : EcgLlmProcessor
+    rows : DataFrame
+        Question rows.
+    tokens : EcgTokens
+        Encoder output of all ECGs in `rows` and `valid`.
+    stage : Stage
+        Epochs, learning rates and batches.
+    folder : Path
+    seed : int
+    valid : DataFrame, optional
+        Question rows whose loss is recorded in the curve.
+    wrap : callable, optional
+        Returns a module around the model whose loss is used instead of the model's own, such as
+        `WeightedAnswers` for rows with a column "weight".
 
     Raises
     ------
     DataError
-        Rows have weights that no loss reads.
+        `rows` have weights but `wrap` is None, so no loss would read them.
     """
     if WEIGHT in rows and wrap is None:
         raise DataError(f"rows have a column {WEIGHT!r} and no loss reads it: give a `wrap`")
@@ -177,6 +218,6 @@ def train_stage(
         seed=seed,
         optimizer=apart(model, stage),
     )
-    # The saved model names its LLM relative to its final place, one level up from `folder`.
+    # The path of the LLM is stored relative to `folder`; it stays valid when the cache renames it.
     model.save_pretrained(folder, processor)
     history.to_csv(folder / "curve.csv", index=False)

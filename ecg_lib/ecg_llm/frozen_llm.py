@@ -11,12 +11,23 @@ from ecg_lib.errors import DataError
 
 
 def load_llm(name_or_path: str | Path, dtype: str = "float32"):
-    """A causal LM and its tokenizer by hub id or folder, frozen.
+    """Load a causal LM and its tokenizer by hub id or folder; freeze the model.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+    dtype : str
+        A dtype of torch by name, e.g. "bfloat16".
+
+    Returns
+    -------
+    model : PreTrainedModel
+    tokenizer : PreTrainedTokenizerBase
 
     Raises
     ------
     DataError
-        It cannot be had: neither a folder nor reachable on the hub.
+        The name is neither a folder with a model nor a model that the hub provides.
     """
     name = str(name_or_path)
     try:

@@ -1,4 +1,4 @@
-"""The ECG-LLM: encoder tokens, projected, stand in the slots of a prompt to a causal LM."""
+"""The ECG-LLM: a causal language model whose prompt has projected ECG tokens in its slots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecg_lib.encoders.base import EcgEncoder
 
 
 class EcgLlmConfig(PreTrainedConfig):
-    """Which language model, how wide the encoder, and the id of an ECG slot."""
+    """The name of the language model, the widths of encoder and LLM, and the id of an ECG slot."""
 
     model_type = "ecg_llm"
 
@@ -41,6 +41,8 @@ class EcgLlmConfig(PreTrainedConfig):
 
 @dataclass
 class EcgLlmOutput(ModelOutput):
+    """The output of `EcgLlm.forward`."""
+
     loss: Tensor | None = None
     logits: Tensor | None = None  # (number of labelled positions, vocabulary)
 
@@ -48,14 +50,21 @@ class EcgLlmOutput(ModelOutput):
 class EcgLlm(PreTrainedModel):
     """A frozen ECG encoder and a frozen LLM; only the projector and LoRA adapters are trained.
 
-    `ecg_tokens` (E, n, D) are the encoder's tokens of all ECGs of the batch in reading order:
-    row by row, the first ECG of a row before its second. They may come from a cache, or from
-    `encode`.
+    The methods take `ecg_tokens` (E, n, D), the encoder's tokens of all ECGs of the batch in
+    reading order: row by row, the first ECG of a row before its second. They come from a cache or
+    from `encode`.
+
+    Parameters
+    ----------
+    config : EcgLlmConfig
+    encoder : EcgEncoder
+    language_model : nn.Module
+        A causal LM of transformers, with or without PEFT adapters.
     """
 
     config_class = EcgLlmConfig
-    # The Trainer asks: the loss is a mean over a batch's answers, so that their number over all
-    # batches of a step (`num_items_in_batch`) must not be handed to `forward`.
+    # Tells the Trainer not to pass `num_items_in_batch` to `forward`: the loss is a mean over one
+    # batch's answer tokens, whatever their number in all batches of a step.
     accepts_loss_kwargs = False
 
     def __init__(self, config: EcgLlmConfig, encoder: EcgEncoder, language_model: torch.nn.Module):
@@ -73,7 +82,19 @@ class EcgLlm(PreTrainedModel):
         name: str = "",
         lora: LoraConfig | None = None,
     ) -> EcgLlm:
-        """Join an encoder to any causal LM; `lora` adds adapters by PEFT."""
+        """Join an encoder to any causal LM.
+
+        Parameters
+        ----------
+        encoder : EcgEncoder
+        language_model : PreTrainedModel
+        slot_id : int
+            Token id of an ECG slot, `EcgLlmProcessor.slot_id`.
+        name : str
+            Hub id or folder of the language model, under which a saved model finds it again.
+        lora : LoraConfig, optional
+            Adapters to add.
+        """
         language_model.requires_grad_(False)
         width = language_model.get_input_embeddings().embedding_dim
         config = EcgLlmConfig(name, encoder.config.width, width, slot_id)
@@ -83,28 +104,37 @@ class EcgLlm(PreTrainedModel):
 
     @property
     def base_lm(self) -> PreTrainedModel:
-        """The causal LM itself; adapters, if any, sit inside its layers."""
+        """The causal LM itself, with any adapters inside its layers."""
         lm = self.language_model
         return lm.get_base_model() if isinstance(lm, PeftModel) else lm
 
     def train(self, mode: bool = True) -> EcgLlm:
-        """As always, except that the frozen encoder keeps its batch statistics and no dropout."""
+        """Set the training mode, but keep the frozen encoder in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
 
     @torch.no_grad()
     def encode(self, ecg: Tensor) -> Tensor:
-        """(E, 12, T) normalised ECGs -> (E, n, D) tokens."""
+        """Encode normalised ECGs (E, L, T) to tokens (E, n, D)."""
         return self.encoder(ecg).tokens
 
     def embed(self, input_ids: Tensor, ecg_tokens: Tensor) -> Tensor:
-        """Embed text and write projected ECG tokens into the slots: (B, L, H).
+        """Embed text and write projected ECG tokens (equation 5) into the slots.
+
+        Parameters
+        ----------
+        input_ids : (B, L) int64
+        ecg_tokens : (E, n, D)
+
+        Returns
+        -------
+        (B, L, H), in the dtype of the language model
 
         Raises
         ------
         ValueError
-            The prompts hold another number of slots than the ECGs fill.
+            The number of slots in the prompts is not the number that the ECGs fill.
         """
         slots = input_ids == self.config.slot_id  # (B, L)
         table = self.base_lm.get_input_embeddings()
@@ -122,12 +152,16 @@ class EcgLlm(PreTrainedModel):
         ecg_tokens: Tensor,
         position_ids: Tensor | None = None,
     ) -> Tensor:
-        """Last hidden states of the LLM, (B, L, H).
+        """Return the last hidden states of the LLM, (B, L, H).
 
         Parameters
         ----------
-        attention_mask : (B, L), or bool (B, 1, L, L) of what each token sees (`packing`)
-        position_ids : (B, L); by default those of `positions`
+        input_ids : (B, L) int64
+        attention_mask : (B, L), or (B, 1, L, L) bool
+            With four dimensions: which other tokens each token sees (`packing`).
+        ecg_tokens : (E, n, D)
+        position_ids : (B, L) int64, optional
+            By default those of `positions`.
         """
         embeds = self.embed(input_ids, ecg_tokens)
         if attention_mask.dim() == 4:
@@ -150,9 +184,22 @@ class EcgLlm(PreTrainedModel):
         labels: Tensor | None = None,
         position_ids: Tensor | None = None,
     ) -> EcgLlmOutput:
-        """Next-token loss on the answer; logits only where labels are (the last position without).
+        """Compute the next-token loss on the answers, with logits only where they are needed.
 
         `forward_plain` is the readable reference that computes all logits.
+
+        Parameters
+        ----------
+        input_ids, attention_mask, ecg_tokens, position_ids
+            As for `hidden`.
+        labels : (B, L) int64, optional
+            Token ids of the answers, `IGNORE` elsewhere.
+
+        Returns
+        -------
+        EcgLlmOutput
+            With labels, the mean loss and the logits of all answer tokens in reading order. Without
+            labels, no loss and the logits (B, V) of the last position.
         """
         hidden = self.hidden(input_ids, attention_mask, ecg_tokens, position_ids)  # (B, L, H)
         head = self.base_lm.get_output_embeddings()
@@ -166,7 +213,7 @@ class EcgLlm(PreTrainedModel):
     def forward_plain(
         self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, labels: Tensor
     ) -> Tensor:
-        """The same loss from all logits of the language model's own forward pass."""
+        """Compute the loss of `forward` from all logits of the LLM's own forward pass."""
         embeds = self.embed(input_ids, ecg_tokens)
         logits = self.language_model(inputs_embeds=embeds, attention_mask=attention_mask).logits
         return F.cross_entropy(
@@ -177,17 +224,20 @@ class EcgLlm(PreTrainedModel):
     def generate(
         self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, **kwargs
     ) -> Tensor:
-        """Continue left-padded prompts; keywords go to transformers' generate. New ids only."""
+        """Continue left-padded prompts; return the new token ids only.
+
+        Further keyword arguments go to transformers' `generate`.
+        """
         embeds = self.embed(input_ids, ecg_tokens)
         return self.language_model.generate(
             inputs_embeds=embeds, attention_mask=attention_mask, **kwargs
         )
 
     def save_pretrained(self, folder: str | Path, processor: EcgLlmProcessor | None = None) -> None:
-        """Config, encoder, projector (safetensors) and adapters (as PEFT saves them).
+        """Write config, encoder, projector (safetensors) and adapters (as PEFT saves them).
 
-        The frozen language model is not copied: the config names it. A folder is stored
-        relative to the saved model, so that both can move together.
+        The frozen language model is not copied; the config names it. If it is a folder, its path is
+        stored relative to the saved model, so that both can be moved together.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -212,12 +262,22 @@ class EcgLlm(PreTrainedModel):
         language_model: str | None = None,
         trainable: bool = False,
     ) -> EcgLlm:
-        """Load what `save_pretrained` wrote; `language_model` overrides where the LLM lies.
+        """Load what `save_pretrained` wrote, in evaluation mode.
+
+        Parameters
+        ----------
+        folder : str or Path
+        dtype : torch.dtype or str, optional
+            Of the language model, as for transformers' `from_pretrained`.
+        language_model : str, optional
+            Hub id or folder of the language model, if not the one in the config.
+        trainable : bool
+            Whether the adapters are to be trained further.
 
         Raises
         ------
         FileNotFoundError
-            The folder holds no saved ECG-LLM: nothing is ever filled with random weights.
+            The folder holds no saved ECG-LLM. Missing weights are never replaced by random ones.
         """
         folder = Path(folder)
         if not (folder / "projector.safetensors").is_file():

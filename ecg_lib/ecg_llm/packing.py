@@ -1,12 +1,12 @@
-"""Many questions about one ECG (or pair) in one sequence, each answered as if it were asked alone.
+"""Packing: many questions about one ECG or pair in one sequence, each answered as if asked alone.
 
-What the prompts begin with, the ECG included, stands once and is read once. The questions follow
-one another, but each sees only that prefix and itself, at the positions it would have alone. Were
-the turns before it in sight, the model would learn to copy from their answers what it should find
-in the ECG.
+The beginning that all prompts share, with the ECG in it, is the prefix of the sequence and is read
+once. The questions follow one another. Each question sees only the prefix and itself, at the
+positions that it would have alone. If a question could see earlier turns, the model would learn to
+copy from their answers what it should find in the ECG.
 
-Any causal LM of transformers that takes a 4-D mask and position ids reads such rows (attention
-"eager" or "sdpa"; a sliding window is not kept, so rows must be shorter than it).
+Any causal LM of transformers that takes a 4-D mask and position ids can read such rows, with
+"eager" or "sdpa" attention. The mask ignores a sliding window, so rows must be shorter than it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ _PAD = -1
 
 
 def packed_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict:
-    """Ids of a text and of question-answer turns -> one row.
+    """Join the token ids of a text and of its question-answer turns into one row.
 
-    ``turn`` is 0 for the text and 1, 2, ... for its questions; ``position`` goes on from the text's
-    end in every turn. Labels ignore all but the answers.
+    Returns
+    -------
+    dict of lists
+        `input_ids`; `labels`, which ignore all but the answers; `turn`, 0 for the text and 1, 2,
+        ... for its questions; `position`, which continues from the end of the text in every turn.
     """
     row = {
         "input_ids": list(prefix),
@@ -44,14 +47,14 @@ def packed_row(prefix: Sequence[int], turns: Sequence[tuple[Sequence[int], Seque
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """With how many tokens all prompts begin; one at least is left of each."""
+    """Return how many first tokens all prompts share, leaving at least one token of each."""
     longest = min(map(len, prompts)) - 1
     same = (len(set(column)) == 1 for column in zip(*prompts, strict=False))
     return next((k for k, equal in enumerate(same) if not equal or k == longest), longest)
 
 
 def pack(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> dict:
-    """Prompts about the same ECGs, and their answers (which may be empty) -> one row."""
+    """Pack prompts about the same ECGs and their answers, which may be empty, into one row."""
     shared = shared_length(prompts)
     turns = [(prompt[shared:], said) for prompt, said in zip(prompts, answers, strict=True)]
     return packed_row(prompts[0][:shared], turns)
@@ -60,9 +63,9 @@ def pack(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> 
 def grouped(
     keys: Sequence[Hashable], most: int, rng: np.random.Generator | None = None
 ) -> list[list[int]]:
-    """Indices of equal keys, up to `most` together in groups of nearly equal size.
+    """Group the indices of equal keys, at most `most` per group, in groups of nearly equal size.
 
-    `rng` draws which stand together; without it they keep their order.
+    `rng` decides which indices share a group; without it they keep their order.
     """
     of_key: dict[Hashable, list[int]] = {}
     for i in range(len(keys)) if rng is None else rng.permutation(len(keys)).tolist():
@@ -75,7 +78,13 @@ def grouped(
 
 
 def packed_batch(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, Tensor]:
-    """Rows of `packed_row` -> right-padded input_ids, labels, position_ids and their 4-D mask."""
+    """Right-pad rows of `packed_row`, and build their 4-D attention mask.
+
+    Returns
+    -------
+    dict of tensors
+        `input_ids`, `labels` and `position_ids` (B, L), and `attention_mask` (B, 1, L, L) bool.
+    """
     turn = processor.pad([row["turn"] for row in rows], _PAD)
     return {
         "input_ids": processor.pad([row["input_ids"] for row in rows], processor.pad_id),
@@ -86,7 +95,7 @@ def packed_batch(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, 
 
 
 def ends(rows: Sequence[dict], length: int) -> Tensor:
-    """Where each turn of packed rows ends: (B, length) bool; in reading order, turn by turn."""
+    """Mark the last token of each turn of packed rows, (B, length) bool."""
     found = torch.zeros(len(rows), length, dtype=torch.bool)
     for row, packed in zip(found, rows, strict=True):
         turn = np.array([*packed["turn"], _PAD])
@@ -96,25 +105,35 @@ def ends(rows: Sequence[dict], length: int) -> Tensor:
 
 
 def sees(turn: Tensor) -> Tensor:
-    """Whether a token sees another: `turn` (B, L) -> (B, L, L) bool, query by key."""
+    """Return which tokens each token sees, (B, L, L) bool, query by key; `turn` is (B, L)."""
     own = turn[:, :, None] == turn[:, None, :]
     return (own | (turn == 0)[:, None, :]).tril()
 
 
 def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores: 0 where a token is seen, the least number elsewhere."""
+    """Turn a bool mask into an additive one: 0 where a token is seen, else the dtype's minimum."""
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
         ~seen, torch.finfo(dtype).min
     )
 
 
 def positions(attention_mask: Tensor) -> Tensor:
-    """Positions (B, L) that count only what is no padding, on whichever side it stands."""
+    """Return position ids (B, L) that skip padding on either side."""
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
 def batches(groups: Sequence[Sequence[int]], lengths: Sequence[int], size: int) -> Iterator[list]:
-    """Indices of groups in batches of similar length, `size` questions at most or one group."""
+    """Yield indices of groups in batches of similar length: at most `size` questions, or one group.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of int
+        The questions of each packed row.
+    lengths : sequence of int
+        Number of tokens of each packed row.
+    size : int
+        Most questions per batch; a larger group is a batch of its own.
+    """
     some, held = [], 0
     for k in np.argsort(lengths, kind="stable").tolist():
         if some and held + len(groups[k]) > size:

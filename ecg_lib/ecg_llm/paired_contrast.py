@@ -1,9 +1,10 @@
-"""Stage 1 by contrast: of a pair's two ECGs, the one whose answer is yes must score higher.
+"""Stage 1 with a paired contrast: of two ECGs, the one whose answer is yes must score higher.
 
-The score is the logit of yes minus that of no at the answer's first token. For a pair the loss adds
--log sigmoid(score of the yes - score of the no), the conditional logistic likelihood of matched
-pairs. Whatever is the same in both cancels in it: how likely a question makes a yes, and any habit
-of the model. The answers' own cross-entropy stays beside it, so that answers are still words.
+The score is the logit of yes minus the logit of no at the answer's first token. For each pair the
+loss adds -log sigmoid(score of the yes row - score of the no row), the negative conditional
+logistic likelihood of matched pairs. Whatever both rows share cancels: how likely the question
+makes a yes, and any habit of the model. The usual cross-entropy of the answers is kept, so that the
+model still answers in words.
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ if TYPE_CHECKING:
     from ecg_lib.config import Stage
     from ecg_lib.encoders.token_cache import EcgTokens
 
-PAIR = "pair"  # a column of question rows: the number of the pair that a row is of
+PAIR = "pair"  # a column of question rows: the number of the row's pair
 _SIDES = "sides"
 
 
 class PairedContrast(nn.Module):
-    """An `EcgLlm` trained on batches in which rows 0, 2, 4, ... say yes and the rows after them no.
+    """An `EcgLlm` trained on batches of pairs: rows 0, 2, 4, ... say yes, rows 1, 3, 5, ... say no.
 
     Parameters
     ----------
-    yes, no : ids of the first tokens of both answers, as `EcgLlmProcessor.yes_no_ids` gives them
+    model : EcgLlm
+    yes, no : list of int
+        First token ids of both answers, as `EcgLlmProcessor.yes_no_ids` returns them.
     """
 
     def __init__(self, model: EcgLlm, yes: list[int], no: list[int]):
@@ -48,7 +51,7 @@ class PairedContrast(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, ecg_tokens: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """Each row holds one question and one answer."""
+        """Return the loss; parameters are those of `EcgLlm.forward`, with one question per row."""
         output = self.model(input_ids, attention_mask, ecg_tokens, labels)
         first = output.logits[begins_answer(labels)]  # (B, V)
         score = first[:, self.yes].logsumexp(-1) - first[:, self.no].logsumexp(-1)  # (B,)
@@ -56,24 +59,25 @@ class PairedContrast(nn.Module):
         return {"loss": output.loss - F.logsigmoid(above).mean()}
 
     def activation_checkpointing_enable(self, **settings) -> None:
-        """As the Trainer asks for it where memory is short."""
+        """Pass the Trainer's request for gradient checkpointing on to the model."""
         self.model.activation_checkpointing_enable(**settings)
 
 
 class PairCollator(QuestionCollator):
-    """Pairs of `prepare_pairs` -> a batch as of any questions, a yes and its no in turn."""
+    """A collator that turns pairs of `prepare_pairs` into a batch of yes and no rows in turn."""
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
+        """Return the batch of both sides of each pair."""
         return super().__call__([side for pair in rows for side in pair[_SIDES]])
 
 
 def prepare_pairs(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
-    """Question rows with a column "pair" -> one training row per pair, in the order of the pairs.
+    """Turn question rows with a column "pair" into one training row per pair, in their order.
 
     Raises
     ------
     DataError
-        A pair is not one row that says yes and one that says no.
+        A pair is not one row that says yes and one row that says no.
     """
     example = cache(processor.example)
     said = rows["answer"].map(answer_text)
@@ -89,14 +93,14 @@ def prepare_pairs(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
             raise DataError(f"pair {pair} says {', '.join(sides)}; give a yes and a no")
     ordered = [sorted(found[p].items(), key=lambda side: side[0] != YES) for p in sorted(found)]
     return [
-        # the longer side's ids, by which the sampler puts pairs of like length together
+        # the ids of the longer side, by which the sampler groups pairs of similar length
         {"input_ids": max((s["input_ids"] for s in sides), key=len), _SIDES: sides}
         for sides in ([side for _, side in pair] for pair in ordered)
     ]
 
 
 def pairs_seen(rows: pd.DataFrame, stage: Stage, seed: int) -> pd.DataFrame:
-    """Rows of the pairs that a stage trains on: all, or as many whole ones as `max_rows` allows."""
+    """Return the rows that a stage trains on: all, or as many whole pairs as `max_rows` allows."""
     if not stage.max_rows or len(rows) <= stage.max_rows:
         return rows
     pairs = pd.Series(rows[PAIR].unique())
@@ -112,15 +116,16 @@ def train_pairs(
     folder: Path,
     seed: int,
 ) -> None:
-    """Train on pairs and save the model and `curve.csv` below `folder`.
+    """Train on pairs; save the model and `curve.csv` in `folder`.
 
-    As `finetune.train_stage`, but each question has a sequence of its own, so that both sides of a
-    pair stand in one batch; a batch holds `stage.batch_size` questions.
+    Parameters are those of `finetune.train_stage`; `rows` have a column "pair". Unlike there, each
+    question has its own sequence, and both sides of a pair are in the same batch. A batch holds
+    `stage.batch_size` questions.
 
     Raises
     ------
     DataError
-        The rows are no pairs.
+        A pair is not one row that says yes and one row that says no.
     """
     set_seed(seed)
     prepared = prepare_pairs(pairs_seen(rows, stage, seed), processor)

@@ -1,8 +1,8 @@
-"""Prompt and answer as tensors, with slots where the projected ECG tokens go.
+"""Conversion of prompts and answers to tensors, with slots for the projected ECG tokens.
 
-The paper's two prompts are written here, verbatim, and nowhere else. A prompt is one string and is
-tokenised as one string, ECGs and all; its answer follows after one space. The processor knows
-nothing of signals: it only reserves slots.
+The paper's two prompts are defined here, verbatim, and nowhere else. A prompt is one string,
+including its ECGs, and is tokenized as one string. Its answer follows after one space. The
+processor never sees a signal; it only reserves slots.
 """
 
 from __future__ import annotations
@@ -23,27 +23,31 @@ ONE_ECG = "This is an electrocardiogram. {}. "
 TWO_ECGS = "Here are two electrocardiograms. The first is {}, and the second is {}. "
 QUESTION = "Answer the following questions based on the above content: {question}"
 SLOT = "<|ecg|>"  # stands for one ECG in the string
-IGNORE = -100  # label of positions without loss
+IGNORE = -100  # label of positions that do not count in the loss
 
 
 def labelled(prompt: Sequence[int], answer: Sequence[int]) -> dict:
-    """Ids of a prompt and its answer -> one training row; labels ignore all but the answer."""
+    """Join the ids of a prompt and its answer into a training row; only the answer has labels."""
     return {"input_ids": [*prompt, *answer], "labels": [*[IGNORE] * len(prompt), *answer]}
 
 
 class EcgLlmProcessor:
-    """Builds token ids for questions about one or two ECGs.
+    """A builder of token ids for questions about one or two ECGs.
+
+    `SLOT` is a special token of the processor's own copy of the tokenizer. Its id is one past the
+    LLM's vocabulary. The LLM's embedding table needs no new row, because the model replaces slots
+    before embedding. Like a word of a byte-level vocabulary, the slot includes the space before it.
+    An ECG is therefore never preceded by a lone space, which such an LLM has rarely seen. A
+    tokenizer that puts a space before every text (Llama's) also puts one after a slot:
+    "<|ecg|> . Answer".
 
     Parameters
     ----------
-    tokenizer : any transformers tokenizer; it is left as it is.
-    slots : number of LLM positions that one ECG takes (T / p / 4); 0: a reader of written reports.
-
-    `SLOT` is a special token of the processor's own copy of the tokenizer. Its id is one past the
-    LLM's vocabulary, and the LLM's embedding table needs no new row because the model replaces
-    slots before embedding. As a word of a byte-level vocabulary does, it takes the space before it
-    in: no lone space, which such an LLM has hardly met, stands before an ECG. A tokenizer that puts
-    a space before every text (Llama's) does so behind a slot as well: "<|ecg|> . Answer".
+    tokenizer : PreTrainedTokenizerBase
+        Any tokenizer of transformers; it is not changed.
+    slots : int
+        Number of LLM positions per ECG (T / p / 4, equation 5); 0 for prompts with written reports
+        instead of ECGs.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
@@ -61,19 +65,20 @@ class EcgLlmProcessor:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of a text by itself; an ECG in it is one id."""
+        """Return the token ids of a text by itself; an ECG in it is one id."""
         return self._tokenised(text)
 
     def continue_ids(self, text: str, after: str) -> list[int]:
-        """Token ids of `text` where it follows `after` and one space.
+        """Return the token ids of `text` after `after` and one space.
 
-        Where the tokenizer would join the two ("possible" and "sinus rhythm" may be one word to
-        it), they are those that follow a colon: a prompt is read before its answer is known.
+        A prompt is read before its answer is known, so no token may span both. If the tokenizer
+        would join the two ("possible" and "sinus rhythm" may be one token), `text` gets the ids
+        that it has after a colon.
 
         Raises
         ------
         DataError
-            It joins even a colon and the text.
+            The tokenizer joins even a colon and the text.
         """
         for end in (after, ":"):
             before, whole = self.text_ids(end), self._tokenised(f"{end} {text}")
@@ -85,10 +90,21 @@ class EcgLlmProcessor:
         )
 
     def prompt_text(self, question: str, ecgs: int | Sequence[str] = 1) -> str:
-        """The paper's prompt as a person would write it, with `SLOT` where an ECG stands.
+        """Return the paper's prompt as one string, with `SLOT` in the place of each ECG.
 
-        `ecgs` is the number of ECGs or, for a reader of *written* reports, the texts that stand in
-        their place. Without a question the prompt ends where one would follow.
+        Parameters
+        ----------
+        question : str
+            If empty, the prompt ends where a question would follow.
+        ecgs : int or sequence of str
+            The number of ECGs, or written reports that take their place.
+
+        Raises
+        ------
+        ValueError
+            The number of ECGs is neither one nor two.
+        DataError
+            The question or a report contains `SLOT`.
         """
         pieces = [SLOT] * ecgs if isinstance(ecgs, int) else list(ecgs)
         if len(pieces) not in (1, 2):
@@ -100,22 +116,22 @@ class EcgLlmProcessor:
         return text.rstrip()
 
     def prompt_ids(self, question: str, ecgs: int | Sequence[str] = 1) -> list[int]:
-        """Token ids of `prompt_text`, begun as the tokenizer begins a text."""
+        """Return the token ids of `prompt_text`, with the tokenizer's beginning-of-text token."""
         bos, ids = self.tokenizer.bos_token_id, self.text_ids(self.prompt_text(question, ecgs))
         spread = [i for k in ids for i in ([k] * self.slots if k == self.slot_id else [k])]
         return spread if bos is None else [bos, *spread]
 
     def answer_ids(self, answer: str, after: str) -> list[int]:
-        """Token ids of an answer that follows a text, closed by the end-of-text token."""
+        """Return the token ids of an answer that follows a text, with the end-of-text token."""
         return [*self.continue_ids(answer, after), self.tokenizer.eos_token_id]
 
     def example(self, question: str, answer: str, ecgs: int | Sequence[str] = 1) -> dict:
-        """One training row, of a question that is asked alone."""
+        """Make a training row of one question asked alone."""
         prompt = self.prompt_ids(question, ecgs)
         return labelled(prompt, self.answer_ids(answer, self.prompt_text(question, ecgs)))
 
     def pad(self, sequences: Sequence[Sequence[int]], value: int, side: str = "right") -> Tensor:
-        """Sequences of unequal length -> (B, longest) tensor; never to a fixed length."""
+        """Pad sequences to the longest of them, not to a fixed length: (B, L) int64."""
         longest = max(map(len, sequences))
         rows = torch.full((len(sequences), longest), value, dtype=torch.long)
         for row, sequence in zip(rows, sequences, strict=True):
@@ -127,7 +143,7 @@ class EcgLlmProcessor:
         return rows  # (B, L)
 
     def batch(self, examples: Sequence[dict]) -> dict[str, Tensor]:
-        """Training rows -> right-padded input_ids, attention_mask, labels."""
+        """Right-pad training rows: `input_ids`, `attention_mask` and `labels`, each (B, L)."""
         ids = [e["input_ids"] for e in examples]
         return {
             "input_ids": self.pad(ids, self.pad_id),
@@ -136,25 +152,25 @@ class EcgLlmProcessor:
         }
 
     def prompts(self, prompts: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Prompts -> left-padded input_ids and attention_mask, ready to continue."""
+        """Left-pad prompts, ready to be continued: `input_ids` and `attention_mask`, (B, L)."""
         return {
             "input_ids": self.pad(prompts, self.pad_id, "left"),
             "attention_mask": self.pad([[1] * len(p) for p in prompts], 0, "left"),
         }
 
     def verbaliser(self, word: str) -> list[int]:
-        """First tokens by which the LLM may begin to say `word`: "yes", "Yes", with a space."""
+        """Return the first token ids of a word's spellings: "yes", "Yes" and both after a space."""
         variants = [word, word.capitalize(), " " + word, " " + word.capitalize()]
         first = {ids[0] for ids in map(self.text_ids, variants) if ids}
         return sorted(first)
 
     def yes_no_ids(self) -> tuple[list[int], list[int]]:
-        """Disjoint first tokens of yes and of no (a shared bare-space token counts for neither)."""
+        """Return the first token ids of yes and of no; a token that both share is left out."""
         yes, no = set(self.verbaliser("yes")), set(self.verbaliser("no"))
         return sorted(yes - no), sorted(no - yes)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write tokenizer and slot count to `folder`/processor."""
+        """Write the tokenizer and the number of slots to `folder`/processor."""
         folder = Path(folder, "processor")
         self.tokenizer.save_pretrained(str(folder))
         (folder / "ecg_processor.json").write_text(json.dumps({"slots": self.slots}) + "\n")

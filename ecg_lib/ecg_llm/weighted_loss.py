@@ -1,4 +1,4 @@
-"""Losses in which answers count as they should: by a weight, or each as much as another."""
+"""Alternative losses of the ECG-LLM: weighted answers, and answers of equal weight."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ecg_lib.ecg_llm.processor import IGNORE
 class WeightedAnswers(nn.Module):
     """An `EcgLlm` whose loss is the mean over answer tokens of weight x cross-entropy.
 
-    With weights P(c) / P(c | question) of a question's severity stratum c, the mean over the
-    training rows estimates the loss where severity does not decide who is asked what (equation 6).
-    Weights of 1 give the model's own loss.
+    With weights P(c) / P(c | question), where c is the severity stratum of the row's ECG, the mean
+    over the training rows estimates the loss if severity did not decide who is asked what
+    (equation 6). Weights of 1 give the model's own loss.
     """
 
     def __init__(self, model: EcgLlm):
@@ -31,7 +31,13 @@ class WeightedAnswers(nn.Module):
         weights: Tensor | None = None,
         position_ids: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """`weights` (B, L): of the question to which each token belongs; by default 1."""
+        """Return the loss of a batch; parameters are those of `EcgLlm.forward`, and `weights`.
+
+        Parameters
+        ----------
+        weights : (B, L) float32, optional
+            For each token, the weight of its question; by default 1.
+        """
         output = self.model(input_ids, attention_mask, ecg_tokens, labels, position_ids)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
         # logits (answers, V) -> (answers,)
@@ -40,32 +46,33 @@ class WeightedAnswers(nn.Module):
         return {"loss": self.mean(each * weight, labels)}
 
     def mean(self, each: Tensor, labels: Tensor) -> Tensor:
-        """Losses of all answer tokens, in reading order -> the loss of the batch."""
+        """Return the batch's loss from the losses of all answer tokens in reading order."""
         return each.mean()
 
     def activation_checkpointing_enable(self, **settings) -> None:
-        """As the Trainer asks for it where memory is short."""
+        """Pass the Trainer's request for gradient checkpointing on to the model."""
         self.model.activation_checkpointing_enable(**settings)
 
 
 class EqualAnswers(WeightedAnswers):
-    """The same, but the mean over answers of the mean over each answer's tokens.
+    """An `EcgLlm` whose loss is the mean over answers of the mean over each answer's tokens.
 
-    In a mean over tokens a list of ten findings counts as much as thirty times "yes", and stage 2
-    forgets the yes/no questions of stage 1 while it learns to spell lists.
+    In a mean over tokens, a list of ten findings counts as much as thirty answers of "yes". Stage 2
+    then forgets the yes/no questions of stage 1 while it learns to spell lists.
     """
 
     def mean(self, each: Tensor, labels: Tensor) -> Tensor:
-        """Losses of all answer tokens, in reading order -> the loss of the batch."""
+        """Return the batch's loss from the losses of all answer tokens in reading order."""
         answer = answers_of(labels)
         length = torch.bincount(answer)
         return (each / length[answer]).sum() / len(length)
 
 
 def answers_of(labels: Tensor) -> Tensor:
-    """Labels (B, L) -> for each answer token, in reading order, the number of its answer from 0.
+    """Return, for each answer token in reading order, the number of its answer from 0.
 
-    Tokens of one answer follow one another; a prompt stands between two answers.
+    The tokens of one answer follow one another, and a prompt separates two answers. `labels` is
+    (B, L) with `IGNORE` outside the answers.
     """
     wanted = labels != IGNORE
     begins = wanted.clone()
@@ -74,6 +81,9 @@ def answers_of(labels: Tensor) -> Tensor:
 
 
 def begins_answer(labels: Tensor) -> Tensor:
-    """Labels (B, L) -> for each answer token, in reading order: does an answer begin with it?"""
+    """Return which answer tokens are the first of their answer, in reading order.
+
+    `labels` is (B, L) with `IGNORE` outside the answers.
+    """
     answer = answers_of(labels)
     return answer.diff(prepend=answer[:1] - 1) > 0

@@ -20,29 +20,30 @@ from ecg_lib.errors import ConfigError, DataError
 
 
 def names() -> list[str]:
-    """The encoders in this folder: the files that define one."""
+    """Return the names of the files in this folder that define an encoder."""
     files = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in files if _defined(f"{__name__}.{name}"))
 
 
 def find(name: str) -> type[EcgEncoder]:
-    """The model of an encoder's file.
+    """Return the encoder class that a file defines.
 
     Parameters
     ----------
-    name : of a file in this folder ("stem_vit"), or the dotted name of a module of your own
+    name : str
+        A file in this folder ("stem_vit"), or the dotted name of a module of your own.
 
     Raises
     ------
     ConfigError
-        There is no such module, or it defines no encoder, or several.
+        There is no such module, or it defines no encoder or more than one.
     """
     module = name if "." in name else f"{__name__}.{name}"
     try:
         found = _defined(module)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
-            raise  # the file is there, but something that it imports is not
+            raise  # the file exists, but one of its imports is missing
         found = []
     if len(found) != 1:
         raise ConfigError(
@@ -53,7 +54,7 @@ def find(name: str) -> type[EcgEncoder]:
 
 
 def configure(name: str, settings: Mapping[str, Any], ecg_input: EcgInput) -> EcgEncoderConfig:
-    """The config of an encoder; see `build`."""
+    """Return the validated config of an encoder; parameters and errors are those of `build`."""
     kind = find(name).config_class
     known = inspect.signature(kind.__init__, eval_str=True).parameters
     known = {k: p for k, p in known.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
@@ -72,13 +73,17 @@ def configure(name: str, settings: Mapping[str, Any], ecg_input: EcgInput) -> Ec
 
 
 def build(name: str, settings: Mapping[str, Any], ecg_input: EcgInput) -> EcgEncoder:
-    """An untrained encoder.
+    """Build an untrained encoder.
 
     Parameters
     ----------
-    name : as for `find`
-    settings : keywords of its config; what is left out has its default, `name` is passed over
-    ecg_input : what it shall read
+    name : str
+        As for `find`.
+    settings : mapping
+        Keyword arguments of the encoder's config; missing ones take their defaults. The key
+        `name` is ignored.
+    ecg_input : EcgInput
+        The signal that the encoder will read.
 
     Raises
     ------
@@ -89,14 +94,15 @@ def build(name: str, settings: Mapping[str, Any], ecg_input: EcgInput) -> EcgEnc
 
 
 def load(folder: str | Path) -> EcgEncoder:
-    """A saved encoder of any kind, ready for evaluation.
+    """Load a saved encoder of any kind, in evaluation mode.
 
-    The module that its `config.json` names is imported, wherever it is installed.
+    The encoder's `config.json` names the module that defines it. That module is imported, so it
+    must be installed.
 
     Raises
     ------
     DataError
-        The folder holds no saved encoder, its module is missing, or a weight is.
+        The folder holds no saved encoder, or its module or one of its weights is missing.
     """
     told = _told(folder)
     try:
@@ -104,13 +110,13 @@ def load(folder: str | Path) -> EcgEncoder:
     except ConfigError as error:
         raise DataError(f"{folder}: {error}") from error
     encoder, loaded = AutoModel.from_pretrained(folder, output_loading_info=True)
-    if loaded["missing_keys"]:  # they would hold random numbers
+    if loaded["missing_keys"]:  # transformers would fill them with random numbers
         raise DataError(f"{folder}: weights of {min(loaded['missing_keys'])} are missing")
     return encoder.eval()
 
 
 def input_of(folder: str | Path) -> EcgInput:
-    """What a saved encoder reads, without loading it.
+    """Return the input specification of a saved encoder without loading its weights.
 
     Raises
     ------
@@ -128,7 +134,7 @@ def _told(folder: str | Path) -> dict[str, Any]:
 
 
 def _defined(module: str) -> list[type[EcgEncoder]]:
-    """The encoders that a module defines, as opposed to those that it imports."""
+    """Return the encoder classes that a module defines itself, not those it imports."""
     return [
         value
         for value in vars(import_module(module)).values()

@@ -1,8 +1,8 @@
-"""The contract of an ECG encoder: what it reads, what it returns, how it is saved.
+"""The contract of an ECG encoder: what it reads, what it returns and how it is saved.
 
 A new encoder is one file: a config, a model, and their registration with transformers' Auto
-classes. `stem_vit.py` is the example; `tests/encoders/test_encoder_contract.py` holds every file
-to this contract.
+classes. `stem_vit.py` is an example. `tests/encoders/test_encoder_contract.py` checks every
+encoder file against this contract.
 """
 
 from __future__ import annotations
@@ -22,21 +22,33 @@ from ecg_lib.signal.normalise import METHODS, normalise
 
 @dataclass(frozen=True)
 class EcgInput:
-    """The signal that an encoder reads; it is saved in the encoder's config.
+    """The signal that an encoder reads, saved in the encoder's config.
+
+    Parameters
+    ----------
+    rate : int
+        Sampling rate in Hz.
+    seconds : float
+        Duration in s.
+    leads : tuple of str
+        Names of the leads, in the order in which the encoder reads them.
+    normalisation : str
+        One of `ecg_lib.signal.normalise.METHODS`.
 
     Raises
     ------
     ValueError
-        A lead or the normalisation is unknown, or there would be no sample.
+        A lead is unknown or repeated, no lead is named, the normalisation is unknown, or the
+        signal would hold no sample.
     """
 
-    rate: int = 100  # Hz
+    rate: int = 100
     seconds: float = 10
-    leads: tuple[str, ...] = LEADS  # in this order
+    leads: tuple[str, ...] = LEADS
     normalisation: str = "lead_minmax"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "leads", tuple(self.leads))  # JSON has lists only
+        object.__setattr__(self, "leads", tuple(self.leads))  # JSON has no tuples
         unknown = [lead for lead in self.leads if lead not in LEADS]
         if unknown or not self.leads or len(set(self.leads)) < len(self.leads):
             raise ValueError(
@@ -51,21 +63,30 @@ class EcgInput:
 
     @property
     def samples(self) -> int:
-        """Samples per lead, T."""
+        """Number of samples per lead, T."""
         return round(self.rate * self.seconds)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Leads and samples of one ECG, (L, T)."""
+        """Shape of one ECG: leads and samples, (L, T)."""
         return len(self.leads), self.samples
 
     def prepare(self, signals_mv: np.ndarray) -> np.ndarray:
-        """(E, 12, T) mV in the order of LEADS -> (E, L, T) float32, normalised.
+        """Select the leads that the encoder reads and normalise them.
+
+        Parameters
+        ----------
+        signals_mv : (E, 12, T) array, mV
+            ECGs with their leads in the order of `LEADS`.
+
+        Returns
+        -------
+        (E, L, T) float32 array, normalised
 
         Raises
         ------
         ValueError
-            The signals are of another length: of another rate, or too short.
+            The signals do not have `samples` samples: they have another rate or duration.
         """
         if signals_mv.shape[-1] != self.samples:
             raise ValueError(
@@ -78,21 +99,23 @@ class EcgInput:
 
 
 class EcgEncoderConfig(PreTrainedConfig):
-    """Base of the encoders' configs.
+    """Base class of the encoders' configs.
 
-    A subclass has its settings as keywords of `__init__`, each with a default, and passes
-    `ecg_input` and further keywords on. It has two more attributes: `tokens`, the number n of
-    tokens per ECG without [CLS], and `width`, their size D. Its `model_type` is its file's name.
-    An impossible setting raises a `ValueError` of one line that begins with the setting.
+    A subclass takes its settings as keyword arguments of `__init__`, each with a default, and
+    passes `ecg_input` and all other keyword arguments on. It must also have the attributes
+    `tokens`, the number n of tokens per ECG without [CLS], and `width`, their size D. Its
+    `model_type` is the name of its file. An impossible setting raises a one-line `ValueError` that
+    begins with the name of the setting.
 
     Raises
     ------
     TypeError
-        A field of `EcgInput` stands beside `ecg_input`, where transformers would pass over it.
+        A field of `EcgInput` was passed directly instead of inside `ecg_input`; transformers would
+        ignore it.
     """
 
     def __init__(self, ecg_input: EcgInput | Mapping[str, Any] | None = None, **kwargs):
-        kwargs.pop("module", None)  # written by `to_dict`, read by `encoders.load`
+        kwargs.pop("module", None)  # written by `to_dict` for `encoders.load`
         if misplaced := {field.name for field in fields(EcgInput)} & set(kwargs):
             raise TypeError(f"{min(misplaced)} belongs into ecg_input=EcgInput(...)")
         if not isinstance(ecg_input, EcgInput):
@@ -107,25 +130,25 @@ class EcgEncoderConfig(PreTrainedConfig):
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, with the module in which the encoder is defined."""
+        """Return the config as JSON can hold it, with the module that defines the encoder."""
         return super().to_dict() | self._own()
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """What differs from the defaults, and always what the encoder reads."""
+        """Return the settings that differ from the defaults, always with the encoder's input."""
         return super().to_diff_dict() | self._own()
 
 
 @dataclass
 class EncoderOutput(ModelOutput):
-    """What an encoder returns; without a mask every token counts."""
+    """The output of an encoder; without a mask every token is valid."""
 
     tokens: Tensor | None = None  # (B, n, D)
-    cls: Tensor | None = None  # (B, D), a vector for the whole ECG
-    token_mask: Tensor | None = None  # (B, n) bool, true where a token counts
+    cls: Tensor | None = None  # (B, D), one vector for the whole ECG
+    token_mask: Tensor | None = None  # (B, n) bool, true where a token is valid
 
 
 class EcgEncoder(PreTrainedModel):
-    """Base of the encoders; a subclass sets `config_class` and defines `forward`."""
+    """Base class of the encoders; a subclass sets `config_class` and defines `forward`."""
 
     config_class = EcgEncoderConfig
     main_input_name = "ecg"
@@ -138,12 +161,14 @@ class EcgEncoder(PreTrainedModel):
 
         Parameters
         ----------
-        ecg : (B, L, T), prepared as `config.ecg_input` says
-        lead_mask : (B, L) bool, true where a lead was recorded; None: all were
+        ecg : (B, L, T) float32
+            ECGs prepared by `config.ecg_input.prepare`.
+        lead_mask : (B, L) bool, optional
+            True where a lead was recorded; None means that all leads were.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
 
 def without_absent(ecg: Tensor, lead_mask: Tensor | None) -> Tensor:
-    """(B, L, T) with absent leads at 0, which is what normalisation makes of a flat lead."""
+    """Set absent leads of ECGs (B, L, T) to 0, the value that normalisation gives a flat lead."""
     return ecg if lead_mask is None else ecg.masked_fill(~lead_mask[..., None], 0)

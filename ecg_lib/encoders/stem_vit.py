@@ -37,7 +37,7 @@ class StemVitConfig(EcgEncoderConfig):
         fitting = [size for size in range(1, samples + 1) if samples % size == 0]
         if self.stem not in ("paper", "residual"):
             raise ValueError(f"stem is {self.stem!r}; choose paper or residual")
-        if self.stem == "residual":  # it halves the rate before it cuts patches
+        if self.stem == "residual":  # this stem halves the rate before it cuts patches
             fitting = [size for size in fitting if size % 2 == 0]
         if self.patch not in fitting:
             raise ValueError(
@@ -56,7 +56,10 @@ class StemVitConfig(EcgEncoderConfig):
 
 
 class Stem(nn.Sequential):
-    """Convolutions with kernels 15 and 7, batch normalisation, ReLU; length is kept."""
+    """The paper's stem: convolutions with kernels 15 and 7, each with batch norm and ReLU.
+
+    It keeps the signal's length: (B, L, T) -> (B, D / 2, T).
+    """
 
     def __init__(self, leads: int, width: int):
         super().__init__(
@@ -70,7 +73,7 @@ class Stem(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Two convolutions of kernel 7 around a shortcut; the first may shorten the signal."""
+    """Two convolutions with kernel 7 and a shortcut; the first one may have a stride."""
 
     def __init__(self, narrow: int, wide: int, stride: int):
         super().__init__()
@@ -87,13 +90,15 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, narrow, T) to (B, wide, T / stride)."""
         return F.relu(self.body(x) + self.shortcut(x))
 
 
 class ResidualStem(nn.Sequential):
-    """Not in the paper: convolutions that shorten the signal early, at half the cost.
+    """A cheaper stem that is not in the paper: it shortens the signal early, at half the cost.
 
-    Half the rate after the first, patches after the last: (B, L, T) -> (B, D, T / patch).
+    The first convolution halves the rate and the last block cuts the patches:
+    (B, L, T) -> (B, D, T / patch).
     """
 
     def __init__(self, leads: int, width: int, patch: int):
@@ -107,7 +112,7 @@ class ResidualStem(nn.Sequential):
 
 
 class Attention(nn.Module):
-    """Multi-headed self-attention (MSA of equation 2)."""
+    """Multi-head self-attention (MSA in equation 2)."""
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
@@ -116,6 +121,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Let the tokens (B, n, D) attend to one another."""
         batch, n, width = x.shape
         qkv = self.qkv(x).view(batch, n, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, n, D / heads)
@@ -141,12 +147,13 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Update the tokens (B, n, D)."""
         z = z + self.dropout(self.attention(self.norm1(z)))
         return z + self.dropout(self.feed_forward(self.norm2(z)))
 
 
 class StemVit(EcgEncoder):
-    """ECG (B, L, T), normalised -> patch tokens and a global vector."""
+    """The paper's encoder: normalised ECGs (B, L, T) -> patch tokens and a global vector."""
 
     config_class = StemVitConfig
 
@@ -167,9 +174,15 @@ class StemVit(EcgEncoder):
         self.post_init()
 
     def forward(self, ecg: Tensor, lead_mask: Tensor | None = None) -> EncoderOutput:
-        """`tokens` are z_L without [CLS], un-normalised; `cls` is y = LN(z_L^0) (equation 4).
+        """Encode ECGs; parameters are those of `EcgEncoder.forward`.
 
-        An absent lead is read as 0: the stem mixes leads, so that no token could be left out.
+        An absent lead is read as 0. The stem mixes the leads, so no token could be masked instead.
+
+        Returns
+        -------
+        EncoderOutput
+            `tokens` (B, n, D) is z_L without [CLS] and without layer norm; `cls` (B, D) is
+            y = LN(z_L^0) (equation 4).
         """
         ecg = without_absent(ecg, lead_mask)  # (B, L, T)
         patches = self.patchify(self.stem(ecg)).transpose(1, 2)  # (B, n, D)

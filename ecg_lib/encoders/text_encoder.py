@@ -1,4 +1,4 @@
-"""The text encoder that reports are contrasted with: a BERT from the hub, or a small one."""
+"""The text encoder for contrastive pretraining: a BERT from the hub, or a small untrained one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTraine
 
 
 def train_report_tokens(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Train a lower-casing byte-pair tokeniser on reports, with BERT's special tokens.
+    """Train a lower-casing byte-pair tokenizer on reports, with BERT's special tokens.
 
-    Not BERT's word pieces: their trainer numbers pieces in the order of a hash map, so that two
-    runs with one seed would differ.
+    BERT's own WordPiece is not used because its trainer numbers pieces in the order of a hash map,
+    so two runs with the same seed would differ.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Reports.
+    vocabulary : int
+        Size of the vocabulary.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -49,7 +56,7 @@ def train_report_tokens(texts: Iterable[str], vocabulary: int) -> PreTrainedToke
 
 
 def small_bert(vocabulary: int, width: int, depth: int, heads: int, max_tokens: int) -> BertModel:
-    """A BERT with random weights, small enough to be trained together with the ECG encoder."""
+    """Build a BERT with random weights, small enough to train together with the ECG encoder."""
     config = BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -57,7 +64,7 @@ def small_bert(vocabulary: int, width: int, depth: int, heads: int, max_tokens: 
         num_attention_heads=heads,
         intermediate_size=4 * width,
         max_position_embeddings=max(max_tokens, 16),
-        hidden_dropout_prob=0.0,  # small and trained once over: nothing to regularise
+        hidden_dropout_prob=0.0,  # small and trained for few epochs: no need to regularise
         attention_probs_dropout_prob=0.0,
         pad_token_id=0,
     )
@@ -65,7 +72,7 @@ def small_bert(vocabulary: int, width: int, depth: int, heads: int, max_tokens: 
 
 
 class TextEncoder(nn.Module):
-    """Mean of a transformer's last hidden states over the words of a text."""
+    """A transformer whose last hidden states are averaged over the tokens of a text."""
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
@@ -73,16 +80,18 @@ class TextEncoder(nn.Module):
 
     @property
     def width(self) -> int:
+        """Size W of a text's vector."""
         return self.backbone.config.hidden_size
 
     @classmethod
     def from_pretrained(cls, name_or_path: str) -> TextEncoder:
-        """Load any transformers encoder by hub id or folder."""
+        """Load any transformers encoder from the hub or a folder."""
         kind = AutoConfig.from_pretrained(name_or_path).model_type
         unpooled = {"add_pooling_layer": False} if kind in ("bert", "roberta") else {}
         return cls(AutoModel.from_pretrained(name_or_path, **unpooled))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode texts: token ids and mask (B, L) -> (B, W)."""
         output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
         hidden = output.last_hidden_state  # (B, L, W)
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)

@@ -1,4 +1,4 @@
-"""Encode every ECG once: store x frozen encoder -> cached tokens, for training and evaluation."""
+"""A cache of encoder output, so that training and evaluation encode every ECG only once."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ecg_lib.errors import DataError
 if TYPE_CHECKING:
     from ecg_lib.data.store import EcgStore
 
-MARKER = "encoded.json"  # what the tokens beside it were made of
+MARKER = "encoded.json"  # hashes of the encoder and the store that the cached tokens come from
 
 
 def encoder_input(signals_mv: np.ndarray, encoder: EcgEncoder) -> Tensor:
-    """(E, 12, T) mV -> what this encoder was trained on, as its config says."""
+    """Prepare signals (E, 12, T) in mV as the encoder's config says: (E, L, T) float32."""
     return torch.from_numpy(encoder.config.ecg_input.prepare(signals_mv))
 
 
 def weights_hash(module: torch.nn.Module) -> str:
-    """SHA-256 over names and bytes of all weights and buffers."""
+    """Return the SHA-256 hash of the names and bytes of all weights and buffers."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
@@ -40,7 +40,15 @@ def weights_hash(module: torch.nn.Module) -> str:
 
 
 class EcgTokens:
-    """Cached encoder output of one cohort: `tokens` (N, n, D) and `cls` (N, D), half precision."""
+    """Cached encoder output of one cohort: `tokens` (N, n, D) and `cls` (N, D), float16.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds `tokens.npy` and `cls.npy`.
+    ecg_ids : sequence of str
+        The ids of the N ECGs, in the order of the rows.
+    """
 
     def __init__(self, folder: Path, ecg_ids: Sequence[str]):
         self.folder = folder
@@ -53,7 +61,7 @@ class EcgTokens:
         return len(self.ecg_ids)
 
     def rows(self, ecg_ids: Sequence[str]) -> list[int]:
-        """Rows of ECGs by id.
+        """Return the row numbers of ECGs by id.
 
         Raises
         ------
@@ -69,13 +77,19 @@ class EcgTokens:
         return [self._row[e] for e in ecg_ids]
 
     def get(self, ecg_ids: Sequence[str]) -> Tensor:
-        """(E, n, D) float32 tokens in the order asked for; an ECG may be asked for twice."""
+        """Return tokens (E, n, D) in float32, in the order of `ecg_ids`, which may repeat an ECG.
+
+        Raises
+        ------
+        DataError
+            An ECG was never encoded.
+        """
         return torch.from_numpy(self.tokens[self.rows(ecg_ids)].astype(np.float32))
 
 
 @contextmanager
 def on_gpu(module: torch.nn.Module) -> Iterator[torch.device]:
-    """Lend a module to the GPU, where there is one, for the time of a block; gives its device."""
+    """Move a module to the GPU, if there is one, for the duration of a block; yield its device."""
     home = next(module.parameters()).device
     device = torch.device("cuda") if torch.cuda.is_available() else home
     try:
@@ -87,12 +101,24 @@ def on_gpu(module: torch.nn.Module) -> Iterator[torch.device]:
 
 @torch.no_grad()
 def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]:
-    """The plain path: (E, 12, T) mV -> tokens (E, n, D) and cls (E, D).
+    """Encode ECGs without a cache.
+
+    Parameters
+    ----------
+    signals_mv : (E, 12, T) array, mV
+        ECGs at the encoder's sampling rate.
+    encoder : EcgEncoder
+
+    Returns
+    -------
+    tokens : (E, n, D) float32, on the CPU
+    cls : (E, D) float32, on the CPU
 
     Raises
     ------
     DataError
-        The encoder masks tokens of a whole ECG: a cache has no mask, so they would pass for valid.
+        The encoder masks tokens although every lead is present. The cache stores no mask, so these
+        tokens would count as valid.
     """
     output = encoder.eval()(encoder_input(signals_mv, encoder).to(encoder.device))
     if output.token_mask is not None and not output.token_mask.all():
@@ -106,16 +132,16 @@ def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]
 def encode_store(
     store: EcgStore, encoder: EcgEncoder, folder: str | Path, batch_size: int = 128
 ) -> EcgTokens:
-    """Encode a whole store, or load it where the same encoder has encoded the same store.
+    """Encode a whole store, or load the tokens if this encoder has encoded this store before.
 
-    Each encoder has a folder of its own below `folder`, named by the hash of its weights, config
-    and code. What a store holds may change: then the folder is written anew, to temporary names
-    that are renamed at the end.
+    Each encoder has its own folder below `folder`, named by the hash of its weights, config and
+    code. If the store has changed since, the folder is written again, to temporary names that are
+    renamed at the end.
 
     Raises
     ------
     DataError
-        The store has another rate, or lacks leads that the encoder reads.
+        The store has another sampling rate, or lacks leads that the encoder reads.
     """
     check_fit(store, encoder)
     made_of = _made_of(encoder)
@@ -151,19 +177,19 @@ def encode_store(
 
 
 def check_fit(store: EcgStore, encoder: EcgEncoder) -> None:
-    """Whether a store holds what an encoder reads.
+    """Check that a store holds what an encoder reads.
 
     Raises
     ------
     DataError
-        It has another rate, or lacks leads.
+        The store has another sampling rate, or lacks leads.
     """
     wanted = encoder.config.ecg_input
     if store.rate != wanted.rate:
         raise DataError(
             f"the encoder reads ECGs at {wanted.rate} Hz, the store {store.folder} holds them at "
             f"{store.rate} Hz; set signal.rate={wanted.rate}, or prepare a store with "
-            f"`python -m ecg_lib prepare ... --rate {wanted.rate}`"
+            f"`debiased-ecg prepare ... --rate {wanted.rate}`"
         )
     missing = [lead for lead in wanted.leads if lead not in store.manifest["leads"]]
     if missing:
@@ -174,7 +200,7 @@ def check_fit(store: EcgStore, encoder: EcgEncoder) -> None:
 
 
 def _made_of(encoder: EcgEncoder) -> dict[str, str]:
-    """Hashes of what decides an encoder's output."""
+    """Return hashes of everything that determines an encoder's output."""
     config = encoder.config.to_dict()
     config = {k: v for k, v in config.items() if k not in ("transformers_version", "_name_or_path")}
     told = json.dumps(config, sort_keys=True, default=str)

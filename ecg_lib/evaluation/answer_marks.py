@@ -1,4 +1,4 @@
-"""What is right, wrong, repeated or missing in an answer of the dialogue, line by line."""
+"""Mark an answer of the dialogue line by line: right, wrong, repeated or missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 class Line(NamedTuple):
-    """A finding or a sentence, and what to think of it: one of the verdicts above."""
+    """A finding or a sentence with its verdict, such as `RIGHT`."""
 
     text: str
     verdict: str
@@ -33,10 +33,19 @@ class Line(NamedTuple):
 
 
 def marked(said: str, truth: str) -> list[Line]:
-    """Every line that was said, in its order, then what should have been said and was not.
+    """Mark every line that was said, in order, then list the lines that are missing.
 
-    Lines of an answer to a question of ECG-QA are findings, those of an explanation sentences. A
-    finding that is wrong or missing carries its urgency where a doctor is needed the same day.
+    The lines of an answer to an ECG-QA question are findings; those of an explanation are
+    sentences. A wrong or missing finding carries its urgency if a doctor is needed the same day.
+
+    Parameters
+    ----------
+    said, truth : str
+        The model's answer and the true one; `CANNOT_SAY` as truth leaves the answer unmarked.
+
+    Returns
+    -------
+    list of Line
     """
     if truth == CANNOT_SAY:
         return [Line(said.strip() or NO_ANSWER, UNKNOWN)]
@@ -59,7 +68,7 @@ def marked(said: str, truth: str) -> list[Line]:
 
 
 def _findings(text: str) -> list[str]:
-    """Members between ";": labels where nothing else is said, or the words as they are."""
+    """Split a text at ";" into labels; a member with other words in it stays as it is."""
     members = filter(None, (member.strip() for member in text.split(JOINER.strip())))
     return [
         label for member in members for label in canonical_order(parse_answer(member, strict=True))

@@ -1,4 +1,4 @@
-"""A dialogue about ECGs as in the paper's Figure 4, with the truth beside every answer."""
+"""A dialogue about ECGs as in the paper's Figure 4, with the true answer beside every answer."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from ecg_lib.questions.vocabulary import (
     parse_answer,
 )
 
-# Templates of ECG-QA: the diagnosis of one ECG; what is new in the second of two of one patient, or
-# of two patients. Their first test wording is asked, which no model was trained on.
+# ECG-QA's templates for the diagnosis of one ECG, and for what is new in the second of two ECGs, of
+# one patient or of two. Their first test wording is asked; no model was trained on it.
 INTERPRET, NEW, NEW_IN_OTHER = 8, 48, 62
 _NO_TERMS = {
     *answers_in("verify", "unsure", "none", "lead", "range", "feature"),
@@ -43,7 +43,7 @@ PAPERS_PATIENT = 69, "F"  # "a 69 year old grandmother"
 
 @dataclass(frozen=True)
 class Turn:
-    """A question, what the model said, and what it should have said."""
+    """A question, the model's answer and the true answer."""
 
     question: str
     said: str
@@ -52,7 +52,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Choice:
-    """The ECGs of a case, in the order previous, recent, and the template to ask."""
+    """The ECGs of a case (one, or previous and recent) and the template to ask."""
 
     ecg_ids: tuple[str, ...]
     template: int
@@ -71,11 +71,28 @@ def _known(records: pd.DataFrame) -> list[tuple[dict, dict]]:
 
 
 def _question(template: int) -> Question:
-    return load_templates()[template].questions()[0]  # these three have no placeholder
+    return load_templates()[template].questions()[0]  # these three templates have no placeholder
 
 
 def choose_single(records: pd.DataFrame) -> Choice:
-    """The held-out ECG with most diagnoses, all of them certain; the first of equals."""
+    """Choose the held-out ECG with the most diagnoses, all of them certain.
+
+    Parameters
+    ----------
+    records : DataFrame
+        `EcgStore.records`: ecg_id, split, labels, attributes. Held out are the ECGs of the test
+        split, or all but those of the training split if there is no test split.
+
+    Returns
+    -------
+    Choice
+        The first ECG if several have equally many diagnoses.
+
+    Raises
+    ------
+    DataError
+        Every ECG is in the training split.
+    """
     rows = _held_out(records)
 
     def diagnoses(labels: dict, attributes: dict) -> int:
@@ -89,9 +106,22 @@ def choose_single(records: pd.DataFrame) -> Choice:
 
 
 def choose_pair(records: pd.DataFrame, single: Choice) -> Choice:
-    """Two held-out ECGs of one patient in a row, the second with most new findings.
+    """Choose two held-out ECGs of one patient in time order, the second with most new findings.
 
-    Where no patient has such a pair: the first held-out normal ECG, and the single case after it.
+    If no patient has such a pair, choose the first other held-out ECG, a normal one if there is
+    any, followed by the ECG of the single case.
+
+    Parameters
+    ----------
+    records : DataFrame
+        `EcgStore.records`.
+    single : Choice
+        What `choose_single` returned for these records.
+
+    Raises
+    ------
+    DataError
+        Fewer than two ECGs are held out.
     """
     rows = _held_out(records)
     known, best, most = _known(rows), None, 0
@@ -117,7 +147,15 @@ def ask_case(
     choice: Choice,
     max_new_tokens: int = 32,
 ) -> Turn:
-    """Put the case's question to the model, in a wording it was not trained on."""
+    """Ask the model a case's question, in a wording it was not trained on.
+
+    Parameters
+    ----------
+    tokens : EcgTokens
+        Tokens of the case's ECGs.
+    records : DataFrame
+        `EcgStore.records` of the same ECGs, from which the true answer is derived.
+    """
     question = _question(choice.template)
     text = question.text(question.template.wordings.test[0])
     said = generate_answers(
@@ -129,9 +167,10 @@ def ask_case(
 
 
 def term_to_explain(turn: Turn) -> str:
-    """What to ask next: the most urgent finding that was said or that is true.
+    """Return the term to ask about next: the most urgent finding in the answer or the truth.
 
-    Of equally urgent ones what the model said goes first; without any, sinus rhythm.
+    Among equally urgent findings, those the model named come first. Without any finding the term
+    is "sinus rhythm".
 
     Raises
     ------
@@ -144,7 +183,7 @@ def term_to_explain(turn: Turn) -> str:
 
 @torch.no_grad()
 def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: int = 240) -> str:
-    """Continue a text without any ECG and without the adapters: the frozen language model alone."""
+    """Continue a text with the frozen language model alone: no ECG, no adapters."""
     lm, tokenizer = model.language_model, processor.tokenizer
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     batch = processor.prompts([[*bos, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
@@ -162,15 +201,23 @@ def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: in
 
 
 def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:
-    """Ask the language model alone what a term means; the truth is the whole explanation."""
+    """Ask the language model alone what a term means; the truth is the full explanation."""
     question = advice.meaning(term)
     return Turn(question, say(model, processor, question), advice.explained(term))
 
 
 def advise(model: EcgLlm, processor: EcgLlmProcessor, term: str, age: float, sex: str) -> Turn:
-    """Tell the language model alone age (years) and sex (F, M) and ask what to do about a term.
+    """Ask the language model alone what a patient of a given age and sex should do about a term.
 
-    Where they are not known, or it is a child, a woman of 69 asks, as in the paper.
+    The paper's patient, a woman of 69, asks instead if age or sex is unknown or the age is outside
+    18 to 120 years.
+
+    Parameters
+    ----------
+    age : float
+        Years; NaN if unknown.
+    sex : str
+        "F" or "M"; empty if unknown.
     """
     if not (advice.YOUNGEST <= age <= advice.OLDEST and sex):  # an unknown age is NaN
         age, sex = PAPERS_PATIENT
@@ -179,17 +226,25 @@ def advise(model: EcgLlm, processor: EcgLlmProcessor, term: str, age: float, sex
 
 
 def agrees(turn: Turn) -> bool:
-    """Whether everything that should have been said was said, and nothing else."""
+    """Return whether the answer says everything that is true, and nothing else."""
     return all(line.verdict == RIGHT for line in marked(turn.said, turn.truth))
 
 
 def shown(turn: Turn) -> tuple[str, list[Line]]:
-    """A question and the marked lines of its answer, for a figure."""
+    """Return a question and the marked lines of its answer, for a figure."""
     return turn.question, marked(turn.said, turn.truth)
 
 
 def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -> None:
-    """All turns as Markdown: question, answer, truth, and each line's mark; written atomically."""
+    """Write all turns as Markdown, atomically: question, answer, truth and the mark of each line.
+
+    Parameters
+    ----------
+    cases : dict of str to sequence of Turn
+        Turns by the title of their case.
+    label : str
+        Says where the answers come from, in the line below the heading.
+    """
 
     def cell(text: str) -> str:
         return " ".join(text.split()).replace("|", "\\|") or NO_ANSWER

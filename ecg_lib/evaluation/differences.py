@@ -1,4 +1,4 @@
-"""Differences between two answerers of the same questions, by question type, with intervals."""
+"""Differences in accuracy on the same questions, by question type, with intervals."""
 
 from collections.abc import Sequence
 
@@ -21,29 +21,29 @@ def difference_table(
     seed: int = 0,
     groups: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """a minus b in percentage points, with 95 % paired bootstrap intervals.
+    """Return a minus b in percentage points, with 95 % paired bootstrap intervals.
 
     Parameters
     ----------
-    a, b : Series
-        What is compared on each row: correct or not, or a fall in correctness (-1, 0, 1).
-    rows : DataFrame
+    a, b : (n,) Series
+        The measure on each row: correct or not, or a drop in correctness (-1, 0, 1).
+    rows : (n,) DataFrame
         The question rows, in the same order.
     columns : sequence of str
-        Question types (short names); rows of others are left out.
-    groups : Series, optional
-        One per row, such as the patient: whole groups are drawn.
+        Question types (short names); rows of other types are left out.
+    groups : (n,) Series, optional
+        The group of each row, such as the patient; the bootstrap draws whole groups.
 
     Returns
     -------
     DataFrame
-        column, value, n, ci_low, ci_high: one line per question type, their unweighted "average"
-        (as Table 5 has it) and "all" rows together. NaN where there is no row.
+        column, value, n, ci_low, ci_high: one line per question type, one for their unweighted
+        "average" (as in the paper's Table 5) and one for "all" rows. NaN where there is no row.
 
     Raises
     ------
     DataError
-        The three differ in length.
+        `a`, `b` and `rows` differ in length.
     """
     if not len(a) == len(b) == len(rows):
         raise DataError(
@@ -70,13 +70,22 @@ def mean_cells(
     groups: pd.Series | None = None,
     proportion: bool = False,
 ) -> list[dict[str, object]]:
-    """Mean of a measure by question type, and the unweighted average of the types, in percent.
+    """Return the mean of a measure by question type and the unweighted average of the types.
 
     Parameters
     ----------
-    values : (rows,)
-    proportion : the measure is right or not, so that a type's interval is Wilson's; the average
-        has a bootstrap interval in any case
+    values : (n,) float
+        The measure on each row.
+    groups : (n,) Series, optional
+        The group of each row; the bootstrap draws whole groups.
+    proportion : bool
+        The measure is right or wrong, so each type gets a Wilson interval. The average always has
+        a bootstrap interval.
+
+    Returns
+    -------
+    list of dict
+        column (a question type or "average"), value, n, ci_low, ci_high; percent.
     """
     short = short_types(rows).to_numpy()
     cells, means, draws = [], [], []
@@ -99,5 +108,5 @@ def mean_cells(
 
 
 def short_types(rows: pd.DataFrame) -> pd.Series:
-    """Question type of each row, by the name that tables print."""
+    """Return the question type of each row, under the name that tables print."""
     return rows["question_type"].map(SHORT_NAMES)

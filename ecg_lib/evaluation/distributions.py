@@ -1,4 +1,4 @@
-"""Simulated and real ECGs by one ruler: intervals, axis and amplitudes, and their quantiles."""
+"""Intervals, axis and amplitudes of simulated and real ECGs, measured alike, as quantiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecg_lib.signal.delineate import RATE, intervals_of, landmarks
 from ecg_lib.signal.leads import LEADS
 
 QUANTILES = {"p10": 0.10, "p25": 0.25, "p50": 0.50, "p75": 0.75, "p90": 0.90}
-CALIBRATION_FOLDS = (1, 2, 3, 4, 5, 6)  # of PTB-XL; the simulator may be fitted to these only
+CALIBRATION_FOLDS = (1, 2, 3, 4, 5, 6)  # PTB-XL folds; the simulator may be fitted to these only
 SIMULATED, REAL = "simulated", "real"
 CALIBRATION, HELD_OUT = "calibration", "held out"
 INTERVALS = {"RR": "rr interval", "PR": "pr interval", "QRS": "qrs duration", "QT": "qt interval"}
@@ -22,20 +22,27 @@ UNITS: Mapping[str, str] = {
     "axis": "degrees",
     **{f"{wave} {lead}": "mV" for wave in "RST" for lead in LEADS},
 }
-# ms from the R peak of lead II: a beat, its level before the QRS, the QRS, and where T peaks
+# windows in ms from the R peak of lead II: the beat, the baseline before the QRS, the QRS, the T
 _BEAT, _LEVEL, _QRS, _T = (-250, 450), (-80, -50), (-60, 80), (120, 420)
 
 
 def record_features(signal: np.ndarray, fs: float = 100) -> dict[str, float]:
-    """Features of one ECG, in the units of `UNITS`; what cannot be measured is left out.
+    """Measure the features of one ECG.
 
-    Intervals are those of `signal.delineate` on lead II; axis and amplitudes are read from the
-    median beat, against its level before the QRS: R and S are the highest and the lowest point of
-    the QRS, T is the larger deflection after it, with its sign.
+    Intervals are those of `signal.delineate` on lead II. Axis and amplitudes are read from the
+    median beat, relative to its baseline before the QRS. R and S are the highest and the lowest
+    point of the QRS. T is the largest deflection after the QRS, with its sign.
 
     Parameters
     ----------
-    signal : array (12, T), mV
+    signal : (12, T) float, mV
+    fs : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    dict of str to float
+        Features in the units of `UNITS`; those that cannot be measured are left out.
     """
     at = landmarks(signal[LEADS.index("II")], fs)
     if not at:
@@ -48,7 +55,7 @@ def record_features(signal: np.ndarray, fs: float = 100) -> dict[str, float]:
     beat = beat - np.median(beat[:, _part(_LEVEL, fs)], axis=1, keepdims=True)
     qrs, t = beat[:, _part(_QRS, fs)], beat[:, _part(_T, fs)]
     area = qrs.sum(axis=1)
-    # an augmented lead is smaller by sqrt(3) / 2 than a limb lead of the same vector
+    # the same vector is sqrt(3) / 2 times as large in an augmented lead as in a limb lead
     vertical, horizontal = area[LEADS.index("aVF")] * 2 / np.sqrt(3), area[LEADS.index("I")]
     out["axis"] = float(np.degrees(np.arctan2(vertical, horizontal)))
     largest = np.take_along_axis(t, np.abs(t).argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -58,17 +65,35 @@ def record_features(signal: np.ndarray, fs: float = 100) -> dict[str, float]:
 
 
 def features_of(signals: np.ndarray, fs: float = 100) -> pd.DataFrame:
-    """Features of ECGs (N, 12, T) in mV, one row each, columns as in `UNITS`; NaN where unknown."""
+    """Measure the features of several ECGs.
+
+    Parameters
+    ----------
+    signals : (N, 12, T) float, mV
+    fs : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    (N, F) DataFrame
+        Columns as in `UNITS`; NaN where a feature cannot be measured.
+    """
     rows = [record_features(signal, fs) for signal in signals]
     return pd.DataFrame(rows, columns=list(UNITS), dtype=float)
 
 
 def normals(store: EcgStore, n: int, seed: int = 0, held_out: bool | None = None) -> pd.DataFrame:
-    """Features of at most `n` normal ECGs of a store, drawn at random.
+    """Measure the features of at most `n` normal ECGs of a store, drawn at random.
 
     Parameters
     ----------
-    held_out : of PTB-XL, folds 7-10 (True) or the folds for calibration (False); None: all
+    held_out : bool, optional
+        For PTB-XL: True takes folds 7-10, False the calibration folds. By default all ECGs.
+
+    Returns
+    -------
+    DataFrame
+        One row per ECG, as returned by `features_of`.
 
     Raises
     ------
@@ -78,7 +103,7 @@ def normals(store: EcgStore, n: int, seed: int = 0, held_out: bool | None = None
     rows = store.rows(normal=True)
     if held_out is not None:
         folds = store.attributes.iloc[rows].map(lambda known: known.get("strat_fold"))
-        # a record without a fold may have been seen by anybody: it belongs to neither
+        # a record without a fold may have been used in calibration: neither group takes it
         wanted = folds.notna() & (folds.isin(CALIBRATION_FOLDS) != held_out)
         rows = rows[wanted.to_numpy()]
     if not len(rows):
@@ -88,16 +113,18 @@ def normals(store: EcgStore, n: int, seed: int = 0, held_out: bool | None = None
 
 
 def quantile_table(groups: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFrame:
-    """Quantiles of every feature in every group.
+    """Return the quantiles of every feature in every group.
 
     Parameters
     ----------
-    groups : (source, split) -> features, as from `features_of`
+    groups : mapping of (source, split) to (N, F) DataFrame
+        Features, as returned by `features_of`.
 
     Returns
     -------
     DataFrame
-        `feature, unit, source, split, n, p10, p25, p50, p75, p90`; n: ECGs that could be measured.
+        feature, unit, source, split, n, p10, p25, p50, p75, p90; n counts the ECGs in which the
+        feature could be measured.
     """
     rows = []
     for feature, unit in UNITS.items():
@@ -112,13 +139,21 @@ def quantile_table(groups: Mapping[tuple[str, str], pd.DataFrame]) -> pd.DataFra
 def compare_normals(
     simulated: np.ndarray, stores: Iterable[EcgStore], n: int = 150, seed: int = 0
 ) -> pd.DataFrame:
-    """Quantiles of simulated normals and of PTB-XL's, the latter by calibration and held out.
+    """Compare normal ECGs of the simulator with those of PTB-XL, by calibration and held-out folds.
 
     Parameters
     ----------
-    simulated : array (N, 12, T), mV: normal ECGs; the first n are measured
-    stores : those whose records have PTB-XL's folds are compared with, the others are passed over
-    n : ECGs of each group at most; one takes about 20 ms
+    simulated : (N, 12, T) float, mV
+        Normal ECGs; the first `n` are measured.
+    stores : iterable of EcgStore
+        Stores without PTB-XL's folds are skipped.
+    n : int
+        Largest number of ECGs per group; one ECG takes about 20 ms.
+
+    Returns
+    -------
+    DataFrame
+        As returned by `quantile_table`.
     """
     groups = {(SIMULATED, ""): features_of(simulated[:n])}
     for store in stores:
@@ -129,7 +164,7 @@ def compare_normals(
 
 
 def _median_beat(signal: np.ndarray, times: np.ndarray, fs: float) -> np.ndarray | None:
-    """(12, B) median over the beats that lie wholly in the recording; None if there is none."""
+    """Return the (12, B) median of the beats that lie wholly in the recording, or None."""
     low, high = (round(edge / 1000 * fs) for edge in _BEAT)
     peaks = np.rint(times * fs).astype(int)
     peaks = peaks[(peaks + low >= 0) & (peaks + high <= signal.shape[1])]
@@ -139,6 +174,6 @@ def _median_beat(signal: np.ndarray, times: np.ndarray, fs: float) -> np.ndarray
 
 
 def _part(window: tuple[int, int], fs: float) -> slice:
-    """A window in ms from R as samples of the median beat, both ends included."""
+    """Convert a window in ms from R to samples of the median beat, both ends included."""
     first, last = (round((edge - _BEAT[0]) / 1000 * fs) for edge in window)
     return slice(first, last + 1)

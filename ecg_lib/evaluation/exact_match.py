@@ -1,16 +1,16 @@
 """Exact match for ECG-QA answers, by four stated rules.
 
 The paper reports "exact match" without saying how strings are compared, and ECG-QA's answers are
-*sets* whose written order varies between releases. The rules, from harshest to most lenient:
+*sets* whose written order varies between releases. The rules, from strictest to most lenient:
 
-``strict string``         to the letter the gold labels, joined by "; " in the row's order
+``strict string``         letter for letter the gold labels, joined by "; " in the row's order
 ``normalised string``     the same after NFKC, lower case, single spaces, no closing ``. , ; !``
-``normalised set``        the set of labels is the same, in any order (the headline)
-``closed-vocabulary set`` the text is first mapped to the nearest of the template's classes, which
-                          is how the classifier baselines of ECG-QA are scored ("none" = no label)
+``normalised set``        the same set of labels, in any order (the headline rule)
+``closed-vocabulary set`` the text is first mapped to the nearest of the template's classes, as in
+                          the scoring of ECG-QA's classifier baselines ("none" = no label)
 
-An empty prediction is wrong under every rule. A comma never separates labels by itself, because
-labels contain commas: see :func:`parse_prediction`.
+An empty prediction is wrong under every rule. A comma alone never separates labels, because labels
+contain commas; see `parse_prediction`.
 """
 
 import difflib
@@ -32,34 +32,34 @@ RULES = ("strict string", "normalised string", HEADLINE, "closed-vocabulary set"
 
 
 def parse_prediction(text: str, classes: Iterable[str] = ()) -> frozenset[str]:
-    """Read the set of (normalised) labels in a model's text, by :func:`parse_answer`'s strict rule.
+    """Read the set of normalised labels in a model's text, by the strict rule of `parse_answer`.
 
     Parameters
     ----------
     text : str
         The model's text.
     classes : iterable of str
-        The valid labels; without them only ";" separates.
+        The valid labels; without them only ";" separates labels.
     """
     return _parse(text, _vocabulary(classes))
 
 
 def strict_string(prediction: str, gold: Sequence[str]) -> bool:
-    """Whether a prediction is to the letter the gold labels, joined by "; " in the row's order."""
+    """Return whether a prediction is letter for letter the gold labels joined by "; "."""
     return bool(normalise(prediction)) and prediction == JOINER.join(gold)
 
 
 def normalised_string(prediction: str, gold: Sequence[str]) -> bool:
-    """The same after NFKC, lower case, single spaces and without closing punctuation."""
+    """Apply `strict_string` after NFKC, lower case, single spaces and no closing punctuation."""
     text = normalise(prediction)
     return bool(text) and text == normalise(JOINER.join(gold))
 
 
 def normalised_set(prediction: str, gold: Sequence[str], classes: Iterable[str] = ()) -> bool:
-    """Whether the prediction names the gold set, in any order; the rule of our headlines.
+    """Return whether the prediction names the gold set in any order; the headline rule.
 
-    Labels are separated by ";", and by commas or "and" where nothing but `classes` and gold labels
-    stand between them. No other word is forgiven.
+    Labels are separated by ";", and also by commas or "and" if nothing but `classes` and gold
+    labels stands between them. Any other word makes the prediction wrong.
     """
     wanted = frozenset(normalise(label) for label in gold)
     return bool(normalise(prediction)) and _parse(prediction, _vocabulary(classes, gold)) == wanted
@@ -68,9 +68,10 @@ def normalised_set(prediction: str, gold: Sequence[str], classes: Iterable[str] 
 def closed_vocabulary_set(
     prediction: str, gold: Sequence[str], classes: Iterable[str] = ()
 ) -> bool:
-    """Set equality after `_nearest`, as classifiers of ECG-QA are scored.
+    """Return whether the sets are equal after mapping the prediction to the nearest classes.
 
-    "none" is the empty set on both sides, but an empty prediction is wrong.
+    ECG-QA's classifiers are scored this way. "none" is the empty set on both sides, but an empty
+    prediction is wrong.
     """
     wanted = frozenset(normalise(label) for label in gold) - {NONE}
     return (
@@ -81,7 +82,13 @@ def closed_vocabulary_set(
 def is_correct(
     prediction: str, gold: Sequence[str], rule: str, classes: Iterable[str] = ()
 ) -> bool:
-    """Whether one prediction matches one gold answer set under one of ``RULES``."""
+    """Return whether one prediction matches one gold answer set under one of `RULES`.
+
+    Raises
+    ------
+    DataError
+        The rule is unknown.
+    """
     return _is_correct(prediction, tuple(gold), rule, _vocabulary(classes, gold))
 
 
@@ -90,21 +97,26 @@ def score(
     rows: pd.DataFrame,
     classes_of: Callable[[Any], Sequence[str]] | None = None,
 ) -> pd.DataFrame:
-    """Question rows with the prediction and one boolean column per rule added.
+    """Add the prediction and one boolean column per rule to the question rows.
 
     Parameters
     ----------
-    predictions : Series of str
+    predictions : (n,) Series of str
         The model's texts, with the index of `rows`.
-    rows : DataFrame
+    rows : (n,) DataFrame
         Question rows in ECG-QA's schema; `answer` is a list of str.
     classes_of : callable, optional
-        Gives a row's valid classes (the row arrives as a named tuple); ECG-QA's own by default.
+        Takes a row as a named tuple and returns its valid classes; by default ECG-QA's own.
+
+    Returns
+    -------
+    (n,) DataFrame
+        The rows with the columns "prediction" and `RULES`.
 
     Raises
     ------
     DataError
-        Predictions and rows do not belong together.
+        The index of the predictions differs from that of the rows.
     """
     if not predictions.index.equals(rows.index):
         raise DataError("predictions: index differs from the question rows'; score the same rows")
@@ -121,24 +133,34 @@ def score(
 
 
 def by_question_type(scored: pd.DataFrame, rule: str = HEADLINE) -> pd.DataFrame:
-    """Accuracy in percent of the seven question types, with 95 % Wilson intervals.
+    """Return the accuracy on each of the seven question types, with 95 % Wilson intervals.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        As returned by `score`.
 
     Returns
     -------
     DataFrame
-        column (short name), value, n, ci_low, ci_high; NaN where a type has no question.
+        column (short name), value, n, ci_low, ci_high; percent, NaN if a type has no question.
     """
     short = scored["question_type"].map(SHORT_NAMES)
     return accuracy_by(scored[rule], short, list(SHORT_NAMES.values()))
 
 
 def by_rule(scored: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy in percent of all rows together under every rule, with 95 % Wilson intervals.
+    """Return the accuracy on all rows together under every rule, with 95 % Wilson intervals.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        As returned by `score`.
 
     Returns
     -------
     DataFrame
-        column (rule), value, n, ci_low, ci_high.
+        column (rule), value, n, ci_low, ci_high; percent.
     """
     cells = [
         {"column": rule, **wilson(int(scored[rule].sum()), len(scored)).percent()} for rule in RULES
@@ -147,7 +169,16 @@ def by_rule(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_by(correct: pd.Series, group: pd.Series, order: Sequence[str]) -> pd.DataFrame:
-    """Accuracy in percent of each group, in the given order, with 95 % Wilson intervals."""
+    """Return the accuracy in percent of each group, in order, with 95 % Wilson intervals.
+
+    Parameters
+    ----------
+    correct : (n,) Series of bool
+    group : (n,) Series
+        The group of each row.
+    order : sequence of str
+        Groups in the order of the result; a group without rows gets NaN.
+    """
     counts = correct.groupby(group).agg(["sum", "size"]).reindex(order, fill_value=0)
     cells = [
         {"column": name, **wilson(int(k), int(n)).percent()}
@@ -157,7 +188,7 @@ def accuracy_by(correct: pd.Series, group: pd.Series, order: Sequence[str]) -> p
 
 
 def _vocabulary(*lists: Iterable[str]) -> tuple[str, ...]:
-    """Normalised labels, longest first, so that "lead III" is tried before "lead I"."""
+    """Return normalised labels, longest first, so that "lead III" is tried before "lead I"."""
     return _sorted_labels(tuple(label for labels in lists for label in labels))
 
 
@@ -173,10 +204,10 @@ def _parse(text: str, vocabulary: tuple[str, ...]) -> frozenset[str]:
 
 @lru_cache(maxsize=65536)
 def _nearest(text: str, vocabulary: tuple[str, ...]) -> frozenset[str]:
-    """Labels of the vocabulary that the text names, longest first; else the most similar ones.
+    """Return the labels that the text names, longest first, or else the most similar ones.
 
-    Lenient on purpose (words around the labels are ignored, denials too); "none" is dropped.
-    Members similar to no class (difflib ratio of 0.6) stay as they are, hence wrong.
+    This is lenient on purpose: words around the labels are ignored, even denials. "none" is
+    dropped. Members not similar to any class (difflib ratio of 0.6) stay as they are, hence wrong.
     """
     found: set[str] = set()
     for member in filter(None, (normalise(part) for part in text.split(";"))):

@@ -1,4 +1,4 @@
-"""A standard that needs no encoder: gradient boosting on features measured by rule."""
+"""A baseline that needs no encoder: gradient boosting on hand-made features."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ _BATCH = 128
 
 
 def hand_features(store: EcgStore, rows: Sequence[int] | None = None) -> np.ndarray:
-    """Intervals, axis, amplitudes (mV) and the spread of RR intervals; NaN where not measured.
+    """Measure hand-made features of some or all ECGs of a store, about 20 ms per ECG.
 
-    Of some ECGs of a store, or of all; about 20 ms each.
+    Returns
+    -------
+    (N, F + 3) float
+        The F features of `distributions.UNITS` (intervals in ms, axis in degrees, amplitudes in
+        mV), then standard deviation, minimum and maximum of the RR intervals in s. NaN where a
+        feature cannot be measured.
     """
     rows, parts = np.arange(len(store)) if rows is None else rows, []
     for at in range(0, len(rows), _BATCH):
@@ -31,7 +36,7 @@ def hand_features(store: EcgStore, rows: Sequence[int] | None = None) -> np.ndar
 
 
 def _rr_spread(lead: np.ndarray, rate: float) -> list[float]:
-    """Standard deviation, minimum and maximum of the RR intervals, in s."""
+    """Return standard deviation, minimum and maximum of the RR intervals, in s."""
     found = landmarks(lead, rate)
     rr = np.diff(found["R"]) / RATE if found else np.empty(0)
     return [rr.std(), rr.min(), rr.max()] if len(rr) else [np.nan] * 3
@@ -40,9 +45,14 @@ def _rr_spread(lead: np.ndarray, rate: float) -> list[float]:
 def boosted(
     train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, rows: np.ndarray
 ) -> pd.DataFrame:
-    """Log-odds (test ECGs, labels) of gradient boosting, which takes NaN as it is.
+    """Return log-odds of gradient boosting, which handles NaN itself.
 
-    Arguments are those of `probe.linear`; a constant where `rows` hold one class alone.
+    Parameters are those of `probe.linear`.
+
+    Returns
+    -------
+    (test ECGs, labels) DataFrame
+        Zero for a label that has the same value in all `rows`.
     """
     scores = {}
     for label in targets:
@@ -50,6 +60,6 @@ def boosted(
         if truth.any() and not truth.all():
             model = HistGradientBoostingClassifier(
                 max_iter=150, learning_rate=0.08, random_state=0, min_samples_leaf=5
-            )  # 20 would not split so few ECGs
+            )  # with the default leaf size of 20, few labelled ECGs would not be split at all
             scores[label] = model.fit(train[rows], truth).decision_function(test)
     return pd.DataFrame(scores)

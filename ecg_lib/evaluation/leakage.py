@@ -1,7 +1,7 @@
-"""Which part of PTB-XL is unseen? Zero-shot AUC on the parts that people call held out.
+"""Audit for leakage: zero-shot AUC on the parts of PTB-XL that are usually called held out.
 
-ECG-QA is made of PTB-XL's ECGs but keeps splits of its own: most ECGs of folds 9 and 10, where
-PTB-XL is usually tested, are asked about in ECG-QA's training questions.
+ECG-QA is made from PTB-XL's ECGs but has its own splits. Most ECGs of folds 9 and 10, on which
+PTB-XL is usually tested, appear in ECG-QA's training questions.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ SEEN, MEAN = "% in ECG-QA's training", "mean of labels"
 
 
 def parts_of(records: pd.DataFrame, asked: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Rows (bool) of each part; empty where the cohort has no folds or ECG-QA none of its ECGs.
+    """Return which ECGs belong to each part of a cohort.
 
     Parameters
     ----------
-    records : `EcgStore.records`; `ecg_id` and `strat_fold` of `attributes` are read
-    asked : ecg_id -> split, of the ECGs that ECG-QA lists
+    records : (N,) DataFrame
+        `EcgStore.records`; `ecg_id` and `strat_fold` of `attributes` are read.
+    asked : mapping of str to str
+        ecg_id -> split, for the ECGs that ECG-QA lists.
+
+    Returns
+    -------
+    dict of str to (N,) bool
+        Empty if the cohort has no folds or ECG-QA lists none of its ECGs.
     """
     folds = records["attributes"].map(lambda attributes: attributes.get("strat_fold"))
     split = records["ecg_id"].map(dict(asked))
@@ -51,16 +58,26 @@ def audit_cells(
     seed: int,
     min_positives: int,
 ) -> list[dict]:
-    """Cells of ``leakage_audit.csv``: row = "method, data set, part", column = label.
+    """Return the cells of `leakage_audit.csv` (percent).
 
-    Beside the labels: the share of the part's ECGs in ECG-QA's training split (n: its ECGs), and
-    the mean over the labels that have an AUC on every part, so that parts can be compared (n: how
-    many). A cohort without parts has one cell, which says so.
+    Two columns stand beside the labels. One is the share of the part's ECGs that are in ECG-QA's
+    training split; its n counts the part's ECGs. The other is the mean AUC over the labels that
+    have an AUC on every part, so that parts can be compared; its n counts these labels.
 
     Parameters
     ----------
-    parts : of `parts_of`
-    scores : method -> (ECGs, labels), in the order of `records`
+    parts : mapping of str to (N,) bool
+        As `parts_of` returns them.
+    scores : mapping of method to (N, labels) DataFrame
+        ECGs in the order of `records`.
+    asked : mapping of str to str
+        ecg_id -> split, for the ECGs that ECG-QA lists.
+
+    Returns
+    -------
+    list of dict
+        row ("<method>, <data set>, <part>"), column (a label, `SEEN` or `MEAN`), value, n and,
+        for labels, an interval. A cohort without parts has a single cell that says so.
     """
     if not parts:
         return [

@@ -1,8 +1,8 @@
-"""An outside ruler: package `openecg` measures simulated ECGs as it measures recorded ones.
+"""An independent check of the simulator: intervals measured by the package `openecg`.
 
-Its models (Apache-2.0, in the wheel) learned from recorded, expert-labelled ECGs alone, so where it
-reads longer intervals in simulated ECGs than in recorded ones of the same finding, the simulator
-draws them too long. It knows lead II only, and LUDB is among the data it was trained on. The
+Its models (Apache-2.0, in the wheel) were trained only on recorded, expert-labelled ECGs. If it
+measures longer intervals in simulated ECGs than in recorded ones with the same finding, the
+simulator draws them too long. It reads lead II only, and its training data include LUDB. The
 package is optional: `pip install debiased-ecg[judge]`.
 """
 
@@ -21,24 +21,30 @@ from ecg_lib.knowledge.findings import is_certain
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import to_rate
 
-FINDINGS = ("NORM", "1AVB", "CLBBB", "CRBBB")  # in which an interval is what matters
+FINDINGS = ("NORM", "1AVB", "CLBBB", "CRBBB")  # normal, and findings that an interval defines
 INTERVALS = ("PR", "QRS", "QT")  # ms
 _TRUE = dict(zip(INTERVALS, ("pr interval", "qrs duration", "qt interval"), strict=True))
-_RATE = 500  # Hz, at which the package's models work
+_RATE = 500  # Hz; the package's models expect this rate
 Judge = Callable[[np.ndarray], Mapping[str, float]]
 
 
 def installed() -> bool:
-    """Whether the package is there."""
+    """Return whether the package is installed."""
     return find_spec("openecg") is not None
 
 
 def judge_lead(lead: np.ndarray) -> dict[str, float]:
-    """PR, QRS and QT in ms by openecg; NaN where it finds no such interval.
+    """Measure PR, QRS and QT with openecg.
 
     Parameters
     ----------
-    lead : (T,) lead II in mV at 500 Hz
+    lead : (T,) float, mV
+        Lead II at 500 Hz.
+
+    Returns
+    -------
+    dict of str to float
+        `INTERVALS` in ms; NaN where openecg finds no such interval.
     """
     import openecg  # optional: onnxruntime and 39 MB of models
 
@@ -50,7 +56,18 @@ def judge_lead(lead: np.ndarray) -> dict[str, float]:
 def chosen(
     labels: Iterable[tuple[int, Mapping[str, float]]], most: int, seed: int
 ) -> dict[str, list[int]]:
-    """Finding -> up to `most` ECGs that certainly have it, drawn at random."""
+    """Draw at random up to `most` ECGs that certainly have each finding.
+
+    Parameters
+    ----------
+    labels : iterable of (int, mapping of str to float)
+        Number of an ECG, and its codes with their likelihoods.
+
+    Returns
+    -------
+    dict of str to list of int
+        Numbers of the ECGs drawn, by the code of the finding.
+    """
     having: dict[str, list[int]] = {code: [] for code in FINDINGS}
     for item, own in labels:
         for code in FINDINGS:
@@ -61,13 +78,13 @@ def chosen(
 
 
 def recorded(store: EcgStore, most: int, seed: int) -> dict[str, list[EcgRecord]]:
-    """Finding -> ECGs of a prepared cohort."""
+    """Draw up to `most` ECGs of each finding from a prepared cohort."""
     found = chosen(enumerate(store.records["labels"]), most, seed)
     return {code: [store.record(row) for row in rows] for code, rows in found.items()}
 
 
 def simulated(patients: int, most: int, seed: int) -> dict[str, list[EcgRecord]]:
-    """Finding -> simulated ECGs."""
+    """Draw up to `most` simulated ECGs of each finding, among `patients` simulated patients."""
     cohort = SimulatedCohort(patients, seed=seed, name="judged")
     found = chosen(cohort.labels_only(), most, seed)
     return {code: [cohort.read(item) for item in items] for code, items in found.items()}
@@ -80,18 +97,27 @@ def judged_cells(
     resamples: int = 1000,
     seed: int = 0,
 ) -> list[dict]:
-    """Median intervals in ms by finding, as judged and, where the ECG knows it, as drawn.
+    """Return median intervals by finding: as the judge measures them and as simulated.
+
+    Parameters
+    ----------
+    source : str
+        Name of the cohort, for the rows.
+    ecgs : mapping of finding to list of EcgRecord
+    judge : callable
+        Takes lead II, (T,) in mV at 500 Hz, and returns `INTERVALS` in ms.
 
     Returns
     -------
-    list of cells: row "<source>, <finding>, judged" or "..., drawn", column (of `INTERVALS`),
-    value, n (ECGs with a value), and a bootstrap interval of the median.
+    list of dict
+        row ("<source>, <finding>, judged" and, for simulated ECGs, "..., drawn"), column (one of
+        `INTERVALS`), value in ms, n (ECGs with a value) and a bootstrap interval of the median.
     """
     cells = []
     for code, records in ecgs.items():
         leads = [to_rate(r.signal[LEADS.index("II")], r.rate, _RATE, "polyphase") for r in records]
         read = {"judged": pd.DataFrame([judge(lead) for lead in leads], columns=list(INTERVALS))}
-        if any("severity" in record.attributes for record in records):  # of simulated ECGs only
+        if any("severity" in record.attributes for record in records):  # only simulated ECGs
             drawn = [record.attributes.get("intervals", {}) for record in records]
             read["drawn"] = pd.DataFrame(drawn, columns=list(_TRUE.values())) * 1000
             read["drawn"].columns = list(INTERVALS)

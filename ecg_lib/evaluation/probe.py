@@ -1,9 +1,10 @@
-"""The linear probe: what a logistic regression reads from a frozen encoder.
+"""The linear probe: a logistic regression on the features of a frozen encoder.
 
-There is one in this library. It sees [CLS], the mean and the maximum of an encoder's tokens: the
-maximum tells what happens once in ten seconds (a premature beat), the mean what lasts. Features are
-standardised on all training ECGs: that takes no label, and a dozen of labelled ECGs could not tell
-how large a feature is. Its strength was chosen on PTB-XL's folds 7-8 for encoders trained on 1-6.
+This is the only probe in the library. It reads [CLS], the mean and the maximum of an encoder's
+tokens: the maximum shows what happens once in ten seconds (a premature beat), the mean what lasts.
+Features are standardised on all training ECGs, which needs no labels; a dozen labelled ECGs are too
+few to estimate a feature's scale. The regularisation strength was chosen on PTB-XL's folds 7-8 for
+encoders trained on folds 1-6.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ecg_lib.encoders.token_cache import EcgTokens, encode, on_gpu
 from ecg_lib.evaluation.task import Task, patients_of
 from ecg_lib.intervals import Estimate, macro_auc
 
-STRENGTH = 0.01  # sklearn's C
+STRENGTH = 0.01  # scikit-learn's C
 MEAN = "mean of labels"
 _BATCH, _CHUNK = 128, 2048
 
@@ -33,14 +34,31 @@ Reading = Callable[[np.ndarray, np.ndarray, pd.DataFrame, np.ndarray], pd.DataFr
 
 
 def pooled(tokens: np.ndarray, cls: np.ndarray) -> np.ndarray:
-    """(N, 3 D) of tokens (N, n, D) and cls (N, D): [CLS] first, then mean and maximum."""
+    """Pool an encoder's output to one vector per ECG.
+
+    Parameters
+    ----------
+    tokens : (N, n, D) float32
+    cls : (N, D) float32
+
+    Returns
+    -------
+    (N, 3 D) float32
+        [CLS], then the mean and the maximum of the tokens.
+    """
     return np.concatenate([cls, tokens.mean(1), tokens.max(1)], axis=1)
 
 
 def encoder_features(
     store: EcgStore, encoder: EcgEncoder, rows: Sequence[int] | None = None
 ) -> np.ndarray:
-    """`pooled` of some ECGs of a store, or of all, encoded now."""
+    """Encode some or all ECGs of a store and pool the output.
+
+    Returns
+    -------
+    (N, 3 D) float32
+        As returned by `pooled`.
+    """
     rows = np.arange(len(store)) if rows is None else rows
     with on_gpu(encoder):
         parts = [
@@ -51,7 +69,13 @@ def encoder_features(
 
 
 def cached_features(tokens: EcgTokens, rows: Sequence[int] | None = None) -> np.ndarray:
-    """`pooled` of ECGs whose tokens are kept."""
+    """Pool the cached output for some or all ECGs of a cohort.
+
+    Returns
+    -------
+    (N, 3 D) float32
+        As returned by `pooled`.
+    """
     rows = np.arange(len(tokens)) if rows is None else np.asarray(rows)
     parts = []
     for at in range(0, len(rows), _CHUNK):
@@ -71,18 +95,27 @@ def linear(
     text: tuple[pd.DataFrame, pd.DataFrame] | None = None,
     strength: float = STRENGTH,
 ) -> pd.DataFrame:
-    """Log-odds (test ECGs, labels) of a logistic regression on some rows of the training ECGs.
+    """Fit a logistic regression to some rows of the training ECGs and score the test ECGs.
 
     Parameters
     ----------
-    train, test : features (n, F)
-    targets : of the training ECGs, (n, labels)
-    rows : of the training ECGs, whose labels are known
-    text : zero-shot scores of the training and of the test ECGs: one more feature, as large as all
-        others together, so that few labels leave it nearly free of the penalty
-    strength : scikit-learn's C; a smaller one trusts the labels less
+    train, test : (n, F), (m, F) float
+        Features.
+    targets : (n, labels) DataFrame of bool
+        Labels of the training ECGs.
+    rows : (k,) int
+        Rows of the training ECGs whose labels are known.
+    text : pair of DataFrames, optional
+        Zero-shot scores of the training and the test ECGs, used as one more feature. It is scaled
+        to be as large as all others together, so that with few labels it is hardly penalised.
+    strength : float
+        scikit-learn's C; a smaller value trusts the labels less.
 
-    Where `rows` hold one class alone there is nothing to learn: the text's score, or a constant.
+    Returns
+    -------
+    (m, labels) DataFrame
+        Log-odds. For a label that has the same value in all `rows`, the scaled text score, or zero
+        without text.
     """
     mean, sd = train.mean(0), train.std(0) + 1e-6
     known, asked = (train[rows] - mean) / sd, (test - mean) / sd
@@ -107,15 +140,26 @@ def linear(
 
 
 def balanced_order(targets: pd.DataFrame, patients: np.ndarray, seed: int) -> np.ndarray:
-    """Patients in an order whose every beginning holds the labels in about their proportions.
+    """Order patients so that every prefix holds the labels in roughly their overall proportions.
 
-    Each patient belongs to the rarest label that one of their ECGs has; the patients of a label
-    are shuffled and spread evenly over the order.
+    Each patient is assigned to the rarest label among their ECGs. The patients of a label are
+    shuffled and spread evenly over the order.
+
+    Parameters
+    ----------
+    targets : (N, labels) DataFrame of bool
+    patients : (N,) str
+        The patient of each ECG.
+
+    Returns
+    -------
+    (P,) str
+        Every patient once.
     """
     rng, rare = np.random.default_rng(seed), targets.sum().sort_values().index
     names, codes = np.unique(patients, return_inverse=True)
     group = np.full(len(names), len(rare))
-    for place in range(len(rare) - 1, -1, -1):  # the rarest last, so that it stays
+    for place in range(len(rare) - 1, -1, -1):  # the rarest label last, so that it prevails
         group[codes[targets[rare[place]].to_numpy()]] = place
     position = np.empty(len(names))
     for place in np.unique(group):
@@ -127,7 +171,16 @@ def balanced_order(targets: pd.DataFrame, patients: np.ndarray, seed: int) -> np
 def drawn_rows(
     targets: pd.DataFrame, patients: np.ndarray, fraction: float, seed: int
 ) -> np.ndarray:
-    """Rows of a fraction of the patients; a larger fraction of one seed holds a smaller one."""
+    """Draw a fraction of the patients and return their rows.
+
+    With the same seed, a larger fraction contains every smaller one. At least two patients are
+    drawn. Parameters are those of `balanced_order`; `fraction` is from 0 to 1.
+
+    Returns
+    -------
+    (k,) int
+        Positions in `targets`.
+    """
     order = balanced_order(targets, patients, seed)
     few = order[: max(2, round(fraction * len(order)))]
     return np.flatnonzero(np.isin(patients, few))
@@ -138,7 +191,7 @@ def drawn_rows(
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """ECGs to train or to test on, with features (N, ...), labels (N, K) and their patients."""
+    """ECGs to train or to test on: features (N, ...), labels (N, K) and patients (N,)."""
 
     features: np.ndarray
     targets: pd.DataFrame
@@ -146,9 +199,15 @@ class Part:
 
 
 def part_of(store: EcgStore, rows: np.ndarray, features: np.ndarray, task: Task) -> Part:
-    """Rows of a store as a part; `features` are of these rows.
+    """Make a `Part` of some rows of a store.
 
-    Labels that the store's cohort cannot carry are left out.
+    Parameters
+    ----------
+    rows : (N,) int
+    features : (N, ...) float
+        Features of these rows.
+    task : Task
+        Supplies the labels; those that the store's cohort cannot carry are left out.
     """
     targets = task.targets(store.records.iloc[rows]).reset_index(drop=True)
     return Part(features, targets.dropna(axis=1).astype(bool), patients_of(store, rows))
@@ -162,10 +221,22 @@ def label_cells(
     min_positives: int = 10,
     minus: np.ndarray | None = None,
 ) -> list[dict]:
-    """AUC (percent) of scores (trainings, test ECGs, labels): the mean of labels, then each.
+    """Return the mean AUC over labels, then the AUC of each label.
 
-    Intervals are over test patients; n counts test ECGs with the label, for the mean the labels
-    averaged. With `minus` the cells are differences, paired by ECG.
+    Parameters
+    ----------
+    test : Part
+        The N test ECGs with their K labels.
+    scores : (runs, N, K) float
+        Scores of one or more training runs.
+    minus : (runs, N, K) float, optional
+        Scores to compare with; the cells are then differences, paired by ECG.
+
+    Returns
+    -------
+    list of dict
+        label, value, n, ci_low, ci_high; percent. Intervals are over test patients. n counts the
+        test ECGs with the label, and for the mean the labels averaged.
     """
     truth, settings = test.targets.to_numpy(), (resamples, seed, min_positives, test.patients)
     enough = np.minimum(truth.sum(0), (~truth).sum(0)) >= max(min_positives, 1)
@@ -190,16 +261,28 @@ def probe_table(
     min_positives: int = 10,
     reading: Reading = linear,
 ) -> pd.DataFrame:
-    """`label_cells` by share of the training patients, averaged over seeds of the draw.
+    """Return `label_cells` by share of the training patients, averaged over draws.
 
-    Columns `share`, `label`, `value`, `ci_low`, `ci_high`, `n`, `train_ecgs` (mean over seeds),
-    `seeds`.
+    Parameters
+    ----------
+    shares : sequence of float
+        Shares of the training patients, above 0 and at most 1.
+    seeds : sequence of int
+        One draw of patients per seed; all patients are drawn only once.
+    reading : callable
+        Takes training features, test features, training targets and the rows with known labels,
+        and returns scores; by default the linear probe.
+
+    Returns
+    -------
+    DataFrame
+        share, label, value, ci_low, ci_high, n, train_ecgs (mean over seeds), seeds (their number).
     """
     labels = [label for label in test.targets if label in train.targets]
     test = Part(test.features, test.targets[labels], test.patients)
     table = []
     for share in shares:
-        few = seeds if share < 1 else seeds[:1]  # all patients are the same for any seed
+        few = seeds if share < 1 else seeds[:1]  # a draw of all patients does not vary
         chosen = [drawn_rows(train.targets, train.patients, share, seed) for seed in few]
         each = [
             reading(train.features, test.features, train.targets[labels], rows).to_numpy(float)

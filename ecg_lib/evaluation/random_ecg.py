@@ -1,12 +1,12 @@
-"""The random-ECG test: does an answer depend on the ECG at all? (Paper, Table 5.)
+"""The random-ECG test of whether answers depend on the ECG at all (paper, Table 5).
 
 Every ECG of a test question is replaced by another patient's. A model that reads the ECG loses
 accuracy; a model that answers from the question alone does not. The paper does not say how the
-replacement is drawn. Here a donor is of the same split, of another patient than any in the
-question, and both ECGs of a comparison are replaced, by two different ECGs. The stricter variants
-draw donors as ill as the ECG they replace, so that a fall in accuracy cannot come from illness
-alone: ``match="normal"`` normal for normal and abnormal for abnormal, ``match="severity"`` of the
-same grade of severity.
+replacement is drawn. Here the donor is in the same split and is not a patient of the question.
+Both ECGs of a comparison are replaced, by two different ECGs. The stricter variants draw donors as
+ill as the ECG they replace, so that a drop in accuracy cannot come from illness alone:
+`match="normal"` replaces normal by normal and abnormal by abnormal ECGs, and `match="severity"`
+draws from the same grade of severity.
 """
 
 from collections.abc import Sequence
@@ -22,30 +22,36 @@ from ecg_lib.questions.severity import strata
 
 ORIGINAL, RANDOM, DROP = "original ECG", "random ECG", "drop"
 VERIFY = ("S-Verify", "CC-Verify", "CI-Verify")  # the columns of Table 5
-_ROUNDS = 50  # rejection rounds before the few rows left are drawn from their exact set
+_ROUNDS = 50  # rounds of rejection sampling; the few rows then left get an exact draw
 
 
 def donors(
     rows: pd.DataFrame, records: pd.DataFrame, seed: int, match: str | None = None
 ) -> pd.DataFrame:
-    """Question rows with every ECG replaced by a donor's.
+    """Replace every ECG of the question rows by a donor's.
 
     Parameters
     ----------
     rows : DataFrame
         Question rows; `ecg_id` is a list of one or two ids.
     records : DataFrame
-        ecg_id, patient_id, split, normal (bool), one row per ECG: the originals and all donors;
-        severity (0..1) where that is matched on.
+        One row per ECG, originals and all donors: ecg_id, patient_id, split, normal (bool) and,
+        to match on it, severity (0 to 1).
     seed : int
         The same seed gives the same donors.
     match : None, "normal" or "severity"
-        Each donor is of the replaced ECG's stratum (:func:`ecg_lib.questions.severity.strata`).
+        Draw each donor from the stratum of the replaced ECG (`ecg_lib.questions.severity.strata`).
+
+    Returns
+    -------
+    DataFrame
+        The same rows with a new `ecg_id`.
 
     Raises
     ------
     DataError
-        An ECG is not in `records`, a row has no possible donor, or there is nothing to match on.
+        An ECG is not in `records` or is listed twice, a row has no possible donor, or `match` is
+        unknown or has no values to match on.
     """
     keys = [records["split"]] + ([] if match is None else [strata(records, match).to_numpy()])
     patient = pd.factorize(records["patient_id"], use_na_sentinel=False)[0]
@@ -89,15 +95,29 @@ def drop_table(
     seed: int = 0,
     groups: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Accuracy with the original and the random ECG, and what is lost, in percent.
+    """Return accuracy with the original and with the random ECG, and the drop between them.
 
     The average is the unweighted mean of the columns, as in the paper's Table 5. Accuracies have
-    Wilson intervals; drops and averages have bootstrap intervals, drops paired by question.
+    Wilson intervals. Drops and averages have bootstrap intervals; drops are paired by question.
+
+    Parameters
+    ----------
+    correct_original, correct_random : (n,) Series of bool
+        Whether each answer is right, with the original and with the random ECG.
+    rows : (n,) DataFrame
+        The question rows, in the same order.
+    groups : (n,) Series, optional
+        The group of each row, such as the patient; the bootstrap draws whole groups.
 
     Returns
     -------
     DataFrame
-        row ("original ECG", "random ECG", "drop"), column, value, n, ci_low, ci_high.
+        row ("original ECG", "random ECG", "drop"), column, value, n, ci_low, ci_high; percent.
+
+    Raises
+    ------
+    DataError
+        Answers and rows differ in number.
     """
     if not len(correct_original) == len(correct_random) == len(rows):
         raise DataError("random ECG: answers and rows differ in number; score the same rows twice")
@@ -110,7 +130,7 @@ def drop_table(
 
 
 def _positions(rows: pd.DataFrame, records: pd.DataFrame) -> NDArray:
-    """Positions of each row's ECGs in `records`, shape (rows, most ECGs of a row), -1 for none."""
+    """Return each row's positions in `records`, (rows, largest number of ECGs), -1 for none."""
     index = pd.Index(records["ecg_id"])
     if not index.is_unique:
         raise DataError("random ECG: records list an ecg_id twice; give one row an ECG")
@@ -126,7 +146,7 @@ def _positions(rows: pd.DataFrame, records: pd.DataFrame) -> NDArray:
 
 
 def _allowed(drawn: NDArray, forbidden: NDArray, patient: NDArray) -> NDArray:
-    """Rows whose donors are other patients' and different ECGs."""
+    """Return which rows have donors of other patients, all of them different ECGs."""
     used = drawn >= 0
     same = (patient[drawn][:, :, None] == forbidden[:, None, :]) & (forbidden >= 0)[:, None, :]
     clash = (same.any(axis=2) & used).any(axis=1)
@@ -135,7 +155,7 @@ def _allowed(drawn: NDArray, forbidden: NDArray, patient: NDArray) -> NDArray:
 
 
 def _exact_draw(rng: np.random.Generator, allowed: list[NDArray]) -> list[int] | None:
-    """One donor a slot, all different; None where that is impossible."""
+    """Draw one donor per slot, all different; return None where that is impossible."""
     if len(allowed) == 2 and len(allowed[1]) == 1:
         allowed = [np.setdiff1d(allowed[0], allowed[1]), allowed[1]]
     chosen: list[int] = []

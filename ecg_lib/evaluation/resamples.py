@@ -1,7 +1,7 @@
-"""Bootstrap resamples of patients, drawn once and kept: whoever has them gets the same interval.
+"""Bootstrap resamples of patients, drawn once and saved so that intervals can be reproduced.
 
-Table 4's two methods, and all labels of a data set, are judged on the same draws, so that another
-method's scores can later be compared with them draw by draw.
+Both methods of Table 4, and all labels of a data set, are evaluated on the same draws. The scores
+of another method can therefore be compared with them later, draw by draw.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from ecg_lib.intervals import bootstrap_ids, counts_of
 
 @dataclass(frozen=True)
 class Resamples:
-    """Patients (P,), and which of them each resample drew: `drawn` (resamples, P), positions."""
+    """Patients, and which of them each resample drew.
+
+    Parameters
+    ----------
+    patients : (P,) str
+        Sorted and unique.
+    drawn : (resamples, P) uint32
+        Positions in `patients`.
+    """
 
     patients: NDArray[np.str_]
     drawn: NDArray[np.uint32]
@@ -32,12 +40,21 @@ class Resamples:
         return cls(known, bootstrap_ids(len(known), resamples, seed).astype(np.uint32))
 
     def weights(self, patients: Sequence[str]) -> NDArray[np.float64]:
-        """How often each record is drawn, (resamples, records), given each record's patient.
+        """Count how often each record is drawn.
+
+        Parameters
+        ----------
+        patients : (N,) str
+            The patient of each record.
+
+        Returns
+        -------
+        (resamples, N) float64
 
         Raises
         ------
         DataError
-            A record is of a patient who was not drawn from.
+            A record belongs to a patient who is not among `self.patients`.
         """
         asked = np.asarray(patients, dtype=str)
         if missing := set(asked) - set(self.patients):

@@ -1,4 +1,4 @@
-"""Does the pretrained encoder find the report that belongs to an ECG?"""
+"""Retrieval: how often the pretrained encoder finds the report that belongs to an ECG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from ecg_lib.objectives.parts.clip_text import tokenised
 def embed_reports(
     clip: EcgClip, tokenizer, reports: list[str], max_tokens: int = 64, batch_size: int = 128
 ) -> torch.Tensor:
-    """(N, E) unit vectors of reports."""
+    """Embed reports as unit vectors, (N, E) float32.
+
+    Parameters
+    ----------
+    max_tokens : int
+        Longer reports are cut off.
+    """
     parts = []
     with on_gpu(clip) as device:
         for start in range(0, len(reports), batch_size):
@@ -31,7 +37,10 @@ def embed_reports(
 def embed_ecgs(
     clip: EcgClip, store: EcgStore, ecg_ids: list[str], batch_size: int = 128
 ) -> torch.Tensor:
-    """(N, E) unit vectors of ECGs whose tokens need not be kept, rounded as kept ones are."""
+    """Embed ECGs as unit vectors, (N, E) float32, without caching their tokens.
+
+    [CLS] is rounded to half precision, as it would be in the cache.
+    """
     with on_gpu(clip.ecg_encoder):
         parts = [
             encode(store.mv(ecg_ids[at : at + batch_size]), clip.ecg_encoder)[1]
@@ -48,14 +57,26 @@ def recall(
     pool: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Share of ECGs whose own report, or one worded the same, is among the k nearest of `pool`.
+    """Return recall at k: how often an ECG's report is among the k nearest of its pool.
 
-    Pools are disjoint random groups of `pool` ECGs, so that cohorts of any size compare; chance
-    is what a random ranking of the same pools reaches.
+    A report with the same wording counts as well. Pools are disjoint random groups of `pool` ECGs,
+    so that cohorts of different sizes can be compared.
+
+    Parameters
+    ----------
+    ecgs, reports : (N, E) float32
+        Unit vectors.
+    texts : list of str
+        The N reports.
+    ks : sequence of int
+    pool : int
+        ECGs per pool; all N if there are fewer.
 
     Returns
     -------
-    DataFrame with k, value, n, ci_low, ci_high and chance, in percent.
+    DataFrame
+        k, value, n, ci_low, ci_high and chance, the recall of a random ranking of the same pools;
+        percent.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(texts))

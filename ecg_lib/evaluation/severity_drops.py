@@ -1,8 +1,9 @@
-"""What an answerer loses with each stand-in for the ECG, by question type.
+"""Accuracy drops with four stand-ins for the ECG, by question type.
 
-Four stand-ins: a random patient's ECG, one as ill, a flat line, noise. With a random one an
-answerer loses what it reads, illness included; with one as ill it loses what it reads beyond
-illness. The difference of the two drops is what it owes to noticing illness.
+The stand-ins are a random patient's ECG, another patient's ECG that is as ill, a flat line and
+noise. With a random ECG a model loses everything it reads, including whether the ECG is ill. With
+an ECG that is as ill it loses only what it reads beyond illness. The difference between these two
+drops is what the model gains by noticing illness.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ GAP = "random - matched drop"
 
 
 def drop_row(who: str, donor: str) -> str:
-    """The table's row of what an answerer loses with a stand-in."""
+    """Return the row name of a model's drop with one stand-in."""
     return f"{who}, {donor} drop"
 
 
@@ -32,23 +33,29 @@ def severity_drops(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Accuracy with the own ECG, the drop with each stand-in, and the gap of two drops.
+    """Return accuracy with the own ECG, the drop with each stand-in, and the gap of two drops.
 
     Parameters
     ----------
-    right : answerer -> stand-in (`OWN`, `RANDOM`, `MATCHED`, ...) -> right or not, with the index
-        of `rows`
-    patients : patient_id by ecg_id; whole patients are drawn, those of the own (first) ECG
+    right : mapping of model to mapping of stand-in to (n,) Series of bool
+        Whether each answer is right, with the index of `rows`. Stand-ins are `OWN` (required),
+        `RANDOM`, `MATCHED` and any others.
+    rows : (n,) DataFrame
+        Question rows about the own ECGs.
+    patients : Series of str
+        patient_id by ecg_id. The bootstrap draws whole patients; a comparison belongs to the
+        patient of its first ECG.
 
     Returns
     -------
-    DataFrame: row ("<answerer>, own ECG", "<answerer>, <stand-in> drop", "<answerer>, random -
-    matched drop"), column (a question type, "average" or "all"), value, n, ci_low, ci_high.
+    DataFrame
+        row ("<model>, own ECG", "<model>, <stand-in> drop", "<model>, random - matched drop"),
+        column (a question type, "average" or "all"), value, n, ci_low, ci_high; percent.
 
     Raises
     ------
     DataError
-        An answerer lacks `OWN`.
+        A model has no answers for `OWN`.
     """
     groups = rows["ecg_id"].str[0].map(patients)
     nothing = pd.Series(0.0, index=rows.index)

@@ -1,10 +1,10 @@
-"""Accuracy by severity and answer: what an answerer reads beyond whether the ECG is ill.
+"""Accuracy by severity and answer: what a model reads beyond whether the ECG is ill.
 
 "Yes if it looks ill" is right for most questions, and wrong where the ECG is ill and the answer is
-no. So rows are split by both: the honest measure is the mean of the ill who should hear yes and the
-ill who should hear no, where a reader of illness alone has 50 %. A question about two ECGs counts
-as ill where both are abnormal, as normal where both are normal, and is left out of the strata
-otherwise.
+no. Rows are therefore split by both severity and answer. The fair measure is the mean accuracy over
+two strata: ill ECGs whose answer is yes and ill ECGs whose answer is no. A model that reads only
+illness scores 50 % on it. A question about two ECGs counts as ill if both are abnormal and as
+normal if both are normal; otherwise it is in no stratum.
 """
 
 from __future__ import annotations
@@ -29,16 +29,23 @@ ILL_YES, ILL_NO, NORMAL_YES, NORMAL_NO = STRATA = (
     "normal, yes",
     "normal, no",
 )
-EVERY = "all verify"  # the question types together
+EVERY = "all verify"  # all yes/no question types together
 
 
 def strata(rows: pd.DataFrame, normal: pd.Series) -> pd.Series:
-    """One of `STRATA` for each row; "" for a mixed pair, another answer or an unknown ECG.
+    """Return the stratum of each row.
 
     Parameters
     ----------
-    rows : question rows
-    normal : bool by ecg_id
+    rows : (n,) DataFrame
+        Question rows.
+    normal : Series of bool
+        Whether each ECG is normal, by ecg_id.
+
+    Returns
+    -------
+    (n,) Series of str
+        One of `STRATA`; "" for a mixed pair, an answer other than yes or no, or an unknown ECG.
     """
     known = normal.to_dict()
     bits = [{known.get(ecg) for ecg in ecgs} for ecgs in rows["ecg_id"]]
@@ -59,9 +66,20 @@ def strata(rows: pd.DataFrame, normal: pd.Series) -> pd.Series:
 
 
 def question_kinds(rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """Rows (n,) of each kind of yes/no question: all, by type, and the kinds of those of one ECG.
+    """Return which rows belong to each kind of yes/no question.
 
-    Kinds without a row are left out.
+    Kinds are all yes/no questions together (if there are several types), each question type, and
+    for questions about one ECG also "specific" and "noise" questions.
+
+    Parameters
+    ----------
+    rows : (n,) DataFrame
+        Question rows.
+
+    Returns
+    -------
+    dict of str to (n,) bool
+        Kinds without a row are left out.
     """
     verify = rows["question_type"].str.endswith("verify").to_numpy()
     short, kind = rows["question_type"].map(SHORT_NAMES).to_numpy(), kind_of(rows).to_numpy()
@@ -77,18 +95,28 @@ def question_kinds(rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
 def stratum_cells(
     values: ArrayLike, stratum: ArrayLike, patients: ArrayLike, resamples: int, seed: int
 ) -> list[dict[str, object]]:
-    """Mean of a measure in each stratum and balanced within the ill, in percent.
+    """Return the mean of a measure in each stratum and balanced within the ill ECGs.
 
     Parameters
     ----------
-    values : (n,) right or not, or the difference of two answerers' (-1, 0, 1)
-    stratum : (n,) one of `STRATA` or ""
-    patients : (n,); whole patients are drawn, the same for every measure of a call
+    values : (n,) float
+        Right or wrong, or the difference between two models (-1, 0, 1).
+    stratum : (n,) str
+        One of `STRATA` or "".
+    patients : (n,) str
+        The bootstrap draws whole patients, the same ones for all cells of a call.
 
     Returns
     -------
-    list of cells: column (`ALL`, `WITHIN`, then the strata that have a row), value, n, ci_low,
-    ci_high. `WITHIN` is NaN where the ill all have one answer; its n counts the ill.
+    list of dict
+        column (`ALL`, `WITHIN`, then the strata that have a row), value, n, ci_low, ci_high;
+        percent. `WITHIN` is NaN if all ill ECGs have the same answer; its n counts rows about ill
+        ECGs.
+
+    Raises
+    ------
+    DataError
+        The three arrays differ in length.
     """
     values, stratum = np.asarray(values, float), np.asarray(stratum)
     if not len(values) == len(stratum) == len(np.asarray(patients)):
@@ -124,23 +152,29 @@ def within_illness(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`stratum_cells` of several answerers to the same yes/no questions, and of their differences.
+    """Apply `stratum_cells` to several models on the same yes/no questions and to differences.
 
     Parameters
     ----------
-    right : answerer -> right or not, with the index of `rows`
-    normal, patients : bool and patient_id by ecg_id; a comparison belongs to its first ECG's
-    compared : pairs of answerers; the second is subtracted from the first, paired by question
+    right : mapping of model to (n,) Series of bool
+        Whether each answer is right, with the index of `rows`.
+    rows : (n,) DataFrame
+        Question rows.
+    normal, patients : Series
+        Whether an ECG is normal, and its patient_id, by ecg_id. A comparison belongs to the
+        patient of its first ECG.
+    compared : iterable of (str, str)
+        Pairs of models; the second is subtracted from the first, paired by question.
 
     Returns
     -------
-    DataFrame: row ("<answerer>, <kind>" or "<first> - <second>, <kind>"), column, value, n,
-    ci_low, ci_high.
+    DataFrame
+        row ("<model>, <kind>" or "<first> - <second>, <kind>"), column, value, n, ci_low, ci_high.
 
     Raises
     ------
     DataError
-        Somebody answered other rows.
+        A model answered other rows.
     """
     for name, own in right.items():
         if not own.index.equals(rows.index):

@@ -1,4 +1,4 @@
-"""What an ECG's slots say of findings by themselves: no question, no run of the language model."""
+"""Score findings from an ECG's slots alone, without a question or a pass of the language model."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ def name_scores(
     ecg_ids: list[str],
     batch_size: int = 256,
 ) -> pd.DataFrame:
-    """Scores of labels by the slots alone, (ECGs, labels).
+    """Score labels by the slots alone.
 
     Parameters
     ----------
-    names : label -> its name in words, seen in alignment or not
-    table, tokenizer : the language model's input embeddings and its spelling
+    scale : float
+        Factor of the cosines, learned in alignment.
+    names : mapping of str to str
+        The labels, and their names in words, whether seen in alignment or not.
+    table, tokenizer : nn.Embedding, PreTrainedTokenizerBase
+        The language model's input embeddings and its tokenizer.
+
+    Returns
+    -------
+    (ECGs, labels) DataFrame
     """
     words = embed_names(list(names.values()), tokenizer, table)
     home = next(projector.parameters()).device
@@ -47,12 +55,19 @@ def name_scores(
 
 
 def slot_auc(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1) -> pd.Series:
-    """AUC (percent) of each label whose ECGs are known; NaN with too few positives or negatives.
+    """Return the AUC of each label over the ECGs for which it is known.
 
     Parameters
     ----------
-    scores : (ECGs, labels)
-    targets : the same ECGs and labels; 1 or true, 0 or false, NA where it is not known
+    scores : (N, labels) DataFrame
+    targets : (N, labels) DataFrame
+        1 or true, 0 or false; NA where the label is not known.
+    min_positives : int
+        With fewer positives or fewer negatives the AUC is NaN.
+
+    Returns
+    -------
+    (labels,) Series of float, percent
     """
     found = {}
     for label in scores.columns:
@@ -66,11 +81,14 @@ def slot_auc(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1
 
 
 def slot_cells(scores: pd.DataFrame, targets: pd.DataFrame, min_positives: int = 1) -> list[dict]:
-    """Cells of a table: the mean AUC of labels, and how alike the labels' scores rank ECGs.
+    """Return table cells: the mean AUC over labels and the rank correlation of their scores.
 
-    Parameters
-    ----------
-    scores, targets : as `slot_auc` takes them
+    Parameters are those of `slot_auc`.
+
+    Returns
+    -------
+    list of dict
+        column ("mean AUC" in percent, or "rank correlation" from -1 to 1), value, n (labels).
     """
     found = slot_auc(scores, targets, min_positives)
     kept = found.dropna().index

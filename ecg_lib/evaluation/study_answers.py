@@ -1,7 +1,7 @@
-"""What one model says of the test ECGs, at every fraction of the labels: a study's raw answers.
+"""Scores of one model for the test ECGs at every fraction of the labels: the study's raw data.
 
-A model's *answers* are, for both evaluation sets and for each column of the table, its scores of
-the test ECGs under each draw of labelled patients: array (draws, test ECGs, labels).
+A model's *answers* are its scores of the test ECGs under each draw of labelled patients, as an
+array (draws, test ECGs, labels). There is one array per evaluation set and column of the table.
 """
 
 from __future__ import annotations
@@ -36,27 +36,32 @@ Answers = dict[tuple[str, str], np.ndarray]  # (task, column) -> (draws, test EC
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one store to train and to test on, no patient in both, with their truth."""
+    """Rows of one store to train and to test on, with no patient in both, and the true labels."""
 
     train: np.ndarray
     test: np.ndarray
-    targets: Mapping[str, pd.DataFrame]  # task -> of every ECG of the store, (N, labels) bool
-    patients: np.ndarray  # of every ECG of the store
+    targets: Mapping[str, pd.DataFrame]  # task -> (N, labels) bool, for every ECG of the store
+    patients: np.ndarray  # (N,), for every ECG of the store
 
     def truth(self, task: str, part: str = "test") -> pd.DataFrame:
-        """(ECGs, labels) of one part."""
+        """Return the true labels of one part, "train" or "test", as (ECGs, labels) bool."""
         return self.targets[task].iloc[getattr(self, part)].reset_index(drop=True)
 
 
 def column(reading: str, fraction: float) -> str:
-    """Name of the table's column of a reading at a fraction of the labels."""
+    """Return the name of the table column for a reading at a fraction of the labels."""
     return f"{reading}, {100 * fraction:g} %"
 
 
 def labelled_rows(split: Split, study: PretrainingStudy) -> dict[float, list[np.ndarray]]:
-    """Fraction -> rows of the training part whose labels are known, one array per draw.
+    """Draw the rows of the training part whose labels are known.
 
-    They are the same for both tasks. All labels can be drawn in one way only.
+    The rows are the same for both tasks. A fraction of 1 has one draw only.
+
+    Returns
+    -------
+    dict of float to list of (n,) int
+        One array per draw, by fraction.
     """
     truth, patients = split.truth(SUPERCLASSES, "train"), split.patients[split.train]
     return {
@@ -71,7 +76,7 @@ def labelled_rows(split: Split, study: PretrainingStudy) -> dict[float, list[np.
 def _probed(
     split: Split, task: str, study: PretrainingStudy, probes: Mapping[str, Probe]
 ) -> Answers:
-    """Answers of probes: reading -> function of targets and rows -> (test ECGs, labels)."""
+    """Return the answers of probes, functions of targets and rows that score the test ECGs."""
     targets = split.truth(task, "train")
     return {
         (task, column(reading, fraction)): np.stack(
@@ -90,9 +95,20 @@ def encoder_answers(
     clip: EcgClip | None = None,
     tokenizer=None,
 ) -> Answers:
-    """Answers of a frozen encoder, from its features (`probe.encoder_features`) of both parts.
+    """Return the answers of a frozen encoder.
 
-    Without a CLIP around it, an encoder has no texts: it is probed and nothing else.
+    Parameters
+    ----------
+    train, test : (n, F) float32
+        Features of both parts, from `probe.encoder_features`.
+    clip : EcgClip, optional
+        The CLIP model around the encoder. An encoder without one has no texts and is only probed.
+    tokenizer : PreTrainedTokenizerBase, optional
+        Tokenizer of the text encoder; needed with `clip`.
+
+    Returns
+    -------
+    dict of (task, column) to (draws, test ECGs, labels) float32
     """
     answers: Answers = {}
     for name, task in TASKS.items():
@@ -111,7 +127,17 @@ def encoder_answers(
 def boosting_answers(
     train: np.ndarray, test: np.ndarray, split: Split, study: PretrainingStudy
 ) -> Answers:
-    """Answers of gradient boosting on the hand features of both parts."""
+    """Return the answers of gradient boosting.
+
+    Parameters
+    ----------
+    train, test : (n, F) float
+        Features of both parts, from `hand_features.hand_features`.
+
+    Returns
+    -------
+    dict of (task, column) to (draws, test ECGs, labels) float32
+    """
     answers: Answers = {}
     for task in TASKS:
         answers |= _probed(split, task, study, {PROBE: partial(boosted, train, test)})

@@ -1,15 +1,15 @@
-"""Evaluation sets as data: `tasks/NAME.yaml` says who is tested on, for which labels and texts.
+"""Evaluation sets as data: `tasks/NAME.yaml` gives the cohorts, split, labels and prompt texts.
 
-Another evaluation set is another file in that folder, and nothing else. Its fields:
+To add an evaluation set, add a file to that folder; nothing else is needed. The fields are:
 
-``title``     in words
-``cohorts``   sources of `ecg_lib.data.sources` that it was made for; empty: any
-``split``     ``whole``: a cohort is tested on as it is; ``store``: its own splits; or an attribute
-              and the values that are held out, such as ``{strat_fold: [9, 10]}``
-``minimum``   likelihood from which a code counts; null: any
-``labels``    label -> ``codes`` of findings.csv of which any counts (or ``superclass``, a word of
-              its column), and ``prompts``, the texts that mean the label
-``table``     a table of `ecg_lib.knowledge` that gives what ``labels`` leaves out
+``title``     name of the set, for readers
+``cohorts``   sources of `ecg_lib.data.sources` that the set was made for; empty means any
+``split``     ``whole``: the whole cohort is the test set; ``store``: the store's own splits; or an
+              attribute with the values that are held out, such as ``{strat_fold: [9, 10]}``
+``minimum``   lowest likelihood at which a code counts; null means any
+``labels``    label -> ``codes`` of findings.csv, any of which counts (or ``superclass``, a value of
+              that column), and ``prompts``, the texts that mean the label
+``table``     a table of `ecg_lib.knowledge` that supplies what ``labels`` leaves out
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
 
-ROOM = "ecg_lib.evaluation.tasks"  # by this name its files belong to the closure of their readers
+ROOM = "ecg_lib.evaluation.tasks"  # this string puts the folder's files into its readers' code hash
 FOLDER = Path(__file__).resolve().parent / ROOM.rpartition(".")[2]
 STORE, WHOLE = "store", "whole"
 _FIELDS = ("title", "cohorts", "split", "minimum", "labels", "table")
@@ -40,7 +40,7 @@ _FINDINGS, _NINE = "transfer_findings.csv", "zero_shot_labels.csv"
 
 @dataclass(frozen=True)
 class Label:
-    """Codes of which any counts, and texts that mean the label."""
+    """The codes of a label, any of which counts, and the texts that mean it."""
 
     codes: tuple[str, ...]
     prompts: tuple[str, ...]
@@ -48,7 +48,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Task:
-    """One evaluation set; see the module for its fields."""
+    """One evaluation set; the module docstring describes the fields."""
 
     name: str
     title: str
@@ -60,22 +60,30 @@ class Task:
 
     @property
     def prompts(self) -> dict[str, tuple[str, ...]]:
-        """Label -> its texts."""
+        """The texts of each label."""
         return {name: label.prompts for name, label in self.labels.items()}
 
     @property
     def hash(self) -> str:
-        """Of all that the file and its table say but the title."""
+        """Hash of the split, the minimum, the table's name and the labels."""
         labels = {name: asdict(label) for name, label in self.labels.items()}
         split = self.split if isinstance(self.split, str) else dict(self.split)
         said = json.dumps([split, self.minimum, self.table, labels])
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def targets(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Truth (ECGs, labels) of `EcgStore.records` or rows of it.
+        """Return which ECGs have which label.
 
-        Booleans; with zero_shot_labels.csv nullable ones, NA where an ECG's data set cannot carry
-        the label.
+        Parameters
+        ----------
+        records : (N,) DataFrame
+            `EcgStore.records` or rows of it.
+
+        Returns
+        -------
+        (N, labels) DataFrame of bool
+            With zero_shot_labels.csv nullable booleans: NA where the ECG's data set cannot carry
+            the label.
         """
         if self.table == _NINE:
             return zero_shot_targets(records, self.minimum)
@@ -93,15 +101,21 @@ class Task:
         return any(self.minimum is None or p == 0 or p >= self.minimum for p in found)
 
     def rows(self, train: EcgStore, test: EcgStore) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train and to test on, no patient in both.
+        """Return the rows to train on and the rows to test on, with no patient in both.
 
-        Two stores are used whole. One store for both is parted as `split` says; where none of its
-        ECGs has the attribute, by its own splits.
+        Two different stores are used whole. If both are the same store, it is divided as `split`
+        says, or by its own splits if none of its ECGs has the attribute.
+
+        Returns
+        -------
+        train, test : (n,) int
+            Positions in the two stores.
 
         Raises
         ------
         DataError
-            Nothing is left to train or to test on, or a patient would be in both.
+            No ECG is left to train or to test on, a patient would be in both parts, or `split` is
+            "whole" and only one store is given.
         """
         rows = (
             (np.arange(len(train)), np.arange(len(test)))
@@ -133,23 +147,26 @@ class Task:
 
 
 def patients_of(store: EcgStore, rows: np.ndarray) -> np.ndarray:
-    """Patients of rows; two cohorts may number different patients alike."""
+    """Return the patient of each row, prefixed with the cohort.
+
+    Without the prefix, different patients of two cohorts could share an id.
+    """
     few = store.records.iloc[rows]
     return (few["ecg_id"].str.partition("/")[0] + "/" + few["patient_id"]).to_numpy()
 
 
 def task_names() -> list[str]:
-    """Names of the evaluation sets there are."""
+    """Return the names of all evaluation sets."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_task(file: str | Path) -> Task:
-    """An evaluation set by the name of its file, such as "superclasses.yaml", or by a path.
+    """Load an evaluation set by file name, such as "superclasses.yaml", or by path.
 
     Raises
     ------
     DataError
-        There is no such file, or one of its fields cannot be; the message names both.
+        The file does not exist or one of its fields is invalid; the message names both.
     """
     path = FOLDER / file
     if not path.is_file():
@@ -176,7 +193,7 @@ def load_task(file: str | Path) -> Task:
 
 
 def _tables() -> dict[str, dict[Any, dict[str, Any]]]:
-    """What a table says of its labels, by the table's name; "" is no table."""
+    """Return the labels that each table defines, by the table's name; "" stands for no table."""
     findings = transfer_findings().set_index("finding")
     return {
         "": {},

@@ -1,4 +1,4 @@
-"""Zero-shot by several texts per label: how well an ECG fits them together."""
+"""Zero-shot scores from several texts per label: how well an ECG fits them together."""
 
 from __future__ import annotations
 
@@ -16,9 +16,25 @@ from ecg_lib.objectives.parts.clip import MAX_SCALE, EcgClip
 def text_scores(
     cls: torch.Tensor, clip: EcgClip, tokenizer, prompts: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
-    """How well ECGs, given their [CLS] (N, D), fit each label's texts together, (N, labels).
+    """Score how well ECGs fit each label's texts together.
 
-    Log-mean-exp of scaled cosines, as a label is true where any one of its texts is.
+    The score is the log-mean-exp of the scaled cosines, because a label is true if any one of its
+    texts is.
+
+    Parameters
+    ----------
+    cls : (N, D) float32
+        [CLS] tokens of the ECGs.
+    clip : EcgClip
+        Model whose projections are compared.
+    tokenizer : PreTrainedTokenizerBase
+        Tokenizer of the text encoder.
+    prompts : mapping of str to sequence of str
+        The texts of each label.
+
+    Returns
+    -------
+    (N, labels) DataFrame
     """
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
     scale = clip.log_scale.clamp(max=MAX_SCALE).exp()

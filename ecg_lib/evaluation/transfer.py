@@ -1,4 +1,4 @@
-"""How well an encoder that saw only simulated ECGs reads recorded ones."""
+"""Measure how well encoders trained on simulated ECGs alone read recorded ones."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.objectives.findings_and_text import FindingsAndText
 
 TASK = load_task("findings.yaml")
-READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by contrast with a text
+READINGS = ("head", "text")  # supervised on simulated labels; zero-shot by similarity to texts
 MEAN = "mean of 14"
 ENSEMBLE = "ensemble"  # mean of the heads' logits
 _BATCH = 128
 
 
 def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
-    """Rows of a cohort that are reported apart: PTB-XL's calibration folds are not blind."""
+    """Return the rows of each part of a cohort that is reported separately.
+
+    PTB-XL's calibration folds are a part of their own, because the simulator may be fitted to them.
+    """
     folds = store.records["attributes"].map(lambda a: a.get("strat_fold"))
     if folds.isna().all():
         return {title: np.arange(len(store))}
@@ -37,7 +40,13 @@ def parts_of(store: EcgStore, title: str) -> dict[str, np.ndarray]:
 
 @torch.no_grad()
 def read_store(reader: FindingsAndText, store: EcgStore) -> dict[str, pd.DataFrame]:
-    """Scores (ECGs, findings) of both readings, for every ECG of a store."""
+    """Score every ECG of a store with both readings.
+
+    Returns
+    -------
+    dict of reading to (N, findings) DataFrame
+        "head": logits of the finding head. "text": similarity to each finding's texts.
+    """
     head, text = [], []
     for start in range(0, len(store), _BATCH):
         mv = store.mv(slice(start, start + _BATCH))
@@ -59,20 +68,22 @@ def transfer_cells(
     seed: int,
     min_positives: int,
 ) -> list[dict]:
-    """AUC (percent) of each finding, averaged over seeds, and the mean of the 14.
+    """Return the AUC of each finding, averaged over seeds, and the mean of the 14.
 
     Parameters
     ----------
-    targets : (ECGs, findings) bool
-    scores : of each seed, (ECGs, findings) in the order of `targets`
-    patients : (ECGs,), drawn whole by the bootstrap
+    targets : (N, findings) DataFrame of bool
+    scores : sequence of (N, findings) DataFrame
+        One per seed, ECGs in the order of `targets`.
+    patients : (N,) str
+        The bootstrap draws whole patients.
 
     Returns
     -------
     list of dict
-        ``row`` (finding), ``value, ci_low, ci_high`` and ``n``, the ECGs with the finding. Under
-        `min_positives` of them the value is NaN; the mean is over the findings that have one, its
-        ``n`` their number, and it has no interval.
+        row (finding), value (AUC in percent), ci_low, ci_high, and n, the ECGs with the finding.
+        With fewer than `min_positives` of them the value is NaN. The mean is over the findings
+        that have a value; its n counts them, and it has no interval.
     """
     cells, averaged = [], []
     table = transfer_findings().set_index("finding")["reported"]
@@ -95,16 +106,23 @@ def transfer_table(
     seed: int,
     min_positives: int,
 ) -> pd.DataFrame:
-    """Cells of ``simulated_to_real.csv``: row = finding, column = "part, normalisation, reading".
+    """Return the cells of `simulated_to_real.csv`.
 
-    A normalisation's AUC is the mean of its seeds'. Where it has several seeds, a further column
-    holds the AUC of their heads together ("part, mv ensemble, head"); where there are several
-    normalisations, another that of all heads ("part, ensemble, head").
+    The AUC of a normalisation is the mean over its seeds. If it has several seeds, a further column
+    holds the AUC of the ensemble of their heads ("<part>, mv ensemble, head"). If there are several
+    normalisations, another column holds that of all heads ("<part>, ensemble, head").
 
     Parameters
     ----------
-    readers : normalisation -> trained readers, one a seed
-    stores : title -> recorded ECGs
+    readers : mapping of normalisation to sequence of FindingsAndText
+        Trained models, one per seed.
+    stores : mapping of str to EcgStore
+        Recorded ECGs by the title of their cohort.
+
+    Returns
+    -------
+    DataFrame
+        row (finding), column ("<part>, <normalisation>, <reading>"), value, n, ci_low, ci_high.
     """
     rows = []
     for title, store in stores.items():

@@ -1,7 +1,7 @@
-"""How well P(yes) tells a yes from a no, whatever share of yes an answerer expects.
+"""AUC of P(yes): how well it separates yes from no, whatever share of yes a model expects.
 
-Accuracy asks for the right threshold, too. An arm trained on two no for each yes says no too often
-in a test with as many of both; the AUC of its P(yes) does not mind.
+Accuracy also depends on the threshold. An arm trained on two no for each yes says no too often in
+a test with equally many of both; the AUC of its P(yes) is unaffected.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ def verify_auc(
     seed: int = 0,
     min_positives: int = 10,
 ) -> pd.DataFrame:
-    """AUC (percent) of answerers' P(yes) over the yes/no questions of each type.
+    """Return the AUC of each model's P(yes) over the yes/no questions of each type.
 
     Parameters
     ----------
-    p_yes : answerer -> P(yes), with the index of `rows`
-    patients : patient_id by ecg_id; whole patients are drawn, those of the first ECG
+    p_yes : mapping of model to (n,) Series of float
+        P(yes), with the index of `rows`.
+    rows : (n,) DataFrame
+        Question rows.
+    patients : Series of str
+        patient_id by ecg_id. The bootstrap draws whole patients; a comparison belongs to the
+        patient of its first ECG.
+    min_positives : int
+        With fewer yes or fewer no the AUC is NaN.
 
     Returns
     -------
-    DataFrame: row (the answerer), column (question type), value, n (rows whose answer is yes),
-    ci_low, ci_high.
+    DataFrame
+        row (model), column (question type), value, n (rows whose answer is yes), ci_low, ci_high;
+        percent.
     """
     kind, yes = short_types(rows), rows["answer"].str[0].eq("yes").astype("boolean")
     targets = pd.DataFrame({name: yes.where(kind == name) for name in columns})

@@ -1,9 +1,9 @@
-"""How much a linear probe reads among the ill: the ceiling under which an ECG-LLM stays.
+"""Linear probes trained on ill ECGs only: a ceiling for what an ECG-LLM reads among the ill.
 
-One probe per question, trained on the ill ECGs of the training split alone, so that "ill" can help
-none of them. Probed on what the LLM is given (the projector's slots), on the mean of the encoder's
-tokens and on all that `probe.pooled` keeps, it tells where points are lost: up to the encoder, on
-the way into the slots, or in the reading.
+Each question has its own probe, trained on the ill ECGs of the training split alone, so that
+noticing illness helps none of them. The probes read what the LLM is given (the projector's slots),
+the mean of the encoder's tokens, and everything that `probe.pooled` keeps. Comparing the three
+shows where accuracy is lost: in the encoder, on the way into the slots, or when the LLM reads them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ from ecg_lib.questions.true_answers import questions_of
 from ecg_lib.questions.vocabulary import NO, YES
 
 MEAN, ALL_THREE, SLOTS = "mean of tokens", "CLS, mean and maximum", "projector slots"
-MIN_ECGS = 10  # ill training ECGs of either answer; fewer: the question has no probe
+MIN_ECGS = 10  # ill training ECGs needed per answer; with fewer the question has no probe
 _CHUNK = 2048
 
 
 def token_features(tokens: EcgTokens, ecg_ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """Mean tokens (N, D), and with [CLS] and the maximum (N, 3 D)."""
+    """Return pooled encoder tokens of ECGs.
+
+    Returns
+    -------
+    dict of str to float32 array
+        `MEAN`: mean of the tokens, (N, D). `ALL_THREE`: [CLS], mean and maximum, (N, 3 D).
+    """
     every = cached_features(tokens, tokens.rows(ecg_ids))
     width = every.shape[1] // 3
     return {MEAN: every[:, width : 2 * width], ALL_THREE: every}
@@ -36,7 +42,12 @@ def token_features(tokens: EcgTokens, ecg_ids: Sequence[str]) -> dict[str, np.nd
 
 @torch.no_grad()
 def slot_features(projector: Projector, tokens: EcgTokens, ecg_ids: Sequence[str]) -> np.ndarray:
-    """Mean and maximum over the slots that an ECG fills in the prompt, (N, 2 H)."""
+    """Return mean and maximum over the slots that each ECG fills in the prompt.
+
+    Returns
+    -------
+    (N, 2 H) float32
+    """
     weight, parts = projector.linear.weight, []
     for at in range(0, len(ecg_ids), _CHUNK):
         own = tokens.get(ecg_ids[at : at + _CHUNK]).to(weight.device, weight.dtype)
@@ -48,19 +59,23 @@ def slot_features(projector: Projector, tokens: EcgTokens, ecg_ids: Sequence[str
 def probe_within_ill(
     features: Mapping[str, np.ndarray], records: pd.DataFrame, rows: pd.DataFrame
 ) -> dict[str, pd.Series]:
-    """Answers of each kind of features' probes to questions about one ECG.
+    """Answer yes/no questions about one ECG with probes on each kind of features.
 
     Parameters
     ----------
-    features : name -> (N, F) of the ECGs of `records`, in their order
-    records : ecg_id, split, normal, labels, attributes
-    rows : question rows; those that are no yes/no question about one ECG get no answer
+    features : mapping of str to (N, F) float
+        Features of the ECGs of `records`, in their order.
+    records : (N,) DataFrame
+        ecg_id, split, normal, labels, attributes.
+    rows : (n,) DataFrame
+        Question rows; those of other types get no answer.
 
     Returns
     -------
-    dict of Series of text, indexed as `rows`: yes where the finding is likelier than it is among
-    the ill of the training split, so that a rare one is not always denied; "" where too few of
-    those ECGs have the finding or lack it.
+    dict of str to (n,) Series of str
+        "yes" where the probe gives the finding a higher probability than its share among the ill
+        training ECGs, so that a rare finding is not always denied; else "no". "" where too few of
+        those ECGs have the finding or lack it.
     """
     place = dict(zip(records["ecg_id"], range(len(records)), strict=True))
     taught = np.flatnonzero((records["split"] == "train") & ~records["normal"].astype(bool))

@@ -1,4 +1,4 @@
-"""Zero-shot (Table 4): nine labels by P(yes) of the LLM, and by cosine to their text for CLIP."""
+"""Zero-shot labels (Table 4): by P(yes) for the ECG-LLM, by cosine to the label's text for CLIP."""
 
 from __future__ import annotations
 
@@ -22,14 +22,27 @@ from ecg_lib.objectives.parts.clip import EcgClip
 
 
 def label_text(targets: pd.DataFrame) -> dict[str, str]:
-    """The labels that a cohort can carry, in words; those blank in Table 4 are left out."""
+    """Return the labels that a cohort can carry, in words; those blank in Table 4 are left out."""
     return {label: text for label, text in LABEL_TEXT.items() if targets[label].notna().any()}
 
 
 def count_cells(records: pd.DataFrame, title: str) -> list[dict]:
-    """ECGs that carry each label (row `title`), and those with what is near it (", near").
+    """Count the ECGs that carry each label, and those that have only a finding near it.
 
-    Labels that the data set cannot carry have no cell; n counts the ECGs that could.
+    A finding near a label is, for example, an incomplete block.
+
+    Parameters
+    ----------
+    records : DataFrame
+        `EcgStore.records`.
+    title : str
+        Name of the cohort.
+
+    Returns
+    -------
+    list of dict
+        row (`title` or "<title>, near"), column (label), value (ECGs), n (ECGs whose data set can
+        carry the label). A label that no ECG can carry has no cell.
     """
     cells = []
     for row, table in (
@@ -51,7 +64,22 @@ def llm_scores(
     prompt: str,
     batch_size: int = 128,
 ) -> pd.DataFrame:
-    """P(yes) of `prompt` with each label's name, (ECGs, labels)."""
+    """Score ECGs by P(yes) of the ECG-LLM to a question about each label.
+
+    Parameters
+    ----------
+    tokens : EcgTokens
+        Tokens of the cohort that holds the ECGs.
+    ecg_ids : list of str
+    names : mapping of str to str
+        The labels, and their names in words.
+    prompt : str
+        The question, with "{label}" in the place of the name.
+
+    Returns
+    -------
+    (ECGs, labels) DataFrame
+    """
     questions = [prompt.format(label=name) for name in names.values()]
     p_yes = score_yes_to_each(model, processor, questions, ecg_ids, tokens, batch_size)
     return pd.DataFrame(p_yes, ecg_ids, list(names))
@@ -66,7 +94,14 @@ def clip_scores(
     names: Mapping[str, str],
     prompt: str = "{label}",
 ) -> pd.DataFrame:
-    """Cosine of each ECG to each label's text, (ECGs, labels)."""
+    """Score ECGs by the cosine to each label's text in the CLIP space.
+
+    Parameters are those of `llm_scores`; `prompt` is the text of a label.
+
+    Returns
+    -------
+    (ECGs, labels) DataFrame
+    """
     cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
     texts = [prompt.format(label=name) for name in names.values()]
@@ -84,15 +119,25 @@ def auc_table(
     groups: Sequence[str] | None = None,
     drawn: Resamples | None = None,
 ) -> pd.DataFrame:
-    """AUC (percent) with interval and n, the number of positives, one row a label.
+    """Return the AUC of each label with its interval.
 
     Parameters
     ----------
-    scores : (ECGs, labels)
-    targets : (ECGs, labels) in the same order; NA where an ECG's cohort cannot carry the label:
-        such ECGs are left out, and a label without any other gets no row.
-    groups : patients; the bootstrap draws whole patients, since ECGs of one are alike.
-    drawn : resamples of these patients that were drawn before, instead of `resamples` new ones.
+    scores : (N, labels) DataFrame
+    targets : (N, labels) DataFrame of nullable bool
+        In the same order; NA where an ECG's cohort cannot carry the label. Such ECGs are left out,
+        and a label for which no ECG is left gets no row.
+    min_positives : int
+        With fewer positives or fewer negatives the AUC is NaN.
+    groups : (N,) str, optional
+        Patients. The bootstrap draws whole patients, because the ECGs of one patient are alike.
+    drawn : Resamples, optional
+        Earlier resamples of these patients, used instead of `resamples` new ones.
+
+    Returns
+    -------
+    DataFrame
+        One row per label: column (label), value (AUC), n (positives), ci_low, ci_high; percent.
     """
     cells, groups = [], None if groups is None else np.asarray(groups)
     weights = None if drawn is None else drawn.weights(groups)
@@ -114,9 +159,14 @@ def auc_table(
 
 
 def rank_correlation(scores: pd.DataFrame) -> float:
-    """Spearman's correlation of two labels' scores over the ECGs, mean over pairs of labels.
+    """Return Spearman's correlation between two labels' scores, averaged over pairs of labels.
 
-    1: one opinion of an ECG serves all labels. NaN for a single label or constant scores.
+    A value of 1 means that all labels rank the ECGs alike. NaN for a single label or constant
+    scores.
+
+    Parameters
+    ----------
+    scores : (N, labels) DataFrame
     """
     above = np.triu_indices(scores.shape[1], 1)
     found = scores.corr("spearman").to_numpy()[above]
@@ -132,17 +182,20 @@ def summary_cells(
     groups: Sequence[str] | None = None,
     drawn: Resamples | None = None,
 ) -> list[dict]:
-    """Each method's mean AUC over labels (percent), its rank correlation, and AUC differences.
+    """Return each method's mean AUC over labels, its rank correlation, and AUC differences.
 
     Parameters
     ----------
-    scores : method -> (ECGs, labels); the others are subtracted from the last
-    targets, groups, drawn : as for `auc_table`; a label unknown of any ECG is left out
+    scores : mapping of method to (N, labels) DataFrame
+        The other methods are subtracted from the last one.
+    targets, groups, drawn : as for `auc_table`
+        A label that is NA for any ECG is left out.
 
     Returns
     -------
-    list of cells: row (a method, or "<last> - <other>", paired by ECG), column ("mean AUC" or
-    "rank correlation", from -1 to 1), value, n (labels averaged), ci_low, ci_high.
+    list of dict
+        row (a method, or "<last> - <other>", paired by ECG), column ("mean AUC" in percent, or
+        "rank correlation" from -1 to 1), value, n (labels averaged), ci_low, ci_high.
     """
     labels = [label for label in next(iter(scores.values())) if targets[label].notna().all()]
     if not labels:
@@ -174,10 +227,22 @@ def summary_cells(
 def share_seen(
     store: EcgStore, ecg_ids: Sequence[str], training: EcgStore, trained_ids: Sequence[str]
 ) -> float:
-    """Which share of some ECGs was trained on: the audit for leakage.
+    """Return the share of some ECGs that was trained on, to audit for leakage.
 
-    ECGs are compared by what was recorded in lead II, not by name: two cohorts may give the same
-    ECG two names, or one name to two ECGs.
+    ECGs are compared by the samples of lead II, not by name, because two cohorts may give one ECG
+    two names or two ECGs one name.
+
+    Parameters
+    ----------
+    store, ecg_ids : EcgStore, sequence of str
+        The ECGs to check.
+    training, trained_ids : EcgStore, sequence of str
+        The ECGs that were trained on.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
     """
 
     def prints(of: EcgStore, ids: Sequence[str]) -> list[bytes]:

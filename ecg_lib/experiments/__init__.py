@@ -1,0 +1,1 @@
+"""Steps that train, answer and measure, called by the notebooks and studies."""

@@ -1,8 +1,8 @@
-"""Many small trainings beside the arms: dose-response and lesions. A study.
+"""A study: many small fine-tuning runs beside the arms, for dose-response and lesions.
 
-Each training varies the profile in what it names and is asked the same test rows. The encoder and
-the LLM are the profile's own wherever a variation leaves them alone. Everything is cached by
-fingerprint below `checkpoints/<profile>/study`, so an interrupted study goes on where it was.
+Each run changes some settings of the profile and answers the same test rows. It uses the profile's
+own encoder and LLM unless its settings change them. Everything is cached by fingerprint below
+`checkpoints/<profile>/study`, so that an interrupted study resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from ecg_lib.questions.build import paired_test
 from ecg_lib.questions.schema import sample_rows
 from ecg_lib.training.cache import fingerprint, key_of, train_or_load, version_of
 
-LESION_ARM = PLAIN.key  # one stage of training, and nothing but the lesion differs
+LESION_ARM = PLAIN.key  # trained in one stage only, so that nothing but the lesion differs
 INTERVENTIONAL, ASKED, RANDOM, MATCHED = "interventional", "as asked", "random ECG", "matched ECG"
-_SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what an encoder is trained by
+_SEES = ("encoder", "text_encoder", "start", "objective", "signal")  # what determines the encoder
 _LESION = (*_SEES, "lora", "stage2", "study")
 _SETTINGS = (*_SEES, "lora", "questions", "stage1", "stage2", "evaluation")
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training and what it differs in; `folder` is below `checkpoints/<profile>/study`."""
+    """One fine-tuning run and how it differs; `folder` is below `checkpoints/<profile>/study`."""
 
     folder: str
     config: Config = field(compare=False)
@@ -60,12 +60,13 @@ class Training:
 
     @property
     def seed(self) -> int:
+        """The random seed of the run."""
         return self.config.seed
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Which answers of each training were right, and the rows that all were asked.
+    """Which answers of each fine-tuning run were right, and the rows that all of them answered.
 
     `right[training][test]` is a boolean Series with the index of `tests[test]`.
     """
@@ -79,14 +80,14 @@ class Outcomes:
 
 
 def base_of(config: Config) -> Config:
-    """The profile with the settings that all trainings of its study share."""
+    """Return the profile with the settings that all runs of its study share."""
     base = vary(config, config.study.settings, "study.settings")
     _only(_SETTINGS, config, base, "study.settings")
     return base
 
 
 def trainings(config: Config) -> list[Training]:
-    """Every training of a profile's study, each once; none where it names no arm and no lesion."""
+    """List every run of a profile's study once; none if it names no arm and no lesion."""
     study, base = config.study, base_of(config)
     own = base.questions.strength
     seeds = [config.seed, *study.seeds]
@@ -136,22 +137,25 @@ def _dose(base: Config, strength: float, seed: int, arm: str) -> Training:
 
 
 def training_rows(run: LlmExperiment, training: Training) -> pd.DataFrame:
-    """Training rows: drawn by the profile's own seed, so that seeds share their rows."""
+    """Return the training rows, drawn with the profile's own seed so that all seeds share them."""
     drawn = replace(training.config, seed=run.config.seed)
     return built_questions(drawn, run.store)["train"]
 
 
 def fixed_rows(run: LlmExperiment, asked: Collection[int]) -> dict[str, pd.DataFrame]:
-    """The rows that every training of the study is asked.
+    """Return the test rows that every run of the study answers.
 
     Parameters
     ----------
-    asked : question_ids that every training has met.
+    asked : collection of int
+        question_ids in the training rows of all runs; other questions are left out.
 
     Returns
     -------
-    dict: for each question as many yes as no ECGs; the questions of the profile's test split as
-    severity asks them; these with the ECGs of donors, random and as ill.
+    dict of str to DataFrame
+        `INTERVENTIONAL`: each question with equally many yes and no ECGs. `ASKED`: yes/no
+        questions of the profile's test split, as its world asks them. `RANDOM`, `MATCHED`: the
+        same with the ECGs of donors, drawn at random or as ill as the original.
     """
     config, base = run.config, base_of(run.config)
     neutral = paired_test(
@@ -175,7 +179,7 @@ def fixed_rows(run: LlmExperiment, asked: Collection[int]) -> dict[str, pd.DataF
 
 
 def run_study(run: LlmExperiment) -> Outcomes:
-    """Train and ask everything that the profile's study names, or load it."""
+    """Train everything that the profile's study names and collect the answers, or load them."""
     todo = trainings(run.config)
     rows: dict[str, pd.DataFrame] = {}
     for training in todo:
@@ -194,9 +198,9 @@ def run_study(run: LlmExperiment) -> Outcomes:
 
 
 def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
-    """The rate search for the study's own arms, which have fewer rows and steps.
+    """Search the learning rates of the study's own arms, which have fewer rows and steps.
 
-    At the study's own strength; the other strengths have its rates.
+    The search uses the study's own strength; the other strengths share its rates.
     """
     study, base = run.config.study, base_of(run.config)
     each = [
@@ -211,7 +215,7 @@ def search_short_rates(run: LlmExperiment) -> learning_rates.Scored:
 
 
 def home_of(run: LlmExperiment, training: Training) -> str:
-    """Where the encoder of a training lies; "" for the profile's own, never trained again."""
+    """Return the folder of a run's encoder; "" for the profile's own, which is not retrained."""
     sees = [getattr(training.config, section) for section in _SEES]
     if sees == [getattr(run.config, section) for section in _SEES]:
         return ""
@@ -220,7 +224,7 @@ def home_of(run: LlmExperiment, training: Training) -> str:
 
 
 def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
-    """Encoder and tokens that a training builds on: the profile's own, or trained for it."""
+    """Return a run with the encoder and tokens that `training` builds on, trained if needed."""
     home = home_of(run, training)
     if not home:
         return run
@@ -231,7 +235,7 @@ def foundation(run: LlmExperiment, training: Training) -> LlmExperiment:
 
 
 def _at(run: LlmExperiment, training: Training, built_on: LlmExperiment) -> LlmExperiment:
-    """The run of one training: its configuration and folder, and what it builds on."""
+    """Return the experiment of one fine-tuning run, with its own configuration and folder."""
     own = built_on.below(config=training.config)
     return replace(own, home=run.checkpoints("study", training.folder))
 
@@ -243,7 +247,7 @@ def train_and_ask(
     built_on: LlmExperiment,
     tests: Mapping[str, pd.DataFrame],
 ) -> dict[str, pd.Series]:
-    """Train and ask the test rows, or load what was answered; test -> right or not."""
+    """Train one run, or load its answers, and return by test whether they are right."""
     own = _at(run, training, built_on)
     operated = own.config.study.surgery != Surgery()
     if operated:
@@ -302,7 +306,7 @@ def _operated_key(own: LlmExperiment, arm: str, rows: pd.DataFrame) -> dict[str,
 def _operated(
     own: LlmExperiment, arm: str, rows: pd.DataFrame, folder: Path
 ) -> tuple[EcgLlm, EcgLlmProcessor, EcgTokens | variants.Signals]:
-    """An ECG-LLM changed as the training's surgery says, trained on the rows."""
+    """Build an ECG-LLM with the changes of `study.surgery` and train it on the rows."""
     config, encoder = own.config, own.clip.ecg_encoder
     changes = config.study.surgery
 

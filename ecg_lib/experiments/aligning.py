@@ -1,7 +1,7 @@
-"""The aligned projector of a run, from which every arm begins, and what its slots say alone.
+"""The aligned projector of a run, from which every arm starts, and scores from its slots alone.
 
-It is saved as an ECG-LLM without adapters, so that the arm "alignment only" answers with it as it
-is.
+It is saved as an ECG-LLM without adapters, so that the arm "alignment only" can answer with it
+directly.
 """
 
 from __future__ import annotations
@@ -28,22 +28,25 @@ _SCALE = "scale.json"
 
 
 def alignment_key(run: LlmExperiment) -> dict[str, str]:
-    """Fingerprint of all that the aligned projector depends on; empty where a profile has none."""
+    """Return the fingerprint of all that the aligned projector depends on.
+
+    It is empty if the profile has no alignment.
+    """
     if not run.config.alignment.epochs:
         return {}
     return key_of(
         align,
         EcgLlm,
         params=[run.config.seed, asdict(run.config.alignment)],
-        tokens=(run.tokens.folder / "encoded.json").read_text(),  # and the ECGs they are of
+        tokens=(run.tokens.folder / "encoded.json").read_text(),  # names encoder and ECGs
         llm=version_of(run.llm),
     )
 
 
 def aligned_folder(run: LlmExperiment) -> Path:
-    """Where the aligned projector of a run lies.
+    """Return the folder of a run's aligned projector.
 
-    A run below another shares the one beside its language model, where that is the same.
+    A run below another shares the projector beside its language model if the fingerprints agree.
     """
     shared = (run.llm_home or run.home) / "alignment"
     if not why_not_current(shared, alignment_key(run)):
@@ -68,9 +71,10 @@ def align_projector(run: LlmExperiment, say: Callable[[str], None] | None = prin
 
 
 def with_all_names(run: LlmExperiment) -> LlmExperiment:
-    """The run with a projector that learned Table 4's names as well; no arm is trained on it.
+    """Return the run with a projector that also learned Table 4's names; no arm is trained on it.
 
-    It shows what leaving them out costs the slots, in `all_names` beside the run's own.
+    It lies in `all_names` beside the run's own projector and shows what the slots lose when those
+    names are left out.
     """
     config = replace(run.config, alignment=replace(run.config.alignment, zero_shot_names=True))
     own = run.below("all_names", config=config)
@@ -79,7 +83,10 @@ def with_all_names(run: LlmExperiment) -> LlmExperiment:
 
 
 def leave_unaligned(run: LlmExperiment) -> None:
-    """Note in the folders of aligned projectors that the profile has none; a stage makes them."""
+    """Write a note into the folders of aligned projectors that the profile has no alignment.
+
+    `dvc.yaml` lists these folders as outputs.
+    """
     for name in ("alignment", "all_names"):
         folder = run.checkpoints(name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,9 +96,9 @@ def leave_unaligned(run: LlmExperiment) -> None:
 def begin_aligned(
     run: LlmExperiment, model: EcgLlm, processor: EcgLlmProcessor, folder: Path
 ) -> None:
-    """Give a new model the aligned projector of its run, where the profile has one.
+    """Give a new model the aligned projector of its run, if the profile has one.
 
-    A projector of another build, such as a lesion's, is aligned anew below `folder`.
+    A projector with another architecture, such as a lesion's, is aligned anew below `folder`.
     """
     if not run.config.alignment.epochs:
         return
@@ -119,24 +126,34 @@ def _align(run: LlmExperiment, model: EcgLlm, processor: EcgLlmProcessor, folder
 
 
 def alignment_curve(run: LlmExperiment) -> pd.DataFrame:
-    """`step` and `loss` of the alignment."""
+    """Return `step` and `loss` of the alignment."""
     return pd.read_csv(aligned_folder(run) / "curve.csv")[["step", "loss"]]
 
 
 def aligned_names(run: LlmExperiment) -> pd.DataFrame:
-    """The names that the slots were taught: `code`, `name`, `pieces` (tokens), `ecgs` with it."""
+    """Return the names that the slots learned.
+
+    Columns are `code`, `name`, `pieces` (tokens of the name) and `ecgs` (how many have the
+    finding).
+    """
     return pd.read_csv(aligned_folder(run) / "names.csv")
 
 
 def slots_alone(
     run: LlmExperiment, names: Mapping[str, str], records: pd.DataFrame
 ) -> pd.DataFrame:
-    """Scores of labels by the aligned slots, (ECGs, labels): no question is asked.
+    """Score labels by the aligned slots alone, without a question.
 
     Parameters
     ----------
-    names : label -> its name in words, taught or not
-    records : of the ECGs that questions are asked about
+    names : mapping of str to str
+        The labels, and their names in words, whether learned or not.
+    records : (N,) DataFrame
+        Records of ECGs in the run's question cohort.
+
+    Returns
+    -------
+    (N, labels) DataFrame
     """
     folder = aligned_folder(run)
     model = EcgLlm.from_pretrained(folder)

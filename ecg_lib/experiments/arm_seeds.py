@@ -1,9 +1,9 @@
-"""The profile's arms with further seeds: how much of their differences is luck? A study.
+"""A study: the profile's arms with further seeds, to see how much of their differences is chance.
 
-Fine-tuning seeds share encoder, language model and questions with the profile. A whole seed has an
-encoder and a language model of its own, held to the gate of notebook 04 before an arm is trained
-on them. All are asked the same rows. Everything is cached by fingerprint below
-`checkpoints/<profile>/arm_seeds`, so that an interrupted study goes on where it was.
+Fine-tuning seeds share encoder, language model and questions with the profile. A whole seed has its
+own encoder and language model; the latter must pass the reading gate of notebook 04 before an arm
+is trained on it. All runs answer the same rows. Everything is cached by fingerprint below
+`checkpoints/<profile>/arm_seeds`, so that an interrupted study resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from ecg_lib.training.cache import key_of, train_or_load, version_of
 
 @dataclass(frozen=True)
 class Training:
-    """One arm with one seed."""
+    """One fine-tuning run: an arm with one seed."""
 
     arm: str
     seed: int
-    whole: bool = False  # the seed is that of encoder and language model as well
+    whole: bool = False  # the seed is used for encoder and language model as well
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Which answers were right: `right[training][test]` has the index of `tests[test]`."""
+    """Which answers were right; `right[training][test]` has the index of `tests[test]`."""
 
     tests: Mapping[str, pd.DataFrame]
     right: Mapping[Training, Mapping[str, pd.Series]]
     normal: pd.Series  # by ecg_id
     patients: pd.Series  # by ecg_id
-    reads: Mapping[int, str]  # of each seed, how well its language model reads
+    reads: Mapping[int, str]  # whole seed -> a sentence on how well its language model reads
 
 
 def trainings(config: Config) -> list[Training]:
-    """Every training of the study, arms in the order of their table; none without an arm."""
+    """List every fine-tuning run of the study, arms in the order of their table."""
     return [
         Training(arm, *seed)
         for seed, arm in product(seeds_of(config), arms_of(config.arm_seeds.arms))
@@ -59,18 +59,22 @@ def trainings(config: Config) -> list[Training]:
 
 
 def seeds_of(config: Config) -> list[tuple[int, bool]]:
-    """The profile's own seed and the further ones, and whether each is a whole seed."""
+    """Return the profile's own seed and the further ones, and whether each is a whole seed."""
     study = config.arm_seeds
     fine_tuned = [(seed, False) for seed in (config.seed, *study.seeds)]
     return [*fine_tuned, *((seed, True) for seed in study.whole_seeds)]
 
 
 def asked_rows(run: LlmExperiment, train: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What every training is asked: Table 5's rows with three ECGs, and the interventional test.
+    """Return the rows that every run answers.
+
+    These are Table 5's rows with three ECGs each (the original, a random donor's and one as ill),
+    and the interventional test.
 
     Parameters
     ----------
-    train : training rows; the interventional test asks no other questions than theirs
+    train : DataFrame
+        Training rows. If questions are built, the interventional test uses only theirs.
     """
     rows = run.test_rows()
     verify = rows[rows["question_type"].str.endswith("verify")].reset_index(drop=True)
@@ -86,18 +90,18 @@ def asked_rows(run: LlmExperiment, train: pd.DataFrame) -> dict[str, pd.DataFram
 def run_seeds(
     run: LlmExperiment, train: pd.DataFrame, tests: Mapping[str, pd.DataFrame]
 ) -> Outcomes:
-    """Train every arm with every seed and ask it, or load what it answered.
+    """Train every arm with every seed and collect its answers, or load them.
 
     Raises
     ------
     DataError
-        The language model of a whole seed is below ``llm.reading_gate``.
+        The language model of a whole seed is below `llm.reading_gate`.
     """
     todo, reads = trainings(run.config), {}
     right: dict[Training, Mapping[str, pd.Series]] = {}
     seeds = dict.fromkeys((one.seed, one.whole) for one in todo)
     ready = {seed: at_seed(run, seed, whole) for seed, whole in seeds}
-    for seed, whole in seeds:  # first of all: a language model that cannot read stops the study
+    for seed, whole in seeds:  # before any arm: a language model that cannot read stops the study
         if whole:
             _foundation(ready[seed])
             reads[seed] = held_to_gate(ready[seed], ready[seed].llm)
@@ -110,7 +114,7 @@ def run_seeds(
 
 
 def at_seed(run: LlmExperiment, seed: int, whole: bool) -> LlmExperiment:
-    """The run of one seed: the profile's own, one on its encoder and LLM, or one with its own."""
+    """Return the run of one seed; a whole seed has its own encoder and language model."""
     if seed == run.config.seed:
         return run
     place = run.below("arm_seeds", f"seed-{seed}", config=replace(run.config, seed=seed))
@@ -118,7 +122,7 @@ def at_seed(run: LlmExperiment, seed: int, whole: bool) -> LlmExperiment:
 
 
 def _foundation(place: LlmExperiment) -> None:
-    """Encoder and language model of a whole seed, trained or loaded."""
+    """Train or load the encoder and the language model of a whole seed."""
     pretrain_encoder(place, place.open_store(place.config.data.pretraining))
     llm_of_profile(place)
 
@@ -137,7 +141,7 @@ def _train(place: LlmExperiment, arms: list[str], train: pd.DataFrame) -> None:
 def _answered(
     place: LlmExperiment, arm: str, tests: Mapping[str, pd.DataFrame]
 ) -> dict[str, pd.Series]:
-    """Test -> whether each answer of an arm is right; asked, or loaded."""
+    """Collect or load an arm's answers and return whether each is right, by test."""
     stage = "stage2" if ARMS[arm].stages else "alignment"
     key = key_of(
         answer_rows,

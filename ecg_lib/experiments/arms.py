@@ -1,4 +1,4 @@
-"""Train the arms of the experiment and let them answer (notebooks 04 to 09)."""
+"""Train the arms of the experiment and collect their answers (notebooks 04 to 09)."""
 
 from __future__ import annotations
 
@@ -40,17 +40,19 @@ if TYPE_CHECKING:
 
 
 def stage_folder(run: LlmExperiment, stage: str, arm: str) -> Path:
-    """Where an arm lies after a stage; one without stages is what alignment has left."""
+    """Return an arm's folder after a stage; an arm without stages is the aligned model."""
     return run.checkpoints(stage, arm) if ARMS[arm].stages else aligned_folder(run)
 
 
 def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, pd.DataFrame]:
-    """What stage 1 shows each arm that has one, by the arm's key.
+    """Return the rows of stage 1 for each arm that has one, by the arm's key.
 
     Parameters
     ----------
-    train : the question rows of the training split
-    normal : bool by ecg_id, of every ECG of the cohort
+    train : DataFrame
+        The question rows of the training split.
+    normal : Series of bool
+        Whether each ECG of the cohort is normal, by ecg_id.
     """
     paired, pairs = pair_verify(train, seed)
     pair_of = pd.concat([pairs.set_index(side)["pair_id"] for side in PAIR_COLUMNS[1:]])
@@ -68,21 +70,26 @@ def stage1_rows(train: pd.DataFrame, normal: pd.Series, seed: int) -> dict[str, 
 
 
 def of_arm(stage: Stage, arm: str) -> Stage:
-    """A stage as one arm trains it: at a rate of its own where the profile names one."""
+    """Return a stage's settings for one arm, with the arm's own learning rate if it has one."""
     rate = stage.learning_rates.get(arm, stage.learning_rate)
     return replace(stage, learning_rate=rate, learning_rates={})
 
 
 def lora_of(lora: Lora, arm: str) -> Lora:
-    """LoRA as one arm has it: on modules of its own where the table of arms names some."""
+    """Return LoRA's settings for one arm, with the arm's own target modules if it has any."""
     adapted = ARMS[arm].adapted
     return replace(lora, target_modules=list(adapted)) if adapted else lora
 
 
 def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame]) -> None:
-    """Train several arms through stage1 or stage2, or load them; `rows`: arm -> what it is shown.
+    """Train several arms through stage1 or stage2, or load them.
 
-    On a CPU tiny models gain little from a second core, so arms are trained side by side.
+    On a CPU, tiny models gain little from a second core, so arms are trained in parallel.
+
+    Parameters
+    ----------
+    rows : mapping of str to DataFrame
+        Training rows by arm.
     """
     stale = [
         arm
@@ -92,7 +99,7 @@ def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame])
     jobs = min(len(stale), cpu_count()) if _tiny(run.config) else 1
     done: dict[str, list[str]] = {}
     if jobs > 1:
-        if run.config.alignment.epochs:  # once, and not in each process
+        if run.config.alignment.epochs:  # only once, not in each process
             align_projector(run, say=None)
         with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // jobs)):
             said = Parallel(n_jobs=jobs)(
@@ -107,12 +114,12 @@ def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame])
 
 
 def _tiny(config: Config) -> bool:
-    """Whether models are small enough for several at once: no LLM of others, no GPU, no rank."""
+    """Return whether several models may train at once: tiny LLM, no GPU, a single process."""
     return config.llm.name_or_path is None and not torch.cuda.is_available() and launched() == 1
 
 
 def _trained(run: LlmExperiment, stage: str, arm: str, rows: pd.DataFrame) -> list[str]:
-    """What `run_stage` said, in a process of its own."""
+    """Run `run_stage` in a worker process and return its messages."""
     said: list[str] = []
     run_stage(run, stage, arm, rows, say=said.append)
     return said
@@ -129,7 +136,12 @@ def run_stage(
 ) -> Path:
     """Train one arm through stage1 or stage2, or load it.
 
-    stage2 goes on from where stage1 left the arm: `first`, or its place in the run.
+    Parameters
+    ----------
+    rows, valid : DataFrame
+        Training rows, and optional rows for the validation loss.
+    first : Path, optional
+        Folder of the stage1 model that stage2 continues from; by default the run's own.
     """
     before, config = first or stage_folder(run, "stage1", arm), run.config
     settings = of_arm(getattr(config, stage), arm)
@@ -148,7 +160,7 @@ def run_stage(
                 config.seed,
             )
             begin_aligned(run, model, processor, folder)
-        if config.llm.gradient_checkpointing:  # of the LLM: EcgLlm as a whole offers none
+        if config.llm.gradient_checkpointing:  # on the LLM, as EcgLlm itself does not offer it
             model.base_lm.activation_checkpointing_enable()
         given = model, processor, rows, run.tokens, settings, folder, config.seed
         if own := _own_training(rows):
@@ -165,14 +177,14 @@ def _goes_on(stage: str, arm: str) -> bool:
 
 
 def _own_training(rows: pd.DataFrame) -> Callable[..., None] | None:
-    """What trains on rows that say more than question and answer, in `train_stage`'s place."""
+    """Return the function that replaces `train_stage` for rows with extra columns, if any."""
     if paired_contrast.PAIR in rows:
         return paired_contrast.train_pairs
     return product_of_experts.train_beside_words if product_of_experts.WORDS in rows else None
 
 
 def _wrap(rows: pd.DataFrame, stage: Stage) -> type[WeightedAnswers] | None:
-    """What computes the loss, where it is not the model itself."""
+    """Return the module that computes the loss in place of the model, if any."""
     if stage.equal_answers:
         return EqualAnswers
     return WeightedAnswers if finetune.WEIGHT in rows else None
@@ -181,7 +193,7 @@ def _wrap(rows: pd.DataFrame, stage: Stage) -> type[WeightedAnswers] | None:
 def _key(
     run: LlmExperiment, stage: str, arm: str, rows: pd.DataFrame, first: Path | None
 ) -> dict[str, str]:
-    """Fingerprint of all that a trained arm depends on."""
+    """Return the fingerprint of everything a trained arm depends on."""
     before = first or stage_folder(run, "stage1", arm)
     settings = of_arm(getattr(run.config, stage), arm)
     own = _own_training(rows)
@@ -203,12 +215,12 @@ def _key(
 
 
 def _but_libraries(key: Mapping[str, str]) -> dict[str, str]:
-    """A key as part of another, which has the libraries itself."""
+    """Drop the libraries from a key that becomes part of another key, which has them already."""
     return {name: part for name, part in key.items() if name != "libraries"}
 
 
 def load_arm(run: LlmExperiment, arm: str, stage: str = "stage2") -> tuple[EcgLlm, EcgLlmProcessor]:
-    """An arm, ready to answer."""
+    """Load a trained arm for answering, on the GPU if there is one."""
     if not ARMS[arm].stages:
         align_projector(run, say=None)
     folder = stage_folder(run, stage, arm)
@@ -218,7 +230,7 @@ def load_arm(run: LlmExperiment, arm: str, stage: str = "stage2") -> tuple[EcgLl
 
 
 def curves(run: LlmExperiment, stage: str, arms: Iterable[str]) -> pd.DataFrame:
-    """Learning curves of some arms, one row per log entry."""
+    """Read the learning curves of some arms, one row per log entry."""
     return pd.concat(
         [pd.read_csv(stage_folder(run, stage, arm) / "curve.csv").assign(arm=arm) for arm in arms],
         ignore_index=True,
@@ -232,12 +244,14 @@ def answer_arm(
     tokens: EcgTokens | None = None,
     stage: str = "stage2",
 ) -> pd.DataFrame:
-    """Prediction and P(yes) of a trained arm for question rows.
+    """Return predictions and P(yes) of a trained arm for question rows.
 
     Parameters
     ----------
-    tokens : of the ECGs asked about, by default the run's
-    stage : after which it is asked
+    tokens : EcgTokens, optional
+        Tokens of the ECGs asked about; by default the run's.
+    stage : str
+        Stage after which the arm answers.
     """
     model, processor = load_arm(run, arm, stage)
     settings = run.config.evaluation
@@ -246,5 +260,5 @@ def answer_arm(
 
 
 def answers_file(run: LlmExperiment, arm: str) -> Path:
-    """Where notebook 06 keeps an arm's answers to the test rows."""
+    """Return the file in which notebook 06 keeps an arm's answers to the test rows."""
     return run.data("answers", f"{arm}.parquet")

@@ -1,4 +1,4 @@
-"""The cohorts of a profile, read from their sources into prepared stores (notebook 01)."""
+"""Read the cohorts of a profile from their sources into prepared stores (notebook 01)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def prepare_cohort(run: Experiment, cohort: Cohort) -> EcgStore:
-    """Read a cohort's source into its store, or open the store that the same source wrote."""
+    """Read a cohort's source into its store, or open the store if the source is unchanged."""
     config = run.config
     options: dict[str, Any] = {}
     root = None
@@ -40,7 +40,7 @@ def prepare_cohort(run: Experiment, cohort: Cohort) -> EcgStore:
 
 
 def prepare_cohorts(run: Experiment) -> dict[str, EcgStore]:
-    """All cohorts of a profile by title; cohorts of one title are prepared once."""
+    """Prepare all cohorts of a profile, by title; cohorts with the same title only once."""
     config = run.config
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
     return {

@@ -1,8 +1,9 @@
-"""What a probed encoder is compared with: the same architecture, random or taught by labels alone.
+"""Controls for a probed encoder: its architecture with random weights, or trained on labels only.
 
-A probe reads something from any encoder, so a number says little by itself. The *random frozen
-encoder* shows what architecture and probe give for nothing, the one *trained from scratch* what the
-same labels give without pretraining. Such controls are asked for in arXiv 2602.17531.
+A probe reads something from any encoder, so its AUC says little by itself. The *random frozen
+encoder* shows what architecture and probe achieve without training. The encoder *trained from
+scratch* shows what the same labels achieve without pretraining. arXiv 2602.17531 calls for such
+controls.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ from ecg_lib.objectives.parts.heads import FindingHead
 from ecg_lib.training.fit import Schedule, fit
 
 RANDOM, LABELS_ONLY = "random frozen encoder", "trained from scratch on labels"
-BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 1e-3, 1e-2  # chosen beforehand, never compared
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 1e-3, 1e-2  # fixed in advance, not tuned
 _READ = 128
 
 
 def untrained(encoder: EcgEncoder, seed: int) -> EcgEncoder:
-    """An encoder of the same architecture and input, with random weights."""
+    """Return an encoder of the same architecture and input, with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return type(encoder)(copy.deepcopy(encoder.config)).eval()
 
 
 class LabelledEncoder(nn.Module):
-    """An encoder and a linear head, taught by labels."""
+    """An encoder with a linear head, trained on labels."""
 
     def __init__(self, encoder: EcgEncoder, labels: int):
         super().__init__()
         self.encoder, self.head = encoder, FindingHead(encoder.config.width, labels)
 
     def forward(self, ecg: Tensor, targets: Tensor) -> ModelOutput:
-        """Binary cross-entropy of normalised ECGs (B, 12, T) and targets (B, K), 0 or 1."""
+        """Compute binary cross-entropy for normalised ECGs (B, 12, T) and 0/1 targets (B, K)."""
         logits = self.head(self.encoder(ecg))  # (B, K)
         return ModelOutput(
             loss=F.binary_cross_entropy_with_logits(logits, targets), logits=logits.detach()
@@ -68,18 +69,29 @@ def scratch_scores(
     seed: int,
     folder: Path,
 ) -> pd.DataFrame:
-    """Log-odds (test ECGs, labels) of an encoder trained on labels alone, from random weights.
+    """Train an encoder from random weights on labels alone and score the test ECGs.
 
-    Nothing is chosen on the test ECGs: the epochs are fixed. Few labels are passed more often, by
-    the root of their share, so that the training has steps enough to begin.
+    Nothing is chosen on the test ECGs; the number of epochs is fixed. If only a share of the labels
+    is known, the epochs are divided by the square root of that share, so that training has enough
+    steps.
 
     Parameters
     ----------
-    encoder : whose architecture and input are copied
-    train_rows, test_rows : of the stores `train` and `test`
-    targets : of `train_rows`, (n, labels)
-    rows : of these, whose labels are known
-    folder : where an interrupted training of the same arguments is found again
+    encoder : EcgEncoder
+        Its architecture and input are copied.
+    train_rows, test_rows : (n,), (m,) int
+        Rows of the stores `train` and `test`.
+    targets : (n, labels) DataFrame of bool
+        Labels of `train_rows`.
+    rows : (k,) int
+        Positions in `train_rows` whose labels are known.
+    folder : Path
+        Checkpoints, from which an interrupted run with the same arguments resumes.
+
+    Returns
+    -------
+    (m, labels) DataFrame
+        Log-odds.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -114,13 +126,18 @@ def readings(
     epochs: int,
     baseline: bool = False,
 ) -> dict[str, tuple[Callable[[EcgStore, np.ndarray], np.ndarray], Reading]]:
-    """What `probe_table` compares: name -> features of a store's rows, and who reads them.
+    """Return what `probe_table` compares: by name, a feature function and a reading.
+
+    A feature function takes a store and its rows; a reading scores test ECGs from such features.
 
     Parameters
     ----------
-    stores, rows : to train and to test on
-    epochs : of the encoder trained from scratch; 0 leaves it out
-    baseline : gradient boosting on hand-made features as well
+    stores, rows : pair of EcgStore, pair of (n,) int
+        The stores and rows to train and to test on.
+    epochs : int
+        Epochs of the encoder trained from scratch; 0 leaves it out.
+    baseline : bool
+        Also include gradient boosting on hand-made features.
     """
 
     def frozen(encoder: EcgEncoder) -> Callable[[EcgStore, np.ndarray], np.ndarray]:

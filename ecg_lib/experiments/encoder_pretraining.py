@@ -1,4 +1,4 @@
-"""Pretrain the profile's ECG encoder and those of the study, or load them (notebooks 02, 10)."""
+"""Pretrain the ECG encoders of the profile and its study, or load them (notebooks 02 and 10)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ecg_lib.training.cache import key_of, train_or_load
 
 
 def pretrain_encoder(run: Experiment, store: EcgStore) -> Path:
-    """The profile's encoder, taught or loaded as the same inputs taught it before; its folder."""
+    """Pretrain the profile's encoder, or load it if the inputs are unchanged; return its folder."""
     config, start = run.config, None
     normalisation = config.signal.normalisation
-    if config.start == SIMULATED:  # of these encoders, that of the first seed
+    if config.start == SIMULATED:  # start from the first seed's encoder of simulated ECGs
         seeds = config.simulated.seeds[:1]
         first = replace(config.simulated, seeds=seeds, normalisations=[normalisation])
         train_readers(replace(run, config=replace(config, simulated=first)))
@@ -40,7 +40,7 @@ def pretrain_encoder(run: Experiment, store: EcgStore) -> Path:
 
 
 def train_readers(run: Experiment) -> dict[str, list[FindingsAndText]]:
-    """Encoders taught by fresh simulated ECGs alone, by normalisation, one per seed."""
+    """Train encoders on fresh simulated ECGs alone, one per seed; return them by normalisation."""
     config, readers = run.config, {}
     for normalisation in config.simulated.normalisations:
         for seed in config.simulated.seeds:
@@ -52,7 +52,7 @@ def train_readers(run: Experiment) -> dict[str, list[FindingsAndText]]:
 
 
 def start_from(run: Experiment, start: str, normalisation: str, seed: int) -> PretrainedClip | None:
-    """What training goes on with: the CLIP of an encoder of simulated ECGs, or None, nothing."""
+    """Return the CLIP model of an encoder of simulated ECGs to start from; None from scratch."""
     if start == SCRATCH:
         return None
     return PretrainedClip(*load_clip(run.checkpoints("simulated", f"{normalisation}-{seed}")))
@@ -61,11 +61,12 @@ def start_from(run: Experiment, start: str, normalisation: str, seed: int) -> Pr
 def teach(
     config: Config, section: Mapping[str, Any], normalisation: str, given: Given, folder: Path
 ) -> Path:
-    """Pretrain an encoder by an objective, or load what the same inputs pretrained before.
+    """Pretrain an encoder with an objective, or load it if the inputs are unchanged.
 
     Parameters
     ----------
-    section : of the configuration; the objective's name and settings
+    section : mapping
+        Section of the configuration with the objective's name and settings.
     """
     name, settings = section["name"], objective.settings(section)
     build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
@@ -85,6 +86,6 @@ def teach(
 
 
 def encoder_builder(config: Config, normalisation: str) -> partial[EcgEncoder]:
-    """What makes an untrained encoder of the profile's sizes."""
+    """Return a function that makes an untrained encoder of the profile's sizes."""
     name, reads = config.encoder["name"], config.ecg_input(normalisation)
     return partial(encoders.find(name), encoders.configure(name, config.encoder, reads))

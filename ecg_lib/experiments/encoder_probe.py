@@ -1,4 +1,4 @@
-"""The table `probe`: what a linear probe reads from a profile's encoder, beside its controls."""
+"""The table `probe`: a linear probe of the profile's encoder, beside its controls."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ _SCORES = "scores.npy"
 def probe_cells(
     run: Experiment, store: EcgStore, encoder: EcgEncoder, tokens: EcgTokens
 ) -> pd.DataFrame:
-    """Cells of ``probe.csv``: AUC (percent) of each label and their mean, by encoder.
+    """Return the cells of `probe.csv`: AUC (percent) of each label and their mean, by encoder.
 
-    Rows: the pretrained encoder, a random one and one trained from scratch (`controls`), and what
-    the first has over the others, paired by ECG. At most `evaluation.probe_ecgs` ECGs are trained
-    and tested on, drawn once. Intervals are over test patients; controls are averaged over
-    `evaluation.probe_seeds`.
+    Rows are the pretrained encoder, a random one and one trained from scratch (`controls`), and the
+    differences between the first and the others, paired by ECG. At most `evaluation.probe_ecgs`
+    ECGs each, drawn once, are used to train and to test. Intervals are over test patients; controls
+    are averaged over `evaluation.probe_seeds`.
 
     Parameters
     ----------
-    store : the cohort that `tokens` were encoded from
-    encoder : the pretrained one
+    store : EcgStore
+        The cohort that `tokens` were encoded from.
+    encoder : EcgEncoder
+        The pretrained encoder.
     """
     settings, seed = run.config.evaluation, run.config.seed
     task = load_task(f"{settings.probe_task}.yaml")
@@ -65,7 +67,7 @@ def probe_cells(
         folder = run.checkpoints("encoder", f"from-scratch-{task.name}-{seed}")
         return np.load(train_or_load(folder, key, fitted) / _SCORES)
 
-    scores = {  # row -> (trainings, test ECGs, labels)
+    scores = {  # row -> (runs, test ECGs, labels)
         PRETRAINED: np.stack([probed(kept)]),
         RANDOM: np.stack([probed(partial(random, seed)) for seed in settings.probe_seeds]),
         LABELS_ONLY: np.stack([from_scratch(seed) for seed in settings.probe_seeds]),

@@ -1,7 +1,7 @@
-"""One run of a profile: its configuration, where its files lie, and how its results are written.
+"""One run of a profile: its configuration, its folders, and the tables and figures it writes.
 
-A notebook opens it once and hands it to every step. Steps that train live in the other files of
-this room, so that a notebook which trains nothing depends on no training code.
+A notebook opens a run once and passes it to every step. Steps that train are in the other files of
+this package, so that a notebook that trains nothing depends on no training code.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ class Experiment:
 
     Parameters
     ----------
-    config : the profile
-    home : where what it trains lies; by default `checkpoints/<profile>`
-    notebook : that its results are stamped with, by its path below notebooks/ without suffix
+    config : Config
+        The profile.
+    home : Path
+        Folder of everything it trains; `of` and `open` set it to `checkpoints/<profile>`.
+    notebook : str
+        Notebook that results are stamped with: its path below notebooks/, without suffix.
     """
 
     config: Config
@@ -43,15 +46,15 @@ class Experiment:
 
     @classmethod
     def of(cls, config: Config, notebook: str = "") -> Self:
-        """The run of a configuration, with its checkpoints in the profile's folder."""
+        """Make the run of a configuration, with its checkpoints in the profile's folder."""
         return cls(config, paths.checkpoints_dir(config.profile), notebook)
 
     @classmethod
     def open(cls, params: str | Path = paths.PARAMS, notebook: str = "") -> Self:
-        """Read a composed profile; set seeds, threads and pictures. Once, at a notebook's top."""
+        """Read a composed profile; set seed, threads and inline figures. Call once per notebook."""
         run = cls.of(load_config(params), notebook)
         shell = get_ipython()
-        if shell is not None:  # figures made without pyplot are shown once the backend is there
+        if shell is not None:  # figures made without pyplot are shown only with this backend
             shell.run_line_magic("matplotlib", "inline")
         torch.manual_seed(run.config.seed)
         if run.config.threads:
@@ -61,15 +64,15 @@ class Experiment:
     # -- places ------------------------------------------------------------------------------
 
     def checkpoints(self, *parts: str) -> Path:
-        """A folder of trained models or caches."""
+        """Return a folder of trained models or caches."""
         return self.home.joinpath(*parts)
 
     def below(self, *parts: str, config: Config | None = None) -> Self:
-        """The same run, or a varied one, whose checkpoints lie in a folder of this one's."""
+        """Return this run, or one with another configuration, with checkpoints in a subfolder."""
         return replace(self, config=config or self.config, home=self.checkpoints(*parts))
 
     def data(self, *parts: str) -> Path:
-        """A folder or file of prepared data."""
+        """Return a folder or file of prepared data."""
         return paths.data_dir(self.config.profile).joinpath(*parts)
 
     @property
@@ -80,11 +83,11 @@ class Experiment:
     # -- data --------------------------------------------------------------------------------
 
     def store_folder(self, cohort: Cohort) -> Path:
-        """Where a cohort's prepared store lies."""
+        """Return the folder of a cohort's prepared store."""
         return self.data("cohorts", folder_name(cohort.folder, self.config.signal.rate))
 
     def open_store(self, cohort: Cohort) -> EcgStore:
-        """A prepared cohort, as notebook 01 left it."""
+        """Open a cohort that notebook 01 prepared."""
         return EcgStore.open(self.store_folder(cohort))
 
     @cached_property
@@ -94,26 +97,26 @@ class Experiment:
 
     @property
     def normal(self) -> pd.Series:
-        """Whether each of them is normal, bool by ecg_id."""
+        """Whether each ECG of `store` is normal, bool by ecg_id."""
         return self.store.records.set_index("ecg_id")["normal"]
 
     @property
     def patients(self) -> pd.Series:
-        """Whose each of them is, patient_id by ecg_id."""
+        """The patient_id of each ECG of `store`, by ecg_id."""
         return self.store.records.set_index("ecg_id")["patient_id"]
 
     def question_rows(self, split: str) -> pd.DataFrame:
-        """Question rows of a split, as notebook 03 left them."""
+        """Read the question rows of a split that notebook 03 wrote."""
         return read_split(self.data("questions"), split)
 
     def has_questions(self, split: str) -> bool:
-        """Whether a split has rows: ECG-QA has no dev, and a part of it may lack valid."""
+        """Return whether a split has rows: ECG-QA has no dev, and a partial copy may lack valid."""
         return self.data("questions", f"{split}.parquet").is_file() and bool(
             len(self.question_rows(split))
         )
 
     def test_rows(self) -> pd.DataFrame:
-        """The rows that Tables 3 and 5 are computed on: the test split, or a sample of it."""
+        """Return the rows of Tables 3 and 5: the test split, or a sample of it."""
         most = self.config.evaluation.max_rows
         return sample_rows(self.question_rows("test"), most, self.config.seed)
 
@@ -122,9 +125,9 @@ class Experiment:
     def provenance(
         self, stores: Iterable[EcgStore] | None = None, seeds: Iterable[int] | None = None
     ) -> Provenance:
-        """The stamp of result rows: data, seeds, and parameters and code of the notebook.
+        """Return the stamp of result rows: data, seeds, and the notebook's parameters and code.
 
-        Where the data lie and how many processes read them is no part of it.
+        The location of the data and the number of processes that read them are left out.
         """
         values: dict[str, Any] = self.config.as_dict()
         values["data"].pop("root"), values["data"].pop("workers")
@@ -148,11 +151,16 @@ class Experiment:
 
         Parameters
         ----------
-        cells : row, column, value and, where there are, n, ci_low and ci_high
-        published : the paper's table set below ours, by its name in `report/reference.py`
-        stores : the data the numbers are of; by default `store`
-        seeds : those the numbers are a mean over; by default the profile's
-        digits : decimals of the Markdown; None: as short as the numbers are
+        cells : DataFrame or iterable of mappings
+            row, column, value and, where available, n, ci_low and ci_high.
+        published : str
+            The paper's table to append to ours, by its name in `report/reference.py`.
+        stores : iterable of EcgStore, optional
+            The data behind the numbers; by default `store`.
+        seeds : iterable of int, optional
+            Seeds that the numbers are a mean over; by default the profile's.
+        digits : int, optional
+            Decimals in the Markdown; None prints each number as short as possible.
         """
         frame = tables.tidy(name, cells, self.provenance(stores, seeds))
         if published:

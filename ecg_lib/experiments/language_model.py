@@ -1,6 +1,7 @@
-"""The language model of a profile: the one it names, or a tiny one that learns to read reports.
+"""The language model of a profile: the one it names, or a tiny one trained to read reports.
 
-These are steps for notebook 04: train or load the model, and hold the tiny one to its reading gate.
+These are steps for notebook 04: train or load the model, and check that the tiny one passes its
+reading gate.
 """
 
 from __future__ import annotations
@@ -31,28 +32,28 @@ from ecg_lib.tiny_llm.practice import ReportQuestions
 from ecg_lib.tiny_llm.pretrain import pretrain
 from ecg_lib.training.cache import key_of, train_or_load
 
-CHECKED = 2000  # questions that tell how well an LLM reads
+CHECKED = 2000  # questions on which an LLM's reading is measured
 
 
 def llm_of_profile(run: Experiment) -> Path | str:
-    """The LLM: the one that the profile names, or a tiny one pretrained to read reports."""
+    """Return the LLM that the profile names, or pretrain or load a tiny one that reads reports."""
 
     def train(*how) -> None:
         pretrain(*how, partial(_read_share, run), look_ups_of_profile(run))
 
-    judged_by = read_rows, exact_match.score  # they decide whether more reading follows
+    judged_by = read_rows, exact_match.score  # the score decides whether training goes on
     return _made(run, "language_model", train, pretrain, *judged_by)
 
 
 def look_ups_of_profile(run: Experiment) -> Path | str:
-    """The tiny LLM after its first course, which can be learned beside the encoder."""
+    """Train or load the tiny LLM's first course, which does not depend on the encoder."""
     return _made(run, "look_ups", learn_look_ups, learn_look_ups)
 
 
 def _made(run: Experiment, name: str, train: Callable, *code) -> Path | str:
-    """Train or load a part of the tiny LLM; the texts that it learns from are part of its code."""
+    """Train or load one course of the tiny LLM; its key includes the code that makes its texts."""
     config, folder = run.config, run.checkpoints(name)
-    if llm := config.llm.name_or_path:  # pretrained elsewhere: a note of its name lies here
+    if llm := config.llm.name_or_path:  # pretrained elsewhere: the folder only notes its name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "named.json").write_text(json.dumps({"name_or_path": llm}) + "\n")
         return llm
@@ -73,7 +74,7 @@ def _made(run: Experiment, name: str, train: Callable, *code) -> Path | str:
 
 
 def report_questions(run: Experiment) -> ReportQuestions:
-    """Questions about the written reports of a cohort, as a profile asks them."""
+    """Return the profile's questions about the written reports of its question cohort."""
     config = run.config
     return ReportQuestions(
         run.store.records,
@@ -90,7 +91,7 @@ def _reports(run: Experiment) -> Report:
 
 
 def pretraining_curve(llm: Path | str) -> pd.DataFrame:
-    """`step` and a loss for each kind of course; no rows for an LLM pretrained elsewhere."""
+    """Return `step` and the loss of each kind of course; empty for an LLM pretrained elsewhere."""
     path = Path(llm) / "curve.csv"
     if not path.is_file():
         return pd.DataFrame(columns=["step"])
@@ -112,7 +113,7 @@ def pretraining_curve(llm: Path | str) -> pd.DataFrame:
 def read_answers(
     run: Experiment, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
 ) -> pd.DataFrame:
-    """Development questions about written reports of held-out patients, scored by exact match."""
+    """Score by exact match the development questions on written reports of held-out patients."""
     seed = run.config.seed
     rows = sample_rows(report_questions(run).of_split("dev"), CHECKED, seed)
     processor = EcgLlmProcessor(tokenizer, slots=0)
@@ -123,7 +124,7 @@ def read_answers(
 def _read_share(
     run: Experiment, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
 ) -> float:
-    """The share of them that an LLM reads right."""
+    """Return the share of these questions that an LLM answers right."""
     read = read_answers(run, model, tokenizer)
     share = float(read[exact_match.HEADLINE].mean())
     print(f"reads {share:.1%} of {len(read):,} development questions", file=sys.stderr)
@@ -131,14 +132,19 @@ def _read_share(
 
 
 def gate(accuracy: float, config: Config) -> str:
-    """A sentence on a tiny LLM's reading accuracy (percent) in held-out wordings.
+    """Check a tiny LLM's reading accuracy in held-out wordings and return a sentence on it.
 
-    An LLM that the profile names answers in its own words before stage 1; it passes ungated.
+    An LLM that the profile names is not checked: before stage 1 it answers in its own words.
+
+    Parameters
+    ----------
+    accuracy : float
+        In percent.
 
     Raises
     ------
     DataError
-        It is below ``llm.reading_gate``: no way of training it would differ from another.
+        The accuracy is below `llm.reading_gate`; with such an LLM all arms would look alike.
     """
     wanted = 100 * config.llm.reading_gate
     if config.llm.name_or_path:
@@ -153,12 +159,12 @@ def gate(accuracy: float, config: Config) -> str:
 
 
 def held_to_gate(run: Experiment, llm: Path | str) -> str:
-    """Ask a saved tiny LLM the development questions; `gate`'s sentence on what it reads.
+    """Ask a saved tiny LLM the development questions and return the sentence of `gate`.
 
     Raises
     ------
     DataError
-        It is below ``llm.reading_gate``.
+        Its accuracy is below `llm.reading_gate`.
     """
     config = run.config
     if config.llm.name_or_path:

@@ -1,9 +1,9 @@
-"""The learning-rate search of stage 2: the same budget for every arm (notebooks 05 and ablations).
+"""Learning-rate search for stage 2, with the same budget for every arm (notebooks 05, ablations).
 
-An arm that trains at the wrong rate fakes an effect of what it lacks. Each arm therefore tries the
-same rates with the same seeds, from where its stage 1 left it, and is judged on the development
-wordings, never on the test. Nothing is chosen here: the profile names the rates it uses, and the
-table shows whether they are the best.
+An arm trained at a wrong rate looks worse than it is, which can be mistaken for an effect of the
+ablation. Every arm therefore tries the same rates with the same seeds, starting from its own stage
+1, and is judged on the development wordings, never on the test. Nothing is chosen here: the profile
+names the rates it uses, and the table shows whether they are the best.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ Scored = dict[tuple[str, float], list[pd.DataFrame]]
 def tried(
     config: Config, rates: Sequence[float], arms: Iterable[str] | None = None
 ) -> dict[str, list[float]]:
-    """The rates of each arm: those searched, and the one that the profile uses.
+    """Return the rates of each arm: those searched and the one that the profile uses.
 
     Parameters
     ----------
-    arms : by default the profile's; those without a stage 2 have no rate
+    arms : iterable of str, optional
+        By default the profile's arms; those without a stage 2 have no rate.
     """
     trained = arms_of(config.arms if arms is None else arms, "stage2")
     return {arm: sorted({*rates, of_arm(config.stage2, arm).learning_rate}) for arm in trained}
 
 
 def by_seed(run: LlmExperiment) -> list[LlmExperiment]:
-    """The run itself, and with each further seed of fine-tuning, below `rates`."""
+    """Return the run itself and one run below `rates` per further fine-tuning seed."""
     further = [
         run.below("rates", f"seed-{seed}", config=replace(run.config, seed=seed))
         for seed in run.config.study.rate_seeds
@@ -59,17 +60,20 @@ def search_rates(
     asked: pd.DataFrame,
     arms: Iterable[str] | None = None,
 ) -> Scored:
-    """Train every arm at every rate with every seed and ask it, or load what it answered.
+    """Train every arm at every rate with every seed and score its answers, or load them.
 
     Parameters
     ----------
-    runs : one per seed, alike in all but seed and folder. An arm at the rate in use lies in that
+    runs : sequence of LlmExperiment
+        One per seed, alike in all but seed and folder. An arm at the rate in use lies in that
         folder itself; other rates lie below its `rates`.
-    train, asked : question rows; the second ones of development wordings
+    train, asked : DataFrame
+        Question rows to train on, and rows in development wordings to answer.
 
     Returns
     -------
-    dict: (arm, rate) -> for each seed, rows as `exact_match.score` gives them
+    dict of (arm, rate) to list of DataFrame
+        For each seed, rows as `exact_match.score` returns them.
     """
     found = tried(runs[0].config, rates, arms)
     todo = [(arm, rate) for arm, each in found.items() for rate in each]
@@ -86,7 +90,7 @@ def _scored(
     run: LlmExperiment, arm: str, rate: float, train: pd.DataFrame, asked: pd.DataFrame
 ) -> pd.DataFrame:
     own, stage2 = run, run.config.stage2
-    if rate != of_arm(stage2, arm).learning_rate:  # else the arm itself
+    if rate != of_arm(stage2, arm).learning_rate:  # otherwise it is the arm itself
         changed = replace(run.config, stage2=replace(stage2, learning_rates={arm: rate}))
         own = run.below("rates", f"{rate:g}", config=changed)
     before = stage_folder(run, "stage1", arm)

@@ -1,4 +1,4 @@
-"""A run with what every ECG-LLM is built on: pretrained encoder, its tokens, the language model."""
+"""A run with the parts of every ECG-LLM: pretrained encoder, its tokens and the language model."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from ecg_lib.objectives.parts.clip import EcgClip
 
 @dataclass(frozen=True)
 class LlmExperiment(Experiment):
-    """An `Experiment` whose encoder and language model may lie beside its own checkpoints.
+    """An `Experiment` whose encoder and language model may lie in another run's checkpoints.
 
     Parameters
     ----------
-    encoder_home, llm_home : the checkpoints that hold them; by default `home`
+    encoder_home, llm_home : Path, optional
+        Folders of checkpoints that hold encoder and language model; by default `home`.
     """
 
     encoder_home: Path | None = None
     llm_home: Path | None = None
 
     def below(self, *parts: str, config: Config | None = None) -> Self:
-        """As of any run; encoder and language model stay where they are."""
+        """Return the run of `Experiment.below` with this run's encoder and language model."""
         homes = {"encoder_home": self.encoder_home or self.home}
         homes["llm_home"] = self.llm_home or self.home
         return replace(super().below(*parts, config=config), **homes)
@@ -38,7 +39,7 @@ class LlmExperiment(Experiment):
 
     @property
     def clip(self) -> EcgClip:
-        """The pretrained encoder beside its text encoder, as notebook 02 left them."""
+        """The pretrained encoder with its text encoder, from notebook 02."""
         return self._clip[0]
 
     @property
@@ -47,7 +48,7 @@ class LlmExperiment(Experiment):
         return self._clip[1]
 
     def encode(self, cohort: Cohort) -> EcgTokens:
-        """Tokens of every ECG of a cohort, encoded once."""
+        """Return the tokens of every ECG of a cohort, encoded once and then cached."""
         folder = (self.encoder_home or self.home) / "features" / cohort.folder
         return encode_store(self.open_store(cohort), self.clip.ecg_encoder, folder)
 
@@ -58,6 +59,6 @@ class LlmExperiment(Experiment):
 
     @property
     def llm(self) -> Path | str:
-        """The language model: the one the profile names, or the tiny one of notebook 04."""
+        """The language model that the profile names, or the tiny one of notebook 04."""
         home = self.llm_home or self.home
         return self.config.llm.name_or_path or home / "language_model" / "tiny"

@@ -1,4 +1,4 @@
-"""Arms trained in the world `nature`, where a question tells of its answer (studies/nature)."""
+"""Arms trained in the world `nature`, where a question hints at its answer (studies/nature)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ecg_lib.experiments.llm_experiment import LlmExperiment
 
 
 def in_nature(run: LlmExperiment) -> LlmExperiment:
-    """The run with the questions of the world `nature`; its arms lie below `nature`.
+    """Return the run with the questions of the world `nature`; its arms lie below `nature`.
 
     Patients, encoder, language model and aligned projector are the run's own.
 
     Raises
     ------
     ConfigError
-        `nature.settings` name no field, or give it an impossible value.
+        An entry of `nature.settings` names an unknown field or has an impossible value.
     """
     settings = ["questions.world=nature", *run.config.nature.settings]
     return run.below("nature", config=vary(run.config, settings, "nature.settings"))
@@ -29,7 +29,8 @@ def train_arms(run: LlmExperiment, train: pd.DataFrame) -> None:
 
     Parameters
     ----------
-    train : question rows that `nature` asked; stage 1 shows each arm its choice of them
+    train : DataFrame
+        Question rows drawn by `nature`, from which stage 1 selects the rows of each arm.
     """
     shown = stage1_rows(train, run.normal, run.config.seed)
     for stage in ("stage1", "stage2"):

@@ -1,13 +1,13 @@
-"""The paper's ablation with the paper's own epochs and rates, over a scale of rates. A study.
+"""A study: the paper's ablation with the paper's own epochs, at several learning rates.
 
-The paper trains its de-biased model for six epochs of pairs and then for two at a fifth of the
-rate. The model it is compared with gets those two alone, about a tenth of the training. Here the
-same is done in a world where nothing is confounded (ECG-QA's own draw, yes/no questions about one
-ECG, no alignment, as the paper has none), beside a control that has as many unpaired rows. What
-the de-biased arm gains here is what more training gains.
+The paper trains its de-biased model for six epochs on pairs and then for two epochs at a fifth of
+the learning rate. The model it is compared with gets only those two, about a tenth of the training.
+This study repeats that where nothing is confounded: ECG-QA's own draw, yes/no questions about one
+ECG, and no alignment, as the paper has none. It adds a control with equally many unpaired rows.
+Whatever the de-biased arm gains here comes from more training.
 
 Everything is cached by fingerprint below `checkpoints/<profile>/paper_schedule`, so that an
-interrupted study goes on where it was.
+interrupted study resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from ecg_lib.experiments.llm_experiment import LlmExperiment
 
 COMPARED = (PLAIN, DEBIASED, CONTROL)
-_WITH, _WITHOUT = "p_yes", "p_without"  # P(yes) with the ECG, and with a flat line
+_WITH, _WITHOUT = "p_yes", "p_without"  # P(yes) with the ECG, and with a flat line in its place
 Right = Mapping[str, pd.Series]  # "original ECG", "random ECG" -> whether each answer is right
 
 
 @dataclass(frozen=True)
 class Training:
-    """One arm at one rate of stage 1 with one seed."""
+    """One fine-tuning run: an arm at one stage-1 learning rate with one seed."""
 
     arm: str
     rate: float
@@ -54,15 +54,15 @@ class Training:
 
     @property
     def folder(self) -> str:
-        """Where its rate and seed lie, below `checkpoints/<profile>/paper_schedule`."""
+        """Folder of its rate and seed, below `checkpoints/<profile>/paper_schedule`."""
         return f"rate-{self.rate:g}/seed-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Which answers were right, of each training by how it is read, and of the anchors.
+    """Which answers were right, for each fine-tuning run by decoding, and for the anchors.
 
-    Every Series has the index of `asked`.
+    Every Series of answers has the index of `asked`.
     """
 
     asked: pd.DataFrame
@@ -72,7 +72,7 @@ class Outcomes:
 
 
 def trainings(config: Config) -> list[Training]:
-    """Every training of the study; none where the profile names no rate."""
+    """List every fine-tuning run of the study; none if the profile names no rate."""
     study = config.paper_schedule
     seeds = [config.seed, *study.seeds]
     return [
@@ -82,7 +82,7 @@ def trainings(config: Config) -> list[Training]:
 
 
 def printed_schedule() -> dict[str, tuple[int, float]]:
-    """Epochs and learning rate of stage1 and stage2, as the paper's Table 2 prints them."""
+    """Return epochs and learning rate of stage1 and stage2 as printed in the paper's Table 2."""
     printed = paper_table("table2_training").pivot(index="row", columns="column", values="value")
     printed = printed.sort_index()  # "stage 1: ...", "stage 2: ..."
     return {
@@ -92,11 +92,11 @@ def printed_schedule() -> dict[str, tuple[int, float]]:
 
 
 def scheduled(config: Config, rate: float) -> Config:
-    """A profile with the paper's two stages, scaled so that stage 1 has `rate`.
+    """Give a profile the paper's two stages, scaled so that stage 1 has learning rate `rate`.
 
-    LoRA on what the paper adapts, one rate for adapters and projector and one for all arms, all
-    rows, no alignment, ECG-QA's own draw, and of the profile's templates those that ask yes or no
-    about one ECG.
+    LoRA adapts the modules that the paper adapts. All arms, adapters and projectors share one rate
+    per stage. All rows are used, there is no alignment, and questions are ECG-QA's own draw. Of the
+    profile's templates, only those with a yes/no question about one ECG remain.
     """
     study, printed = config.paper_schedule, printed_schedule()
     scale = rate / printed["stage1"][1]
@@ -136,17 +136,18 @@ def scheduled(config: Config, rate: float) -> Config:
 
 
 def question_tables(run: LlmExperiment) -> dict[str, pd.DataFrame]:
-    """Rows by split, alike for all trainings: the profile's own seed draws them."""
+    """Return rows by split, the same for all runs because the profile's own seed draws them."""
     return built_questions(scheduled(run.config, 1.0), run.store)
 
 
 def effort(run: LlmExperiment, train: pd.DataFrame) -> pd.DataFrame:
-    """How much each arm is trained, at any rate.
+    """Return how much each arm is trained; the learning rate of the study cancels out.
 
     Returns
     -------
-    DataFrame by arm title: rows of stage 1, `questions` seen in both stages, and `training`, the
-    sum of the rate over these questions, in percent of the de-biased arm's.
+    DataFrame
+        By arm title: "rows of stage 1", "questions" (seen in both stages) and "training", the
+        learning rate summed over these questions, in percent of the de-biased arm's.
     """
     config = scheduled(run.config, 1.0)
     shown = stage1_rows(train, run.normal, run.config.seed)
@@ -166,7 +167,7 @@ def effort(run: LlmExperiment, train: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_schedule(run: LlmExperiment) -> Outcomes:
-    """Train and ask every arm at every rate with every seed, or load what was answered."""
+    """Train every arm at every rate with every seed and collect its answers, or load them."""
     rows, config = question_tables(run), run.config
     verify = rows["test"]["question_type"] == "single-verify"
     asked = rows["test"][verify].reset_index(drop=True)
@@ -197,7 +198,7 @@ def _train_and_ask(
     tests: Mapping[str, pd.DataFrame],
     tokens: TokensBeside,
 ) -> dict[str, pd.DataFrame]:
-    """Train an arm and ask it, or load what it answered: prediction, `p_yes` and `p_without`."""
+    """Train an arm and collect, or load, its `prediction`, `p_yes` and `p_without`."""
     config = replace(scheduled(run.config, training.rate), seed=training.seed)
     own, arm = run.below("paper_schedule", training.folder, config=config), training.arm
     shown = {"stage2": train}

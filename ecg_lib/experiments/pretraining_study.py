@@ -1,7 +1,7 @@
-"""The pretraining study: which start is better for an encoder that learns from real reports.
+"""The pretraining study: which start is better for an encoder trained on real reports.
 
-Every training and every model's answers are kept and found again by what they were made of; folds
-9 and 10 of PTB-XL are tested on and nothing else.
+Every training run and every model's answers are cached by fingerprint. Folds 9 and 10 of PTB-XL are
+used only as the test set.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ANSWERS = "answers.npz"
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The study of a profile on one store, and how this is parted."""
+    """The study of a profile on one store, and the split of that store."""
 
     config: Config
     store: EcgStore
@@ -57,14 +57,14 @@ class Study:
 
     @classmethod
     def of(cls, config: Config, store: EcgStore) -> Study:
-        """Trained and tested on are at most `pretraining_study.ecgs` ECGs each."""
+        """Split the store, with at most `pretraining_study.ecgs` ECGs to train and to test on."""
         most, (train, test) = config.pretraining_study.ecgs, TASKS[SUPERCLASSES].rows(store, store)
         targets = {name: task.targets(store.records) for name, task in TASKS.items()}
         patients = store.records["patient_id"].to_numpy()
         return cls(config, store, Split(train[:most], test[:most], targets, patients))
 
     def pretrain(self, start: str, normalisation: str, seed: int) -> PretrainedClip:
-        """One encoder, trained or loaded."""
+        """Train or load one encoder."""
         config, study = self.config, self.config.pretraining_study
         clip = start_from(Experiment.of(config), start, normalisation, seed)
         if start == SIMULATED_ONLY:
@@ -75,9 +75,9 @@ class Study:
         return PretrainedClip(*load_clip(teach(config, section, normalisation, given, folder)))
 
     def kept(self, name: str, answer: Callable[[Path], Answers], **made_of) -> Answers:
-        """Answers, computed or found again; "task|column" are their names in the file."""
+        """Compute or load answers; the file names their arrays "task|column"."""
         trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
-        study = replace(self.config.pretraining_study, **trained)  # by what, their weights tell
+        study = replace(self.config.pretraining_study, **trained)  # model weights stand for these
         key = fingerprint(
             **made_of,
             params=asdict(study),
@@ -95,21 +95,23 @@ class Study:
         with np.load(folder / _ANSWERS) as kept:
             return {tuple(cell.split("|")): kept[cell] for cell in kept.files}
 
-    # Answers of one model each; only a training uses the folder.
+    # Each of the next three gives the answers of one model; only `scratch` uses the folder.
 
     def frozen(
         self, encoder: EcgEncoder, clip: EcgClip | None, tokenizer: Any, folder: Path
     ) -> Answers:
+        """Return the answers of a frozen encoder."""
         parts = self.parts(partial(encoder_features, self.store, encoder))
         study = self.config.pretraining_study
         return study_answers.encoder_answers(*parts, self.split, study, clip, tokenizer)
 
     def boosting(self, folder: Path) -> Answers:
+        """Return the answers of gradient boosting on hand-made features."""
         parts = self.parts(partial(hand_features, self.store))
         return study_answers.boosting_answers(*parts, self.split, self.config.pretraining_study)
 
     def scratch(self, like: EcgEncoder, seed: int, folder: Path) -> Answers:
-        """One training per draw of labels, on those of both tasks at once."""
+        """Train an encoder from scratch per draw of labels, on both tasks at once."""
         split, epochs = self.split, self.config.evaluation.probe_epochs
         truth = pd.concat({name: split.truth(name, "train") for name in TASKS}, axis=1)
         data = like, self.store, self.store, split.train, split.test, truth
@@ -127,16 +129,16 @@ class Study:
         return answers
 
     def parts(self, features: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
-        """Features of the ECGs to train and to test on."""
+        """Yield the features of the training ECGs, then of the test ECGs."""
         return map(features, (self.split.train, self.split.test))
 
 
 def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Split]:
-    """Answers of every encoder by start and normalisation, of boosting, and who was tested on.
+    """Return the answers of every encoder by start and normalisation, of boosting, and the split.
 
-    Behind the starts stand their controls (`controls`): a random frozen encoder for each seed, and
-    one that is trained from scratch on labels alone, for the first seed.
-    The encoders of `train_readers` must have been trained, unless all start from scratch.
+    The starts are followed by their controls (`controls`): a random frozen encoder for each seed,
+    and an encoder trained from scratch on labels alone for the first seed. The encoders of
+    `train_readers` must have been trained, unless all start from scratch.
     """
     study, of = Study.of(config, store), config.pretraining_study
     models: dict[tuple[str, str], list[Answers]] = {}
@@ -157,7 +159,7 @@ def compare_starts(config: Config, store: EcgStore) -> tuple[Models, Answers, Sp
 def _controls(
     study: Study, normalisation: str, like: EcgEncoder
 ) -> dict[tuple[str, str], list[Answers]]:
-    """Answers of the two controls of encoders `like` this one, in one normalisation."""
+    """Return the answers of both controls with the architecture of `like`, for a normalisation."""
     random, seeds = [], study.config.pretraining_study.seeds
     for seed in seeds:
         encoder = controls.untrained(like, seed)
@@ -177,7 +179,7 @@ def _controls(
 
 
 def _answering(encoder: EcgEncoder) -> str:
-    """Hash of the code that answers by an encoder, its own file included."""
+    """Return the hash of the code that computes an encoder's answers, including its own file."""
     return code_hash(study_answers.encoder_answers, encoder_features, type(encoder))
 
 
@@ -186,7 +188,7 @@ def _name(start: str, normalisation: str, seed: int) -> str:
 
 
 def report_counts(store: EcgStore) -> dict[str, int]:
-    """What was done to the reports: how many stated labels, how many say nothing without them."""
+    """Count the reports that stated labels, and those that are empty once these are removed."""
     reports = store.records["report"]
     plain = reports.map(report_text.plain_text)
     return {

@@ -1,4 +1,4 @@
-"""Which start is better for contrastive pretraining, by how much: the tables of the study."""
+"""Tables of the pretraining study: which start is better for contrastive pretraining."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ecg_lib.intervals import macro_auc
 
 BOOSTING = "boosting on hand features"
 TOGETHER, EVERYTHING = "seeds together", "seeds and normalisations together"
-Models = Mapping[tuple[str, str], Sequence[Answers]]  # (start, normalisation) -> one a seed
+Models = Mapping[tuple[str, str], Sequence[Answers]]  # (start, normalisation) -> one per seed
 
 
 def together(models: Sequence[Answers]) -> Answers:
-    """Answers of several models as one: the mean of their ranks, draw by draw."""
+    """Combine the answers of several models into one ensemble: their mean ranks, draw by draw."""
     shared = [cell for cell in models[0] if all(cell in model for model in models)]
     return {
         cell: np.mean([rankdata(model[cell], axis=1) for model in models], axis=0)
@@ -29,7 +29,7 @@ def together(models: Sequence[Answers]) -> Answers:
 
 
 def rows_of(models: Models, boosting: Answers) -> dict[str, list[Answers]]:
-    """The table's rows: single models by start and normalisation, then several as one."""
+    """Return the rows of the table: single models by start and normalisation, then ensembles."""
     rows = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
     by_start: dict[str, list[Answers]] = {}
     for (start, scaled), seeds in models.items():
@@ -47,7 +47,7 @@ def rows_of(models: Models, boosting: Answers) -> dict[str, list[Answers]]:
 
 
 def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, list]]:
-    """Rows that are differences: what is compared with what, trainings of each."""
+    """Return the rows that are differences, each with the models of both sides."""
     pairs = {}
     for scaled in dict.fromkeys(scaled for _, scaled in models):
         further = list(models.get((SIMULATED, scaled), []))
@@ -66,10 +66,10 @@ def differences_of(models: Models, boosting: Answers) -> dict[str, tuple[list, l
 def study_cells(
     models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
 ) -> pd.DataFrame:
-    """Cells of ``pretraining_study.csv``: macro AUC of the superclasses, percent.
+    """Return the cells of `pretraining_study.csv`: macro AUC of the superclasses, percent.
 
-    Intervals are over test patients; a value is the mean over seeds and draws. Beside a row with
-    several seeds stand its lowest and its highest seed.
+    A value is the mean over seeds and draws; intervals are over test patients. A row with several
+    seeds is followed by its lowest and its highest seed.
     """
 
     def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
@@ -98,9 +98,10 @@ def study_cells(
 def finding_cells(
     models: Models, boosting: Answers, split: Split, settings: Evaluation, seed: int
 ) -> pd.DataFrame:
-    """Cells of ``pretraining_findings.csv``: AUC (percent) of each superclass and finding.
+    """Return the cells of `pretraining_findings.csv`: AUC (percent) per superclass and finding.
 
-    Row = label, column = "start, normalisation, reading"; n: test ECGs with the label.
+    Rows are labels, columns "<start>, <normalisation>, <reading>"; n counts test ECGs with the
+    label.
     """
     sources = {f"{start}, {scaled}": list(seeds) for (start, scaled), seeds in models.items()}
     cells = []
@@ -119,7 +120,7 @@ def finding_cells(
 
 
 def _drawn(split: Split, settings: Evaluation, seed: int) -> tuple:
-    """How `macro_auc` finds an interval over the test patients."""
+    """Return the arguments with which `macro_auc` draws test patients."""
     return settings.resamples, seed, settings.min_positives, split.patients[split.test]
 
 

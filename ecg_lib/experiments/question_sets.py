@@ -1,4 +1,4 @@
-"""The questions of a profile: built from labels, read from ECG-QA, or both (notebook 03)."""
+"""Make the questions of a profile: built from labels, read from ECG-QA, or both (notebook 03)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
-    """Question rows of all splits, built from labels and/or read from ECG-QA, written to disk."""
+    """Build question rows from labels and/or read them from ECG-QA; write all splits to disk."""
     config, tables = run.config, {}
     if config.questions.built:
         tables = built_questions(config, run.store)
@@ -42,7 +42,7 @@ def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
 
 
 def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
-    """Question rows of all splits, built from labels; nothing is written."""
+    """Build the question rows of all splits from labels, without writing them."""
     settings = config.questions
     world = find_world(settings.world, settings.strength)
     sizes = {
@@ -55,7 +55,7 @@ def built_questions(config: Config, store: EcgStore) -> dict[str, pd.DataFrame]:
 
 
 def _sizes(world: World, per_answer: int, comparisons: float | None) -> Sizes:
-    """What a world draws; comparisons are a given share of the other questions, or its own."""
+    """Return a world's sizes; `comparisons` sets its comparisons as a share of other questions."""
     sizes = world.sizes(per_answer)
     if comparisons is None:
         return sizes
@@ -64,10 +64,11 @@ def _sizes(world: World, per_answer: int, comparisons: float | None) -> Sizes:
 
 
 def rows_by_world(run: Experiment) -> dict[str, pd.DataFrame]:
-    """Verify rows of the training split asked in every world, by a title, for one table of worth.
+    """Return verify rows of the training split in every world, by title, to compare the worlds.
 
-    Questions that one finding decides about one ECG, put to the same patients in each world; in
-    ECG-QA's also consecutive comparisons; and the release's own such rows where they are at hand.
+    Each world asks the same patients questions about one ECG that a single finding decides. The
+    world of ECG-QA also asks consecutive comparisons. If the release is available, its own verify
+    rows about one ECG are added.
     """
     config = run.config
     worlds = {
@@ -100,7 +101,7 @@ def _ecgqa_rows(root: Path, split: str, store: EcgStore) -> pd.DataFrame | None:
 
 
 def ecgqa_splits(config: Config) -> dict[str, str]:
-    """ECGs that ECG-QA lists -> its split; empty where a profile does without ECG-QA."""
+    """Return the split of each ECG that ECG-QA lists; empty if the profile does not use ECG-QA."""
     if not config.questions.ecgqa:
         return {}
     root = find_cohort(config.data.root, "ecgqa")
@@ -108,9 +109,10 @@ def ecgqa_splits(config: Config) -> dict[str, str]:
 
 
 def ecgqa_counts(run: Experiment) -> pd.DataFrame:
-    """ECG-QA's rows a split: in the release, at hand, and kept as their ECGs are in the store.
+    """Count ECG-QA's rows per split: in the release, in the local copy, and kept.
 
-    Empty where a profile does without ECG-QA, or the split's rows are not at hand.
+    A row is kept if its ECGs are in the store. A split without local rows has no line, and the
+    table is empty if the profile does not use ECG-QA.
     """
     config, lines = run.config, {}
     for split in SPLITS if config.questions.ecgqa else ():
@@ -131,10 +133,10 @@ def ecgqa_counts(run: Experiment) -> pd.DataFrame:
 
 
 def benchmark_floor(run: Experiment) -> pd.DataFrame:
-    """What readers of ECG-Reasoning-Benchmark's questions are worth without an ECG.
+    """Return the accuracy that readers without an ECG reach on ECG-Reasoning-Benchmark.
 
-    Columns of :func:`ecg_lib.questions.reasoning_benchmark.question_floor`; empty where the
-    profile has no folder of data, or this one holds not both the benchmark and PTB-XL's table.
+    Columns are those of `ecg_lib.questions.reasoning_benchmark.question_floor`. The table is empty
+    if the profile has no data folder, or the folder lacks the benchmark or PTB-XL's table.
     """
     root = run.config.data.root
     try:
@@ -150,7 +152,7 @@ def benchmark_floor(run: Experiment) -> pd.DataFrame:
 
 
 def _join(built: pd.DataFrame | None, real: pd.DataFrame | None) -> pd.DataFrame:
-    """Two question sets as one; ids of the second are moved past those of the first."""
+    """Join two question sets, shifting the ids of the second past those of the first."""
     parts = [part for part in (built, real) if part is not None and len(part)]
     if len(parts) == 2:
         second = parts[1].copy()

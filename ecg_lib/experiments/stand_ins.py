@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 
 def interventional_rows(run: LlmExperiment, train: pd.DataFrame) -> pd.DataFrame:
-    """Yes/no questions asked of as many ECGs whose answer is yes as no, whoever they are.
+    """Draw the interventional test: yes/no questions about equally many yes and no ECGs.
 
-    `evaluation.interventional` ECGs per question and answer; of each question type at most
-    `evaluation.interventional_rows` rows, drawn in pairs of one question, so that every question
-    keeps as many of both answers.
+    ECGs are drawn by their answer only, at most `evaluation.interventional` per question and
+    answer. Of each question type at most `evaluation.interventional_rows` rows remain. They are
+    drawn in yes/no pairs of one question, so that every question keeps equally many of both.
 
     Parameters
     ----------
-    train : training rows; where questions are built, others than theirs are left out
+    train : DataFrame
+        Training rows. If questions are built, only questions that occur in them are asked.
     """
     config, settings = run.config, run.config.evaluation
-    built = config.questions.built  # ECG-QA numbers its own way
+    built = config.questions.built  # ECG-QA's own question_ids are numbered differently
     rows = paired_test(
         run.store.records,
         settings.interventional,
@@ -40,7 +41,7 @@ def interventional_rows(run: LlmExperiment, train: pd.DataFrame) -> pd.DataFrame
 
 
 def sample_pairs(rows: pd.DataFrame, most: int | None, seed: int) -> pd.DataFrame:
-    """At most `most` rows of each question type, in pairs of a yes and a no to one question."""
+    """Draw at most `most` rows of each question type, in yes/no pairs of one question."""
     text = rows["answer"].str[0]
     place = rows.groupby([rows["question_id"], text]).cumcount()
     pair = rows["question_id"].astype(str) + " " + place.astype(str)
@@ -55,7 +56,7 @@ def sample_pairs(rows: pd.DataFrame, most: int | None, seed: int) -> pd.DataFram
 
 
 def stand_in_rows(run: LlmExperiment, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows as they are, and with every ECG replaced: stand-in -> rows of the same index."""
+    """Return the rows, and the rows with every ECG replaced, by stand-in; the index is the same."""
     records = run.store.records
     return {
         OWN: rows,
@@ -67,7 +68,7 @@ def stand_in_rows(run: LlmExperiment, rows: pd.DataFrame) -> dict[str, pd.DataFr
 
 
 def tokens_with_stand_ins(run: LlmExperiment) -> no_patient.TokensBeside:
-    """Tokens of the cohort, and of the signals that are no ECG."""
+    """Return the tokens of the cohort together with those of the signals that are not ECGs."""
     others = no_patient.no_patient_tokens(
         run.clip.ecg_encoder, run.store, run.config.seed, len(_noises())
     )
@@ -80,9 +81,9 @@ def answer_stand_ins(
     asked: Mapping[str, pd.DataFrame],
     tokens: no_patient.TokensBeside,
 ) -> dict[str, pd.DataFrame]:
-    """`prediction` and `p_yes` of an arm for each stand-in's rows, indexed as they are.
+    """Return an arm's `prediction` and `p_yes` for each stand-in's rows, with their index.
 
-    The same question about the same ECGs is asked once.
+    The same question about the same ECGs is asked only once.
     """
     whole = pd.concat(asked.values(), keys=asked.keys())
     key = whole["question"] + "\n" + whole["ecg_id"].map("\n".join)
@@ -93,9 +94,9 @@ def answer_stand_ins(
 
 
 def right_or_not(said: Mapping[str, pd.Series], rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """Stand-in -> whether the answer to the *own* ECG's question was given, indexed as `rows`.
+    """Return, by stand-in, whether each answer is the true one for the *own* ECG.
 
-    Answers to yes/no questions are one word of a closed list, so they are compared as they are.
+    Answers to yes/no questions come from a closed list, so they are compared as plain text.
     """
     gold = rows["answer"].map("; ".join)
     return {name: own.eq(gold) for name, own in said.items()}

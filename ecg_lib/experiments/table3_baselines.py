@@ -1,6 +1,6 @@
-"""What Table 3 sets beside the ECG-LLM: a classifier, and the LLM that reads tags (notebook 06).
+"""The baselines of Table 3: a fusion classifier, and the LLM reading tags (notebook 06).
 
-Both see the same frozen encoder's tokens and train on the same patients.
+Both use the tokens of the same frozen encoder and train on the same patients.
 """
 
 from __future__ import annotations
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 
 def baseline_folder(run: LlmExperiment, name: str) -> Path:
-    """Where a baseline's weights or tags lie."""
+    """Return the folder of a baseline's weights or tags."""
     return run.checkpoints("baselines", name)
 
 
 def train_fusion(
     run: LlmExperiment, rows: pd.DataFrame
 ) -> tuple[FusionClassifier, PreTrainedTokenizerBase]:
-    """The multi-label classifier, trained on the rows of stage 2, and the LLM's tokenizer."""
+    """Train the multi-label classifier on stage 2's rows, or load it.
+
+    The LLM's tokenizer, with which it reads questions, is returned as well.
+    """
     config = run.config
     seen = rows_seen(rows, config.stage2, config.seed)
     tokenizer = AutoTokenizer.from_pretrained(str(run.llm))
@@ -56,7 +59,7 @@ def train_fusion(
 
 
 def train_tagger(run: LlmExperiment) -> tagger.Tags:
-    """The findings that a linear probe on the frozen encoder sees in every ECG of the store."""
+    """Tag every ECG of the store with the findings that a linear probe on the encoder predicts."""
     key = key_of(
         tagger.save_tags,
         data=run.store.hash,
@@ -69,7 +72,13 @@ def train_tagger(run: LlmExperiment) -> tagger.Tags:
 def answers_from_text(
     run: LlmExperiment, rows: pd.DataFrame, ecgs: tagger.Tags | EcgStore
 ) -> pd.Series:
-    """What the LLM answers when it reads *about* the ECG: tags, or a store's true labels."""
+    """Return the LLM's answers when it reads a text *about* the ECG.
+
+    Parameters
+    ----------
+    ecgs : Tags or EcgStore
+        Source of the text: predicted tags, or a store's true labels.
+    """
     config = run.config
     model, tokenizer = load_llm(run.llm, config.llm.dtype)
     with on_gpu(model):

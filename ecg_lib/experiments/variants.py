@@ -1,6 +1,6 @@
-"""Variants of the ECG-LLM: a deeper projector, an LLM or an encoder that learns too.
+"""Variants of the ECG-LLM: a deeper projector, a trained LLM, a trained encoder.
 
-The arms never come here; what their keys hold (`ecg_llm/`) stays as it is.
+The arms do not use this file, so that changing it does not change the code hash in their keys.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DeepProjector(Projector):
-    """Equation 5 and further linear layers of the LLM's width, GELU between them."""
+    """The projector of Equation 5 with further linear layers of the LLM's width and GELU."""
 
     def __init__(self, encoder_width: int, llm_width: int, layers: int):
         super().__init__(encoder_width, llm_width)
@@ -42,11 +42,12 @@ class DeepProjector(Projector):
         )
 
     def forward(self, z: Tensor) -> Tensor:
+        """Project encoder tokens to slots."""
         return self.further(super().forward(z))  # (B, n, D) -> (B, n / 4, H)
 
 
 class EncoderProjector(nn.Module):
-    """Encoder and projector in one, in the projector's place, so that answers train both."""
+    """Encoder and projector in the place of the projector, so that answers train both."""
 
     def __init__(self, encoder: EcgEncoder, projector: Projector):
         super().__init__()
@@ -54,22 +55,23 @@ class EncoderProjector(nn.Module):
 
     @property
     def linear(self) -> nn.Linear:
-        """By whose type the ECG-LLM casts its input."""
+        """Layer whose dtype the ECG-LLM casts its input to."""
         return self.projector.linear
 
     def forward(self, ecg: Tensor) -> Tensor:
+        """Encode normalised ECGs and project their tokens to slots."""
         return self.projector(self.encoder(ecg).tokens)  # (E, L, T) -> (E, n / 4, H)
 
 
 class Signals:
-    """Normalised ECGs (E, L, T) where an `EcgTokens` gives tokens that are cached."""
+    """Normalised ECGs (E, L, T) in the place of the cached tokens of an `EcgTokens`."""
 
     def __init__(self, store: EcgStore, encoder: EcgEncoder):
         self.store, self.encoder = store, encoder
         self._row = {e: row for row, e in enumerate(store.records["ecg_id"])}
 
     def get(self, ecg_ids: Sequence[str]) -> Tensor:
-        """ECGs in the order asked for."""
+        """Return (E, L, T) float32 ECGs in the order of `ecg_ids`."""
         return encoder_input(self.store.mv([self._row[e] for e in ecg_ids]), self.encoder)
 
 
@@ -82,14 +84,15 @@ def build(
     surgery: Surgery,
     begin: Callable[[EcgLlm, EcgLlmProcessor], None] = lambda *_: None,
 ) -> tuple[EcgLlm, EcgLlmProcessor]:
-    """An ECG-LLM changed as `surgery` says; `encoder` stays as it is.
+    """Build an ECG-LLM with the changes of `surgery`; `encoder` itself stays unchanged.
 
     Parameters
     ----------
-    begin : aligns its projector; without it the model knows nothing yet
+    begin : callable
+        Aligns the projector; by default it stays untrained.
     """
     if surgery.train_encoder:
-        encoder = copy.deepcopy(encoder)  # others go on from the one that is given
+        encoder = copy.deepcopy(encoder)  # other runs start from the given one
     if surgery.train_llm:
         set_seed(seed)
         language_model, tokenizer = load_llm(llm, dtype)
@@ -117,7 +120,7 @@ def train(
     folder: Path,
     seed: int,
 ) -> None:
-    """Train on question rows as `finetune.train_stage` does; only `curve.csv` is kept."""
+    """Train on question rows as `finetune.train_stage` does, but save only `curve.csv`."""
     set_seed(seed)
     rows = finetune.rows_seen(rows, stage, seed)
     together = min(stage.questions_per_ecg, stage.batch_size)

@@ -1,4 +1,4 @@
-"""Zero-shot AUC of the de-biased arm with each seed of the study of seeds: does a label jump?"""
+"""Zero-shot AUC of the de-biased arm with each seed, to see how much each label varies."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ MEAN_OF_LABELS = "mean of labels"
 
 
 def zero_shot_over_seeds(run: LlmExperiment) -> pd.DataFrame:
-    """AUC of each label by P(yes), of each seed, their mean and range, by zero-shot cohort.
+    """Return the AUC of each label by P(yes): per seed, their mean and range, by cohort.
 
     Returns
     -------
-    DataFrame: row ("<cohort>, seed 1", "..., mean", "..., range"), column (a label, or the mean of
-    those with enough ECGs), value and interval in percent; n: ECGs with the label, of a range the
-    seeds, of the mean the labels. Intervals are over patients.
+    DataFrame
+        row ("<cohort>, seed 1", "..., mean", "..., range"), column (a label, or the mean of the
+        labels with enough ECGs), value, n, ci_low, ci_high; percent. Intervals are over patients.
+        n counts the ECGs with the label; for a range, the seeds; for the mean of labels, the
+        labels.
     """
     places = {seed_name(*seed): at_seed(run, *seed) for seed in seeds_of(run.config)}
     cells = []
@@ -42,7 +44,7 @@ def _records(run: LlmExperiment, cohort: Cohort) -> pd.DataFrame:
 
 
 def _scores(place: LlmExperiment, cohort: Cohort) -> pd.DataFrame:
-    """P(yes), (ECGs, labels)."""
+    """Return P(yes) of the de-biased arm, (ECGs, labels)."""
     rows, settings = _records(place, cohort), place.config.evaluation
     names = zero_shot.label_text(zero_shot_targets(rows))
     return zero_shot.llm_scores(

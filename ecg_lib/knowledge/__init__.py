@@ -1,0 +1,1 @@
+"""Findings, label maps, glossary and advice shared by all cohorts."""

@@ -1,4 +1,4 @@
-"""Advice by age and sex, and what terms mean: the sentences of the dialogue of Figure 4."""
+"""Give advice by age and sex, and explain terms, in the sentences of Figure 4's dialogue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FILE = Path(__file__).parent / "advice.yaml"
 
 @dataclass(frozen=True)
 class Entry:
-    """Advice for one sex and ages from `ages[0]` to `ages[1]` years, and where to read on."""
+    """Advice for one sex and ages from `ages[0]` to `ages[1]` years, with further reading."""
 
     sex: str
     ages: tuple[int, int]
@@ -27,15 +27,15 @@ class Entry:
 
     @property
     def span(self) -> str:
-        """The words for sex and age that the advice begins with."""
+        """Opening words of the advice, which name sex and age."""
         return self.advice.split(" should ")[0]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """All entries, alarm signs, words for people by sex, and ways of asking.
+    """All entries, the alarm signs, words for people by sex, and ways of asking.
 
-    Of people and ways of asking the dialogue's own come first.
+    The dialogue uses the first word for a person and the first way of asking.
     """
 
     alarm: str
@@ -44,18 +44,19 @@ class Advice:
     entries: tuple[Entry, ...]
 
     def entry(self, age: float, sex: str) -> Entry:
-        """The one for a sex (F, M) and an age of 18 to 120 years."""
+        """Return the entry for a sex (F, M) and an age from 18 to 120 years."""
         return next(e for e in self.entries if e.sex == sex and e.ages[0] <= int(age) <= e.ages[1])
 
 
 @lru_cache(maxsize=1)
 def load_advice() -> Advice:
-    """The advice, checked.
+    """Read and check the advice.
 
     Raises
     ------
     DataError
-        Some age of a sex has no advice, or two; or the alarm signs name no emergency call.
+        An age of one sex has no entry or several, or the alarm signs do not name the emergency
+        call.
     """
     content = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
     entries = tuple(
@@ -77,22 +78,31 @@ def load_advice() -> Advice:
 
 
 def question(term: str, age: float, sex: str) -> str:
-    """What a patient asks about a term of the glossary, in the dialogue's own words."""
+    """Return a patient's question about a term of the glossary, as the dialogue words it."""
     known = load_advice()
     return worded(known.asked[0], term, age, known.people[sex][0])
 
 
 def worded(way: str, term: str, age: float, person: str) -> str:
-    """A way of asking, filled in; an age follows its article, as in "an 80", "a 69"."""
+    """Fill in a way of asking; the age gets its article, as in "an 80", "a 69"."""
     years = int(age)
     article = "an" if years in (8, 11, 18) or 80 <= years < 90 else "a"
     return way.format(age=f"{article} {years}", person=person, term=term)
 
 
 def advised(term: str, age: float, sex: str) -> str:
-    """When to see a doctor about a term of the glossary, and what to do at this age and sex.
+    """Return when to see a doctor about a term, and the advice for this age and sex.
 
-    Of an urgent term only the first is said; of the others the alarm signs go before everything.
+    For an urgent term the answer says only when to see a doctor. For other terms it begins with
+    the alarm signs.
+
+    Parameters
+    ----------
+    term : str
+        A term of the glossary.
+    age : float
+        18 to 120 years.
+    sex : {"F", "M"}
     """
     known, entry = load_advice(), load_glossary()[term]
     if entry.urgent:
@@ -101,7 +111,7 @@ def advised(term: str, age: float, sex: str) -> str:
 
 
 def explained(term: str) -> str:
-    """What a term of the glossary means, what it can lead to and when to see a doctor."""
+    """Explain a term of the glossary: its meaning, consequences, and when to see a doctor."""
     entry = load_glossary()[term]
     said = [entry.what, entry.remark]
     said += [f"It can lead to: {entry.leads_to}"] if entry.leads_to else []
@@ -109,5 +119,5 @@ def explained(term: str) -> str:
 
 
 def meaning(term: str) -> str:
-    """The question after what a term means, in the dialogue's own words."""
+    """Return the question for the meaning of a term, as the dialogue words it."""
     return f"What does {term} mean?"

@@ -1,9 +1,9 @@
-"""One vocabulary for all cohorts: findings, the maps from each source's codes, zero-shot labels.
+"""Read the findings, the vocabulary that all cohorts share.
 
-The knowledge is in three tables beside this file, for a cardiologist to read and amend:
-`findings.csv` (the codes, PTB-XL's, and ECG-QA's words for them), `label_maps.csv` (which of a
-source's own codes stand for them) and `zero_shot_labels.csv` (the nine labels of the paper's
-Table 4 in each data set's own codes, with their sources).
+The knowledge is in three tables beside this file, which a cardiologist can read and amend.
+`findings.csv` lists the codes (those of PTB-XL) and ECG-QA's words for them. `label_maps.csv` maps
+each source's own codes to them. `zero_shot_labels.csv` gives the nine labels of the paper's Table 4
+in each data set's own codes, with their sources.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ KINDS = ("diagnostic", "form", "rhythm")
 
 
 def is_certain(likelihood: float) -> bool:
-    """ECG-QA's rule: 0 (stated without a likelihood) and 100 are certain, all between is not."""
+    """Apply ECG-QA's rule: 0 (stated without a likelihood) and 100 are certain, others are not."""
     return likelihood in (0, 100)
 
 
 def read_table(name: str, columns: list[str]) -> pd.DataFrame:
-    """A table of this room as text, its columns checked."""
+    """Read a table of this folder as text.
+
+    Raises
+    ------
+    DataError
+        The columns differ from `columns`.
+    """
     table = pd.read_csv(_TABLES / name, dtype=str, keep_default_na=False)
     if list(table.columns) != columns:
         raise DataError(f"{name}: columns must be {', '.join(columns)}")
@@ -34,7 +40,19 @@ def read_table(name: str, columns: list[str]) -> pd.DataFrame:
 
 @cache
 def load_findings() -> pd.DataFrame:
-    """Findings indexed by code, columns `name`, `kinds` (tuple), `superclass`, `ecgqa` (bool)."""
+    """Read the table of findings.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by code, with columns `name`, `kinds` (tuple of `KINDS`), `superclass` and `ecgqa`
+        (bool).
+
+    Raises
+    ------
+    DataError
+        A code or name occurs twice, or a kind is missing or unknown.
+    """
     table = read_table("findings.csv", ["code", "name", "kinds", "superclass", "ecgqa"])
     for column in ("code", "name"):
         twice = table[column][table[column].duplicated()]
@@ -51,16 +69,24 @@ FINDINGS = load_findings()
 
 
 def name_of(code: str) -> str:
-    """ECG-QA's words for a code: `name_of("AFIB")` is "atrial fibrillation"."""
+    """Return ECG-QA's words for a code: `name_of("AFIB")` is "atrial fibrillation"."""
     return FINDINGS.at[code, "name"]
 
 
 @cache
 def transfer_findings() -> pd.DataFrame:
-    """Findings that transfer from simulated to real ECGs is measured on.
+    """Read the findings on which transfer from simulated to real ECGs is measured.
 
-    Columns `finding`, `codes` (tuple; any of them counts), `prompts` (tuple of texts), `reported`
-    ("mean": one of the 14 that are averaged; "beside").
+    Returns
+    -------
+    DataFrame
+        Columns `finding`, `codes` (tuple; any of them counts), `prompts` (tuple of texts) and
+        `reported` ("mean" for the 14 findings that are averaged, "beside" for the others).
+
+    Raises
+    ------
+    DataError
+        A code is not in findings.csv.
     """
     table = read_table("transfer_findings.csv", ["finding", "codes", "prompts", "reported"])
     table["codes"] = [tuple(codes.split()) for codes in table["codes"]]

@@ -1,4 +1,4 @@
-"""The glossary: terms of a report in plain language (`glossary.yaml`)."""
+"""Read the glossary, which explains the terms of a report in plain language (`glossary.yaml`)."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +9,7 @@ import yaml
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS
 
-URGENCIES = ("emergency", "same day", "soon", "planned", "none")  # the most urgent first
+URGENCIES = ("emergency", "same day", "soon", "planned", "none")  # most urgent first
 URGENT = URGENCIES[:2]
 _FILE = Path(__file__).parent / "glossary.yaml"
 _NEEDED = {"term", "urgency", "what", "see_doctor", "source"}
@@ -18,9 +18,9 @@ _OPTIONAL = {"remark", "leads_to"}
 
 @dataclass(frozen=True)
 class GlossaryEntry:
-    """A term in plain language: what it is, how urgent, when to see a doctor, where to read on.
+    """A term in plain language: its meaning, urgency, when to see a doctor, and further reading.
 
-    `remark` and `leads_to` (real consequences only) are empty where there is nothing to say.
+    `remark` and `leads_to` (real consequences only) are empty if there is nothing to say.
     """
 
     term: str
@@ -33,19 +33,19 @@ class GlossaryEntry:
 
     @property
     def urgent(self) -> bool:
-        """Whether a doctor is needed today: nothing else is then worth advising."""
+        """Whether a doctor is needed today, so that no other advice is given."""
         return self.urgency in URGENT
 
 
 @lru_cache(maxsize=1)
 def load_glossary() -> dict[str, GlossaryEntry]:
-    """Entries by term, in lower case.
+    """Read the entries, keyed by term in lower case.
 
     Raises
     ------
     DataError
-        An entry lacks a field, has an unknown or empty one, its term occurs twice, its urgency is
-        none of `URGENCIES`, it is urgent without naming the emergency call; or a finding that
+        An entry has a missing, unknown or empty field, a term that occurs twice, or an urgency that
+        is not in `URGENCIES`; an urgent entry does not name the emergency call; or a finding that
         ECG-QA asks about has no entry.
     """
     content = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def load_glossary() -> dict[str, GlossaryEntry]:
 
 
 def by_urgency(terms: list[str]) -> list[str]:
-    """Terms of the glossary, the most urgent first; of equals the order given.
+    """Sort terms of the glossary by urgency, most urgent first; equal terms keep their order.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What each source's own codes mean in the vocabulary of `findings.csv` (`label_maps.csv`)."""
+"""Translate each source's own codes into those of `findings.csv`, with `label_maps.csv`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,22 @@ _TABLES = ("findings.csv", "label_maps.csv")
 
 @dataclass
 class Translation:
-    """What a source's own codes mean: labels, attributes, and the codes no finding stands for."""
+    """Meaning of a source's own codes: labels, attributes, and codes that match no finding."""
 
     labels: dict[str, float] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
 
     def add(self, meanings: list[tuple[str, str]] | None, their_code: str, likelihood: float = 100):
-        """Add one of the source's codes, given its rows (code, attribute) of label_maps.csv."""
+        """Add one of the source's codes.
+
+        Parameters
+        ----------
+        meanings : list of tuple or None
+            The code's rows (code, attribute) in label_maps.csv; None if there are none.
+        their_code : str
+        likelihood : float, per cent
+        """
         if not meanings or not any(code or attribute for code, attribute in meanings):
             self.unmapped.append(their_code)
             return
@@ -38,9 +46,18 @@ class Translation:
 
 @cache
 def label_map(source: str) -> Mapping[str, list[tuple[str, str]]]:
-    """Rows of label_maps.csv for a source: their code (lower case) -> [(code, attribute)].
+    """Read the rows of label_maps.csv for a source.
 
-    A code with empty meanings is known and stands for no finding here.
+    Returns
+    -------
+    mapping of str to list of tuple
+        The source's code in lower case -> [(code, attribute)]. Both are empty if the code is known
+        but matches no finding here.
+
+    Raises
+    ------
+    DataError
+        A code is not in findings.csv, or the table has no row for the source.
     """
     table = read_table("label_maps.csv", ["source", "their_code", "code", "attribute", "reference"])
     unknown = set(table["code"]) - set(FINDINGS.index) - {""}
@@ -56,7 +73,7 @@ def label_map(source: str) -> Mapping[str, list[tuple[str, str]]]:
 
 
 def translate(source: str, their_codes: Iterable[str]) -> Translation:
-    """Labels and attributes for the codes one record has in its source's own language."""
+    """Translate the codes that a source gives one record into labels and attributes."""
     meanings = label_map(source)
     result = Translation()
     for their_code in their_codes:
@@ -67,6 +84,6 @@ def translate(source: str, their_codes: Iterable[str]) -> Translation:
 
 
 def maps_version() -> str:
-    """Short hash of the tables: part of a mapped source's version, so that edits show."""
+    """Return a short hash of the tables; it is part of a source's version, so that edits show."""
     text = b"".join(Path(__file__).with_name(name).read_bytes() for name in _TABLES)
     return hashlib.sha256(text).hexdigest()[:8]

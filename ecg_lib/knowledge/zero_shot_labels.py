@@ -1,4 +1,4 @@
-"""The nine labels of the paper's Table 4 in each data set's own codes (`zero_shot_labels.csv`)."""
+"""Read the nine labels of the paper's Table 4 in each data set's codes (`zero_shot_labels.csv`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LABEL_TEXT = MappingProxyType(
     }
 )
 DATASETS = MappingProxyType(
-    {  # first part of an ecg_id -> the data set's name in Table 4
+    {  # first part of an ecg_id -> name of the data set in Table 4
         "ptbxl": "PTB-XL",
         "ludb": "LUDB",
         "chapman_shaoxing": "Shaoxing",
@@ -39,11 +39,20 @@ DATASETS = MappingProxyType(
 
 @cache
 def zero_shot_table() -> pd.DataFrame:
-    """Which code of which data set stands for which label of Table 4, and who says so.
+    """Read which codes of each data set stand for the labels of Table 4, with their sources.
 
-    Columns `label`, `dataset`, `system` (in whose language), `their_code`, `code` (of
-    findings.csv), `role` ("counts"; "apart": near it, such as an incomplete block, and not counted;
-    "blank": the data set cannot carry the label, as in Table 4), `source`.
+    Returns
+    -------
+    DataFrame
+        Columns `label`, `dataset`, `system` (the coding system of `their_code`), `their_code`,
+        `code` (of findings.csv), `role` and `source`. The role is "counts", "apart" for a near
+        finding that does not count, such as an incomplete block, or "blank" if the data set cannot
+        have the label, as in Table 4.
+
+    Raises
+    ------
+    DataError
+        A code is not in findings.csv, or a role is unknown or does not agree with the code.
     """
     columns = ["label", "dataset", "system", "their_code", "code", "role", "source"]
     table = read_table("zero_shot_labels.csv", columns)
@@ -71,15 +80,16 @@ def _codes(role: str) -> dict[str, list[str]]:
 
 @cache
 def zero_shot_labels() -> dict[str, list[str]]:
-    """The nine labels of Table 4, in its order -> the codes that count as the label."""
+    """Return the codes that count as each of the nine labels of Table 4, in its order."""
     return _codes("counts")
 
 
 @cache
 def zero_shot_codes() -> frozenset[str]:
-    """Codes whose names would give a label of Table 4 away: they count as one, or contain its name.
+    """Return the codes whose names would give a label of Table 4 away.
 
-    "incomplete left bundle branch block" is not the label LBBB, and yet teaches its words.
+    These are codes that count as a label, or whose name contains that of a label. "incomplete left
+    bundle branch block" is not the label LBBB, but it still teaches the words.
     """
     counting = {code for codes in zero_shot_labels().values() for code in codes}
     names = FINDINGS["name"]
@@ -88,23 +98,26 @@ def zero_shot_codes() -> frozenset[str]:
 
 
 def zero_shot_targets(records: pd.DataFrame, minimum: float = 50) -> pd.DataFrame:
-    """Truth for zero-shot classification.
+    """Return the ground truth for zero-shot classification.
 
     Parameters
     ----------
-    records : `EcgStore.records` (or rows of it): `ecg_id` and `labels` are read
-    minimum : likelihood from which a label counts; one stated without likelihood counts
+    records : DataFrame
+        `EcgStore.records` or rows of it; `ecg_id` and `labels` are read.
+    minimum : float, per cent
+        Least likelihood of a label that counts. A label stated without a likelihood counts, too.
 
     Returns
     -------
-    DataFrame of nullable booleans (n, 9), columns and order of Table 4. NA where the ECG's cohort
-    cannot carry the label, as blank in Table 4: CPSC was labelled for AF, LBBB and RBBB only.
+    (n, 9) DataFrame of nullable booleans
+        Columns in the order of Table 4. NA if the ECG's cohort cannot have the label, as where
+        Table 4 is blank: CPSC was labelled for AF, LBBB and RBBB only.
     """
     return _stated(records, zero_shot_labels(), minimum)
 
 
 def zero_shot_near(records: pd.DataFrame, minimum: float = 50) -> pd.DataFrame:
-    """ECGs that have what is told apart from a label (an incomplete block) and not the label."""
+    """Return which ECGs have a near finding (role "apart") of each label, but not the label."""
     near = _stated(records, _codes("apart"), minimum)
     return near & ~zero_shot_targets(records, minimum)
 

@@ -1,4 +1,4 @@
-"""Contrast of ECGs with their reports: the paper's objective (section "ECG Encoder")."""
+"""Contrastive pretraining of ECGs with their reports, as in the paper (section "ECG Encoder")."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from ecg_lib.objectives.parts.report_contrast import ReportContrast
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ClipSettings):
-    """Values and their reasons stand in `conf/objective/clip_reports.yaml`."""
+    """Hyperparameters; `conf/objective/clip_reports.yaml` gives their values and the reasons."""
 
     epochs: int
-    whole: float  # share of texts that are a whole report; the others are one statement of it
+    whole: float  # share of texts that are a whole report; the others are one statement from it
 
 
 class Objective(ReportContrast):
-    """CLIP on whole reports, where equal reports are no negatives; below 1, on statements too.
+    """CLIP on whole reports, or on single statements too if `whole` is below 1.
 
-    With `whole` below 1 every ECG whose report contains a text is a positive of it.
+    With whole reports, an equal report of another ECG is not a negative. With statements, every ECG
+    whose report contains a text is a positive for that text.
     """
 
     FEWEST = 3  # paper: reports with fewer words are removed
 
     def collate(self, rows: Sequence[dict]) -> dict[str, Any]:
+        """Read and normalise the ECGs, and draw a text from each one's report."""
         index = [row["row"] for row in rows]
         texts = reports = [self.reports[i] for i in index]
         ecg = encoder_input(self.store.mv(index), self.clip.ecg_encoder)
@@ -43,7 +45,7 @@ class Objective(ReportContrast):
     def loss(
         self, ecgs: Tensor, words: Tensor, texts: Sequence[str], reports: Sequence[str]
     ) -> Tensor:
-        """Of unit vectors (B, E)."""
+        """Return the contrastive loss of a batch; parameters are those of `ReportContrast.loss`."""
         if self.settings.whole < 1:
             return super().loss(ecgs, words, texts, reports)
         same = equal(gathered_lists(reports)[0]).to(ecgs.device)

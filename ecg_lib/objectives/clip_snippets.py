@@ -1,7 +1,8 @@
-"""Contrast of real ECGs with pieces of their reports, from scratch or from what others taught.
+"""Contrastive pretraining of real ECGs with snippets of their reports.
 
-A text is a run of words of a report (`data.report_text`), and every ECG whose report contains it
-is a positive: "sinus rhythm" belongs to most of a batch.
+Training starts from scratch or from a pretrained CLIP. A text is a run of consecutive words from a
+report (`data.report_text`). Every ECG whose report contains the text is a positive: "sinus rhythm"
+belongs to most of a batch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ecg_lib.objectives.parts.report_contrast import ReportContrast
 
 
 def a_run(report: str, whole: float, longest: int, generator: torch.Generator) -> str:
-    """1 to `longest` words in a row of a report, or with probability `whole` all of it."""
+    """Draw 1 to `longest` consecutive words of a report, or all of it with probability `whole`."""
     words = report.split()
     drawn, length, at = torch.rand(3, generator=generator).tolist()
     if drawn < whole:
@@ -34,21 +35,21 @@ def a_run(report: str, whole: float, longest: int, generator: torch.Generator) -
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ClipSettings):
-    """Values and their reasons stand in `conf/objective/clip_snippets.yaml`."""
+    """Hyperparameters; `conf/objective/clip_snippets.yaml` gives their values and the reasons."""
 
     epochs: int
     whole: float  # share of texts that are a whole report
-    words: int  # of the other texts, at most
-    gain: float  # random gain, as a share of what simulated ECGs get
+    words: int  # longest snippet, in words
+    gain: float  # strength of the random gain, as a share of that of simulated ECGs
 
 
 class Objective(ReportContrast):
-    """CLIP on runs of words of plain reports, and on ECGs roughened at random.
+    """CLIP on randomly augmented ECGs and snippets of plain-text reports.
 
-    No label is read, and nothing is looked at to stop early.
+    It reads no label, and nothing triggers early stopping.
     """
 
-    FEWEST = 2  # "normal ecg" is a report; nothing is left of "trace only requested"
+    FEWEST = 2  # "normal ecg" counts as a report; "trace only requested" is reduced to no words
     worded = staticmethod(plain_text)
 
     def __init__(self, encoder: PreTrainedModel, settings: Settings, given: Given):
@@ -61,6 +62,7 @@ class Objective(ReportContrast):
         )
 
     def collate(self, rows: Sequence[dict]) -> dict[str, Any]:
+        """Augment and normalise the ECGs, and draw a snippet from each one's report."""
         index, settings = [row["row"] for row in rows], self.settings
         reports = [self.reports[i] for i in index]
         texts = [a_run(r, settings.whole, settings.words, self.generator) for r in reports]
@@ -70,6 +72,6 @@ class Objective(ReportContrast):
         return {
             "ecg": encoder_input(ecg.numpy(), self.clip.ecg_encoder),
             **words,
-            "texts": [f" {text} " for text in texts],  # spaces: whole words only
+            "texts": [f" {text} " for text in texts],  # with spaces only whole words match
             "reports": [f" {report} " for report in reports],
         }

@@ -1,7 +1,7 @@
-"""Simulated ECGs, drawn anew for every step, teach an encoder by two readings at once.
+"""Pretraining on simulated ECGs, drawn anew for every step, with two losses at once.
 
-A head reads the findings that the simulator knows to be true; a text encoder reads pieces of the
-reports, contrasted as in CLIP with every ECG that a piece is true of.
+A head predicts the findings that the simulator knows to be true. A text encoder reads pieces of the
+reports, each contrasted as in CLIP: every ECG of which a piece is true is a positive.
 """
 
 from __future__ import annotations
@@ -33,18 +33,21 @@ from ecg_lib.training.averaging import renew_batch_norm
 from ecg_lib.training.fit import Schedule
 from ecg_lib.training.muon import MuonAdamW
 
-_RENEWING = 60  # batches that batch norm's statistics are taken from
-_TOKEN_REPORTS = 3000  # reports the tokenizer is trained on, or as many as there are ECGs
+_RENEWING = 60  # most batches from which the batch-norm statistics are recomputed
+_TOKEN_REPORTS = 3000  # reports on which the tokenizer is trained, or fewer if there are fewer ECGs
 
 
 class FindingsAndText(nn.Module):
-    """An encoder with its two readings: a head on findings, and text by contrast.
+    """An ECG encoder with a head for findings and a text encoder for contrast.
 
     Parameters
     ----------
-    clip : encoder, text encoder and their projections
-    tokenizer : of the text encoder
-    findings : names of the head's outputs
+    clip : EcgClip
+        ECG encoder, text encoder and their projections.
+    tokenizer : PreTrainedTokenizerBase
+        The tokenizer of the text encoder.
+    findings : sequence of str
+        Names of the head's F outputs.
     """
 
     def __init__(self, clip: EcgClip, tokenizer, findings: Sequence[str]):
@@ -53,19 +56,33 @@ class FindingsAndText(nn.Module):
         self.head = FindingHead(clip.ecg_encoder.config.width, len(self.findings))
 
     def forward(self, ecg: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 12, T) normalised ECGs -> logits of the head (B, F), unit vectors (B, E)."""
+        """Map normalised ECGs (B, L, T) to the head's logits (B, F) and unit vectors (B, E)."""
         encoded = self.clip.ecg_encoder(ecg)
         return self.head(encoded), F.normalize(self.clip.ecg_projection(encoded.cls), dim=-1)
 
     @torch.no_grad()
     def read(self, ecg: Tensor, prompts: Mapping[str, Sequence[str]]) -> tuple[Tensor, Tensor]:
-        """Logits of the head (B, F) and cosine to the mean of each finding's prompts (B, P)."""
+        """Score findings by the head and by text.
+
+        Parameters
+        ----------
+        ecg : (B, L, T) float32, normalised
+        prompts : mapping of str to sequence of str
+            The prompts of each of P findings.
+
+        Returns
+        -------
+        logits : (B, F)
+            The head's.
+        scores : (B, P)
+            Dot product of each ECG with the mean embedding of each finding's prompts.
+        """
         logits, ecg_embeds = self(ecg)
         return logits, ecg_embeds @ self.embed_prompts(prompts).T
 
     @torch.no_grad()
     def embed_prompts(self, prompts: Mapping[str, Sequence[str]]) -> Tensor:
-        """Mean embedding (P, E) of each finding's prompts."""
+        """Return the mean embedding of each finding's prompts, (P, E)."""
         rows = []
         for texts in prompts.values():
             words = self.tokenizer(list(texts), padding=True, return_tensors="pt")
@@ -73,7 +90,7 @@ class FindingsAndText(nn.Module):
         return torch.stack(rows)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """`clip/` with its tokenizer, the head (safetensors) and the names of its findings."""
+        """Write `clip/` with its tokenizer, the head (safetensors) and the findings' names."""
         folder = Path(folder)
         self.clip.save_pretrained(folder / "clip")
         self.tokenizer.save_pretrained(str(folder / "clip"))
@@ -83,7 +100,7 @@ class FindingsAndText(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> FindingsAndText:
-        """Load what `save_pretrained` wrote; ready for evaluation."""
+        """Load what `save_pretrained` wrote, in evaluation mode."""
         folder = Path(folder)
         findings = json.loads((folder / "findings.json").read_text())
         tokenizer = AutoTokenizer.from_pretrained(str(folder / "clip"))
@@ -94,14 +111,14 @@ class FindingsAndText(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ClipSettings):
-    """Values and their reasons stand in `conf/objective/findings_and_text.yaml`."""
+    """Hyperparameters; their values and reasons are in `conf/objective/findings_and_text.yaml`."""
 
-    ecgs: int  # drawn for each seed, none twice
+    ecgs: int  # simulated ECGs per seed, each seen once
     optimizer: str  # adamw or muon
-    average: float  # share of the last steps whose weights are averaged, at a constant rate
-    whole: float  # share of texts that are a whole report; the others are one statement of it
-    text_weight: float  # of the contrast with texts, beside the head's loss
-    smoothing: float  # of the findings' 0 and 1
+    average: float  # final share of the steps whose weights are averaged; above 0: constant rate
+    whole: float  # share of texts that are a whole report; the others are one statement from it
+    text_weight: float  # weight of the contrastive loss; the head's loss has weight 1
+    smoothing: float  # label smoothing of the findings' 0 and 1
 
     def __post_init__(self):
         if self.optimizer not in ("adamw", "muon"):
@@ -111,7 +128,7 @@ class Settings(ClipSettings):
 
 
 class Objective(BaseObjective):
-    """Findings by the head and statements by contrast, on ECGs that no step has seen before."""
+    """Findings by the head and statements by contrast, on new ECGs in every step."""
 
     def __init__(self, encoder: PreTrainedModel, settings: Settings, given: Given):
         super().__init__(encoder, settings, given)
@@ -124,13 +141,15 @@ class Objective(BaseObjective):
         self.steps = max(1, settings.ecgs // settings.batch_size)
 
     def rows(self) -> tuple[list[dict], list[dict]]:
-        """The numbers of the steps: a row is a whole batch."""
+        """Return one row per step, since a row stands for a whole batch; none for validation."""
         return [{"step": k} for k in range(self.steps)], []
 
     def schedule(self, rows: int) -> Schedule:
+        """Return a schedule of one epoch in which each row is a batch."""
         return Schedule.of(self.settings, epochs=1, batch_size=1, clip_norm=1.0)
 
     def optimizer(self) -> torch.optim.Optimizer | None:
+        """Return Muon if the settings ask for it, else None for AdamW."""
         if self.settings.optimizer == "adamw":
             return None
         embeddings = tuple(m for m in self.modules() if isinstance(m, nn.Embedding))
@@ -138,6 +157,7 @@ class Objective(BaseObjective):
         return MuonAdamW(self, embeddings, rate, decay)
 
     def collate(self, rows: Sequence[dict]) -> dict[str, Any]:
+        """Simulate, augment and normalise the ECGs of one step, and draw a text for each."""
         step = rows[0]["step"]
         ecg, targets, reports = self.ecgs.batch(step)
         generator = torch.Generator().manual_seed(hash((self.ecgs.seed, step)) % 2**63)
@@ -160,14 +180,17 @@ class Objective(BaseObjective):
         texts: Sequence[str],
         reports: Sequence[str],
     ) -> ModelOutput:
-        """Loss of both readings.
+        """Return the sum of the head's loss and the weighted contrastive loss.
 
         Parameters
         ----------
-        ecg : (B, 12, T), normalised
-        targets : (B, F), 0 or 1
-        input_ids, attention_mask : (B, L), the texts as tokens
-        texts, reports : (B,), a text for each ECG and the ECG's whole report
+        ecg : (B, L, T) float32, normalised
+        targets : (B, F) float32
+            Findings, 0 or 1.
+        input_ids, attention_mask : (B, L) int64
+            The tokenized texts.
+        texts, reports : sequences of B str
+            A text for each ECG, and the ECG's whole report.
         """
         smoothing, clip = self.settings.smoothing, self.model.clip
         logits, ecgs = self.model(ecg)  # (B, F), (B, E)
@@ -178,10 +201,11 @@ class Objective(BaseObjective):
         return ModelOutput(loss=findings + self.settings.text_weight * said, logits=logits)
 
     def finish(self) -> None:
-        """Averaged weights need batch-norm statistics of their own, from ECGs not yet seen."""
+        """Recompute the batch-norm statistics of averaged weights, on ECGs not seen before."""
         if self.settings.average:
             unseen = range(self.steps, self.steps + min(_RENEWING, self.steps))
             renew_batch_norm(self, (self.collate([{"step": k}]) for k in unseen))
 
     def save(self, folder: Path) -> None:
+        """Write the model, with the encoder below `clip/`."""
         self.model.save_pretrained(folder)

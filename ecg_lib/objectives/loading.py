@@ -1,4 +1,4 @@
-"""Saved encoders, whichever training wrote them: CLIP's folder, a reader's or an ECG-LLM's."""
+"""Loading of encoders from any saved model: a CLIP, a findings-and-text reader or an ECG-LLM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLIP = "projections.safetensors"
 
 
 def clip_folder(folder: str | Path) -> Path | None:
-    """Where in a folder a saved CLIP lies: there, or one or two folders `clip` below."""
+    """Return the folder of a saved CLIP: `folder` itself, `clip` or `clip/clip` in it, or None."""
     for inner in (Path(folder), Path(folder) / "clip", Path(folder) / "clip" / "clip"):
         if (inner / _CLIP).is_file():
             return inner
@@ -24,12 +24,12 @@ def clip_folder(folder: str | Path) -> Path | None:
 
 
 def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
-    """A saved CLIP and its tokenizer, alone or within a reader.
+    """Load a saved CLIP and its tokenizer; the CLIP may be part of a findings-and-text reader.
 
     Raises
     ------
     DataError
-        The folder holds neither.
+        The folder holds no CLIP.
     """
     found = clip_folder(folder)
     if found is None:
@@ -41,7 +41,7 @@ def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
 
 
 def load_encoder(folder: str | Path) -> EcgEncoder:
-    """The ECG encoder of a saved CLIP, reader or ECG-LLM, ready for evaluation.
+    """Load the ECG encoder of a saved CLIP, reader or ECG-LLM, in evaluation mode.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""What every objective is: a file in this folder with its `Settings` and a class `Objective`.
+"""The contract of a pretraining objective, and the training loop that all objectives share.
 
-An objective teaches an ECG encoder something: what reports say, what a simulator knows. Its file
-defines `Settings`, a frozen dataclass of all its hyperparameters, and `Objective`, a module whose
-forward takes one batch and returns a loss. `conf/objective/NAME.yaml` holds the values. A file of
-your own elsewhere is named by its dotted path. `pretrain` is the one training loop.
+An objective teaches an ECG encoder something, such as what reports say or what a simulator knows.
+It is one file in this folder. The file defines `Settings`, a frozen dataclass of all its
+hyperparameters, and `Objective`, a module whose forward takes one batch and returns a loss.
+`conf/objective/NAME.yaml` holds the values. An objective of your own may lie elsewhere; name it by
+its dotted path. `pretrain` is the training loop.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _FOLDER = Path(__file__).resolve().parent
 
 @dataclass(frozen=True, kw_only=True)
 class BaseSettings:
-    """What every objective must be told; a field without a default stands in its YAML file."""
+    """Hyperparameters of every objective; its YAML file gives the fields without a default."""
 
     batch_size: int
     learning_rate: float
@@ -46,15 +47,21 @@ class BaseSettings:
 
 @dataclass(frozen=True)
 class Given:
-    """What an objective works with, beside its settings.
+    """The inputs of an objective besides its settings.
 
     Parameters
     ----------
-    seed : of weights, order and random texts
-    text : sizes of the text encoder, or the name of a pretrained one
-    store : ECGs with their reports; None for objectives that draw their own
-    train, valid : rows of the store; the loss of `valid` stands in the curve and decides nothing
-    start : a CLIP to go on with, whose ECG encoder is taken; None: an untrained encoder
+    seed : int
+        Random seed of the weights, the order of the rows and the random texts.
+    text : TextSettings
+        Sizes of the text encoder, or the name of a pretrained one.
+    store : EcgStore, optional
+        ECGs with their reports; None for objectives that simulate their own.
+    train, valid : sequences of int
+        Rows of the store. The loss on `valid` is recorded in the learning curve and has no effect
+        on training.
+    start : PretrainedClip, optional
+        A CLIP whose training is continued; None starts from an untrained encoder.
     """
 
     seed: int
@@ -66,10 +73,11 @@ class Given:
 
 
 class BaseObjective(nn.Module):
-    """The parts of an objective that most share; an `Objective` adds `rows`, `collate`, `save`.
+    """Base class of the objectives; an `Objective` adds `rows`, `collate`, `save` and `forward`.
 
-    `collate` draws from `self.generator` alone: its state is kept with a checkpoint, so that a
-    training that was interrupted goes on with the random texts it would have had.
+    `collate` must draw random numbers from `self.generator` only. A checkpoint stores the state of
+    this generator, so a training run that resumes draws the same random texts as one that was never
+    interrupted.
     """
 
     def __init__(self, encoder: PreTrainedModel, settings: BaseSettings, given: Given):
@@ -78,51 +86,56 @@ class BaseObjective(nn.Module):
         self.generator = torch.Generator().manual_seed(given.seed)
 
     def rows(self) -> tuple[list[dict], list[dict]]:
-        """Rows to train on, and rows whose loss is only told."""
+        """Return the rows to train on, and the rows whose loss is only recorded."""
         raise NotImplementedError
 
     def collate(self, rows: Sequence[dict]) -> dict[str, Any]:
-        """Rows -> a batch: exactly the arguments of `forward`."""
+        """Turn rows into a batch: a dictionary with exactly the arguments of `forward`."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
-        """Write what was trained, so that `loading.load_encoder` finds the encoder there."""
+        """Write the trained model so that `loading.load_encoder` finds its encoder in `folder`."""
         raise NotImplementedError
 
     def schedule(self, rows: int) -> Schedule:
-        """Epochs, batches and rates of a training on so many rows, as the settings say."""
+        """Return the training schedule for a number of rows, as the settings say."""
         batch = min(self.settings.batch_size, rows)
         return Schedule.of(self.settings, batch_size=batch, clip_norm=1.0, drop_last=True)
 
     def callbacks(self) -> Sequence[TrainerCallback]:
-        """What happens after each step (a teacher that follows, a queue)."""
+        """Return callbacks to run after each step, e.g. to update a teacher or a queue."""
         return ()
 
     def companions(self) -> Sequence[str]:
-        """Names or prefixes of frozen parts that change in training, kept with a checkpoint."""
+        """Return names or prefixes of frozen weights that change in training.
+
+        Checkpoints store them as well.
+        """
         return ()
 
     def optimizer(self) -> torch.optim.Optimizer | None:
-        """An optimiser in AdamW's place."""
+        """Return an optimiser to use instead of AdamW, or None for AdamW."""
         return None
 
     def finish(self) -> None:
-        """What is left to do once the last step is done."""
+        """Do what is left to do after the last step."""
 
     def get_extra_state(self) -> Tensor:
+        """Return the state of the random generator, for a checkpoint."""
         return self.generator.get_state()
 
     def set_extra_state(self, state: Tensor) -> None:
+        """Restore the state of the random generator from a checkpoint."""
         self.generator.set_state(state.cpu())
 
 
 def store_of(given: Given) -> EcgStore:
-    """The store of an objective that learns from ECGs with reports.
+    """Return the store, for an objective that learns from ECGs with reports.
 
     Raises
     ------
     ConfigError
-        None is given.
+        `given` has no store.
     """
     if given.store is None:
         raise ConfigError("this objective learns from ECGs with reports: give it a prepared store")
@@ -130,7 +143,7 @@ def store_of(given: Given) -> EcgStore:
 
 
 def names() -> list[str]:
-    """Every objective of this folder."""
+    """Return the names of the objectives in this folder."""
     return sorted(file.stem for file in _FOLDER.glob("*.py") if _defines_one(file))
 
 
@@ -140,7 +153,12 @@ def _defines_one(file: Path) -> bool:
 
 
 def find(name: str) -> ModuleType:
-    """The module of an objective: of a file of this folder, or by the dotted path of one's own.
+    """Import the module of an objective.
+
+    Parameters
+    ----------
+    name : str
+        A file in this folder, or the dotted path of a module of your own.
 
     Raises
     ------
@@ -167,14 +185,21 @@ def settings(values: Mapping[str, Any], where: str = "objective") -> Any:
 
     Parameters
     ----------
-    values : the objective's `name`, and its hyperparameters by field
-    where : their origin, the beginning of an error's line
+    values : mapping
+        The objective's `name`, and its hyperparameters by field.
+    where : str
+        Origin of the values, with which an error message begins.
+
+    Returns
+    -------
+    Settings
+        Those of the objective's module.
 
     Raises
     ------
     ConfigError
-        The name is missing or unknown; a field is unknown, missing, of the wrong type or of an
-        impossible value.
+        The name is missing or unknown, or a field is unknown, missing, of the wrong type or
+        impossible.
     """
     own = dict(values)
     name = own.pop("name", None)
@@ -194,12 +219,19 @@ def pretrain(
     given: Given,
     folder: Path,
 ) -> None:
-    """Teach an encoder by an objective; save it and its `curve.csv` below `folder`.
+    """Pretrain an encoder with an objective; save it and its `curve.csv` in `folder`.
 
     Parameters
     ----------
-    build_encoder : makes an untrained encoder; called after the seed is set, and only where
-        nothing is given to start from
+    name : str
+        As for `find`.
+    build_encoder : callable
+        Builds an untrained encoder. It is called after the seed is set, and only if `given.start`
+        is None.
+    settings : BaseSettings
+        The objective's `Settings`.
+    given : Given
+    folder : Path
 
     Raises
     ------
@@ -209,7 +241,7 @@ def pretrain(
     set_seed(given.seed)
     encoder = given.start.clip.ecg_encoder if given.start else build_encoder()
     learner = find(name).Objective(encoder, settings, given)
-    if launched() > 1 and torch.cuda.is_available():  # SyncBatchNorm knows GPUs only
+    if launched() > 1 and torch.cuda.is_available():  # SyncBatchNorm works on GPUs only
         nn.SyncBatchNorm.convert_sync_batchnorm(learner)
     train, valid = learner.rows()
     if not train:

@@ -1,0 +1,1 @@
+"""Plans of what a profile costs: operations, memory, time and disk space."""

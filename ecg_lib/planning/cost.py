@@ -1,7 +1,7 @@
-"""What one training step of a model costs, counted on its shape: operations and bytes.
+"""Operations and bytes of one training step, counted from the shapes of a model.
 
-Nothing is computed: forward and backward run on the meta device. Frozen weights are counted as
-autograd treats them, so that a gradient passes through a frozen layer but none is made for it.
+Forward and backward run on PyTorch's meta device, so nothing is computed. Frozen weights count as
+autograd treats them: a gradient passes through a frozen layer, but the layer gets none itself.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ecg_lib.ecg_llm.projector import FACTOR
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.objectives.parts.clip import EcgClip
 
-ADAM = 8  # bytes a trained weight: two moments in fp32
+ADAM = 8  # bytes per trained weight: two moments in fp32
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One sample of a training; operations count a multiplication and an addition as two."""
+    """Cost of training on one sample; a multiplication and an addition count as two operations."""
 
     parameters: int
     trainable: int
@@ -33,23 +33,23 @@ class Cost:
     weight_bytes: int
     gradient_bytes: int
     optimiser_bytes: int
-    activation_bytes: int  # held for backward, a sample, by the plain attention
+    activation_bytes: int  # held for backward, per sample, with plain attention
     checkpointed_flops: int | None = None  # step_flops with gradient checkpointing
     checkpointed_bytes: int | None = None  # activation_bytes with gradient checkpointing
 
     @property
     def state_bytes(self) -> int:
-        """Weights, gradients and optimiser: what is held whatever the batch."""
+        """Bytes of weights, gradients and optimiser, which do not depend on the batch size."""
         return self.weight_bytes + self.gradient_bytes + self.optimiser_bytes
 
 
 class _Saved:
-    """Bytes that autograd keeps for backward, each storage once, by the layer that made it."""
+    """Bytes that autograd keeps for backward, per layer; each storage counts once."""
 
     def __init__(self, model: nn.Module, layers: nn.ModuleList | None, counter: FlopCounterMode):
         self.counter, self.layer_flops = counter, 0
         self.own = {p.untyped_storage()._cdata for p in model.parameters()}
-        self.kept: list[Tensor] = []  # alive, so that no storage's address is given out twice
+        self.kept: list[Tensor] = []  # kept alive, so that no storage address is reused
         self.bytes: dict[int | None, int] = {None: 0}
         self.now: int | None = None
         self.hooks = []
@@ -80,14 +80,18 @@ def cost_of(
     layers: nn.ModuleList | None = None,
     input_bytes: int = 0,
 ) -> Cost:
-    """Cost of one sample.
+    """Count the cost of one sample.
 
     Parameters
     ----------
-    model : on the meta device (or a real one: it is then really run), in training mode
-    loss : the forward pass of one sample
-    layers : those that gradient checkpointing would run again in backward
-    input_bytes : of one such layer's input, which is all that is then kept of it
+    model : nn.Module
+        In training mode, on the meta device. On a real device it is actually run.
+    loss : callable
+        The forward pass of one sample.
+    layers : nn.ModuleList, optional
+        The layers that gradient checkpointing would run again in backward.
+    input_bytes : int
+        Size of the input of one such layer, which is all that checkpointing keeps of it.
     """
     counter = FlopCounterMode(display=False)
     saved = _Saved(model, layers, counter)
@@ -119,12 +123,24 @@ def cost_of(
 
 
 def clip_cost(clip: EcgClip, text_tokens: int, bf16: bool) -> Cost:
-    """One ECG-report pair of contrastive pretraining; the (B, B) products are left out."""
+    """Count the cost of one ECG-report pair of contrastive pretraining.
+
+    The (B, B) products of the loss are left out.
+
+    Parameters
+    ----------
+    clip : EcgClip
+        On the meta device; with `bf16` it is converted in place.
+    text_tokens : int
+        Tokens of the report.
+    bf16 : bool
+        Whether activations are in bfloat16; weights and optimiser stay in fp32.
+    """
     device = clip.log_scale.device
     words = torch.zeros(1, text_tokens, dtype=torch.long, device=device)
 
     def loss(dtype: torch.dtype) -> Tensor:
-        # A mask of four dimensions is not looked into, which a meta tensor does not allow.
+        # transformers does not inspect a 4-D mask; the values of a meta tensor cannot be read.
         mask = torch.zeros(1, 1, text_tokens, text_tokens, dtype=dtype, device=device)
         hidden = clip.text_encoder.backbone(input_ids=words, attention_mask=mask).last_hidden_state
         ecg = torch.zeros(1, *clip.ecg_encoder.config.ecg_input.shape, dtype=dtype, device=device)
@@ -139,8 +155,21 @@ def clip_cost(clip: EcgClip, text_tokens: int, bf16: bool) -> Cost:
 
 
 def stage_cost(model: EcgLlm, slots: int, words: int, answer: int) -> Cost:
-    """One question row of stage 1 or 2: `slots` ECG tokens, `words` of text, `answer` of them
-    answered. The encoder's tokens are cached, so that it takes memory but no time."""
+    """Count the cost of one question row of stage 1 or 2.
+
+    The encoder's tokens are cached, so the encoder takes memory but no time.
+
+    Parameters
+    ----------
+    model : EcgLlm
+        On the meta device.
+    slots : int
+        ECG tokens.
+    words : int
+        Text tokens, including the answer.
+    answer : int
+        Tokens of the answer, which carry the loss.
+    """
     device, lm = model.device, model.base_lm
     length, encoder = slots + words, model.encoder.config
     decoder, table = lm.get_decoder(), lm.get_input_embeddings()
@@ -162,7 +191,7 @@ def stage_cost(model: EcgLlm, slots: int, words: int, answer: int) -> Cost:
 
 
 def encode_flops(encoder: EcgEncoder) -> int:
-    """Operations to encode one ECG, once."""
+    """Count the operations to encode one ECG."""
     ecg = torch.zeros(1, *encoder.config.ecg_input.shape, device=encoder.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         encoder.eval()(ecg)

@@ -1,4 +1,4 @@
-"""How long a profile trains and what it needs, before anything is downloaded."""
+"""Plan of a profile's training time, memory and disk space, before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from ecg_lib.questions.ecgqa_rows import EXPECTED_COUNTS
 if TYPE_CHECKING:
     from ecg_lib.config import Cohort, Config
 
-ECGS = {"mimic_iv_ecg": 800_035, "ptbxl": 21_799}  # records of the whole releases
-RATES = {"mimic_iv_ecg": (500,), "ptbxl": (100, 500)}  # Hz, of the files they come in
-HEADER = 900  # bytes of a WFDB header, about
-ROW = 300  # bytes of an ECG's line in records.parquet, about
-QUESTION = 462  # bytes of one ECG-QA row as JSON, measured on 17,539 rows of its shards
+ECGS = {"mimic_iv_ecg": 800_035, "ptbxl": 21_799}  # records per complete release
+RATES = {"mimic_iv_ecg": (500,), "ptbxl": (100, 500)}  # Hz, sampling rates of the released files
+HEADER = 900  # bytes per WFDB header, approximately
+ROW = 300  # bytes per ECG in records.parquet, approximately
+QUESTION = 462  # bytes per ECG-QA row as JSON, measured on 17,539 rows of its shards
 ECGQA = EXPECTED_COUNTS["ptbxl"]
-COMPARISONS = 0.4  # of ECG-QA's training rows show two ECGs: 108,233 of 267,539
+COMPARISONS = 0.4  # share of ECG-QA's training rows with two ECGs: 108,233 of 267,539
 GB = 1e9
 
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What the plan takes for granted; each may be given."""
+    """Assumptions of a plan; the command line can set each of them."""
 
     gpu: str = "A800-80"
     gpus: int = 1
-    mfu: float = 0.35  # share of the peak that a training reaches
-    words: int = 56  # text tokens of a question row, its answer among them
-    answer: int = 8
-    ecgs: int | None = None  # ECG-report pairs of pretraining
+    mfu: float = 0.35  # share of the GPU's peak that training reaches
+    words: int = 56  # text tokens per question row, including the answer
+    answer: int = 8  # tokens per answer
+    ecgs: int | None = None  # ECG-report pairs for pretraining
     stage1_rows: int | None = None
     stage2_rows: int | None = None
 
 
 @cache
 def gpu_table() -> pd.DataFrame:
-    """Known GPUs: columns `memory_gb`, `bf16_tflops` (dense, peak), `source`."""
+    """Return the known GPUs: columns `memory_gb`, `bf16_tflops` (dense, peak), `source`."""
     return pd.read_csv(Path(__file__).resolve().with_name("gpus.csv")).set_index("name")
 
 
 def plan(config: Config, given: Assumptions) -> dict[str, Any]:
-    """Parameters, operations, memory, time and disk of a profile's trainings.
+    """Plan a profile's training runs: parameters, operations, memory, time and disk space.
 
     Raises
     ------
     ConfigError
-        An unknown GPU, or an assumption that cannot be.
+        The GPU is unknown, or an assumption has an impossible value.
     """
     _check(given)
     gpu = gpu_table().loc[given.gpu]
@@ -64,7 +64,7 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     slots = round(Projector.slots(encoder.config.tokens) * (1 + COMPARISONS))
     llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
     taught, trainings = config.objective, {}
-    if {"width", "epochs"} <= taught.keys():  # a contrast of ECG-report pairs; others differ
+    if {"width", "epochs"} <= taught.keys():  # only contrastive objectives have both
         cost = clip_cost(clip_shape(config), config.text_encoder.max_tokens, taught["bf16"])
         sizes = pairs, taught["epochs"], taught["batch_size"]
         trainings["contrastive"] = _training(cost, *sizes, False, given)
@@ -102,7 +102,7 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
 
 
 def disk(config: Config, pretraining_ecgs: int) -> dict[str, float]:
-    """Gigabytes (1e9 bytes) of raw files, prepared stores, cached tokens and ECG-QA."""
+    """Return the gigabytes (1e9 bytes) of raw files, prepared stores, cached tokens and ECG-QA."""
     sizes = {config.data.pretraining.title: (config.data.pretraining, pretraining_ecgs)}
     questions = config.data.questions
     if questions.title not in sizes:
@@ -113,7 +113,7 @@ def disk(config: Config, pretraining_ecgs: int) -> dict[str, float]:
         for rate in RATES.get(cohort.source, ()):
             used[f"{title}, raw at {rate} Hz"] = n * (raw_bytes(rate) + HEADER) / GB
         used[f"{title}, prepared store"] = n * (raw_bytes(encoder.ecg_input.rate) + ROW) / GB
-    tokens = (encoder.tokens + 1) * encoder.width * 2  # half precision, [CLS] beside them
+    tokens = (encoder.tokens + 1) * encoder.width * 2  # half precision, with the [CLS] token
     used[f"{questions.title}, encoder tokens"] = sizes[questions.title][1] * tokens / GB
     if config.questions.ecgqa:
         used[f"ECG-QA, {sum(ECGQA.values()):,} rows"] = sum(ECGQA.values()) * QUESTION / GB
@@ -121,12 +121,12 @@ def disk(config: Config, pretraining_ecgs: int) -> dict[str, float]:
 
 
 def raw_bytes(rate: int) -> int:
-    """12 leads of 10 s, int16."""
+    """Return the bytes of 12 leads of 10 s in int16, at a rate in Hz."""
     return 12 * 10 * rate * 2
 
 
 def _size(cohort: Cohort) -> int:
-    """ECGs of a cohort: known of a release, drawn for a simulated one."""
+    """Count the ECGs of a cohort: known for a release, generated for a simulated cohort."""
     if cohort.source == SIMULATED:
         return len(build_source(SIMULATED, None, patients=cohort.patients).index())
     if cohort.source not in ECGS:
@@ -144,7 +144,7 @@ def _training(
     checkpointing: bool,
     given: Assumptions,
 ) -> dict[str, Any]:
-    """One training's numbers; memory in GB on each GPU, which holds its share of a batch."""
+    """Return the numbers of one training run; memory in GB per GPU, with its share of a batch."""
     gpu, here = gpu_table().loc[given.gpu], -(-batch // given.gpus)
     speed = gpu["bf16_tflops"] * 1e12 * given.mfu * given.gpus
     flops = cost.checkpointed_flops if checkpointing else cost.step_flops

@@ -1,4 +1,4 @@
-"""The models of a profile without weights: of any size, at once, on torch's meta device."""
+"""The models of a profile without weights, on PyTorch's meta device, so any size builds at once."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _PUBLISHED = Path(__file__).resolve().with_name("published_models.yaml")
 
 @cache
 def published_models() -> dict[str, dict[str, Any]]:
-    """Hub id -> the sizes its makers published."""
+    """Return the published sizes of models, by hub id."""
     return yaml.safe_load(_PUBLISHED.read_text(encoding="utf-8"))
 
 
 def named_config(name: str) -> PreTrainedConfig:
-    """Configuration of a named model: published sizes, a folder, or else the hub.
+    """Return a named model's configuration from the published sizes, a folder or the hub.
 
     Raises
     ------
     ConfigError
-        It is none of the three, or the hub cannot be reached.
+        None of the three knows the model, or the hub cannot be reached.
     """
     if name in published_models():
         return AutoConfig.for_model(**published_models()[name])
@@ -60,13 +60,13 @@ def named_config(name: str) -> PreTrainedConfig:
 
 
 def encoder_shape(config: Config) -> EcgEncoder:
-    """The ECG encoder of a profile, without weights."""
+    """Build the ECG encoder of a profile, without weights."""
     with torch.device("meta"):
         return encoders.build(config.encoder["name"], config.encoder, config.ecg_input())
 
 
 def clip_shape(config: Config) -> EcgClip:
-    """Both encoders of contrastive pretraining with their projections, without weights."""
+    """Build both encoders of contrastive pretraining and their projections, without weights."""
     text, encoder = config.text_encoder, encoder_shape(config)
     with torch.device("meta"):
         if text.name_or_path:
@@ -82,7 +82,7 @@ def clip_shape(config: Config) -> EcgClip:
 
 
 def llm_shape(settings: Llm) -> PreTrainedModel:
-    """The causal LM of a profile, without weights."""
+    """Build the causal LM of a profile, without weights."""
     with torch.device("meta"):
         if settings.name_or_path is None:
             lm = tiny_llama(
@@ -94,7 +94,7 @@ def llm_shape(settings: Llm) -> PreTrainedModel:
 
 
 def ecg_llm_shape(config: Config) -> EcgLlm:
-    """The ECG-LLM with its adapters, without weights; trainable is what training changes."""
+    """Build the ECG-LLM with its adapters, without weights; what training changes is trainable."""
     encoder, lm = encoder_shape(config), llm_shape(config.llm)
     with torch.device("meta"):
         slot_id = len(lm.get_input_embeddings().weight)
@@ -102,7 +102,7 @@ def ecg_llm_shape(config: Config) -> EcgLlm:
 
 
 def _tokens(vocabulary: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of so many words, for a model whose own is yet to be trained."""
+    """Build a placeholder tokenizer of a given size, for a model whose own is not trained yet."""
     words = {"<pad>": 0, "<s>": 1, "</s>": 2} | {str(i): i for i in range(3, vocabulary)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<pad>")),

@@ -1,7 +1,8 @@
-"""Backdoor adjustment (equation 6 of the paper) of how often a question is answered yes.
+"""Adjust the share of yes to a question for severity (backdoor adjustment, the paper's equation 6).
 
-It gives P(yes | do(question)) where severity alone decided who was asked. Where rows were chosen by
-their answer, as in ECG-QA, it does not: no stratum of severity blocks that choice.
+Severity is how ill the patient is: normal or not. The adjustment gives P(yes | do(question)) if
+severity alone decided who was asked. It does not if rows were chosen by their answer, as in ECG-QA,
+because conditioning on severity does not block that selection.
 """
 
 import pandas as pd
@@ -11,23 +12,24 @@ from ecg_lib.questions.debias import yes_or_no
 
 
 def adjusted(rows: pd.DataFrame, normal: pd.Series, base: float) -> pd.DataFrame:
-    """Each verify question about one ECG: answered yes as asked, and adjusted for severity.
+    """Compute the share of yes per verify question about one ECG, as asked and adjusted.
 
     Parameters
     ----------
     rows : DataFrame
-        Question rows; only those about one ECG count, answered yes or no.
+        Question rows; only those about one ECG that are answered yes or no count.
     normal : Series of bool
-        Severity by ecg_id: normal or not.
+        Severity, indexed by ecg_id: normal or not.
     base : float
-        P(normal) where nobody chooses whom to ask, in [0, 1].
+        P(normal) if nobody chooses whom to ask, in [0, 1].
 
     Returns
     -------
     DataFrame
-        By question_id: ``kind``; ``P(normal | q)``; ``P(yes | q, normal)`` and ``P(yes | q, not
-        normal)``, NaN in a stratum that was not asked; ``P(yes | q)`` as asked; and ``P(yes |
-        do(q))``, the sum over both strata weighed by ``base``, NaN where one was not asked.
+        Indexed by question_id: `kind`; `P(normal | q)`; `P(yes | q, normal)` and
+        `P(yes | q, not normal)`, NaN for a stratum that was not asked; `P(yes | q)` as asked; and
+        `P(yes | do(q))`, the sum over both strata weighted by `base` and 1 - `base`, NaN if one
+        was not asked.
     """
     told = yes_or_no(rows.loc[rows.question_type == "single-verify"])
     told = told.assign(kind=kind_of(told), well=told.ecg_id.str[0].map(normal).astype(bool))

@@ -1,8 +1,8 @@
-"""Do our answers agree with ECG-QA's? Its rows, answered again from what we know of their ECGs.
+"""Check our answers against ECG-QA's by answering its rows again from our own labels.
 
-ECG-QA computed its answers about noise from PTB-XL's notes and those about measurements from the
-500 Hz signals, so that a row on which we disagree names a rule that we got wrong, or a measurement
-so near a limit that its last ms decide.
+ECG-QA computed its answers about noise from PTB-XL's notes, and those about measurements from the
+500 Hz signals. A row on which we disagree therefore points to a rule that we got wrong, or to a
+measurement so close to a limit of the normal range that a few ms decide the answer.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from ecg_lib.questions.vocabulary import NONE
 
 TEMPLATES = (26, 27, 28, 68, 69, 70)  # noise; measurements of two ECGs
 NEAR = 0.010  # s
-# Where a feature stands that is answered differently; the first that applies. At 500 Hz, as ECG-QA
-# measured, a value far from every limit leaves but one cause: a rule of ours is not ECG-QA's.
+# Why a feature is answered differently: the first reason that applies. ECG-QA measured at 500 Hz,
+# so a 500 Hz value far from every limit leaves one explanation: our rule differs from ECG-QA's.
 NOT_DELINEABLE, NEAR_LIMIT, FAR_100, FAR_500 = REASONS = (
     "not delineable",
     "within 10 ms of a limit",
     "further off, 100 Hz",
     "further off, 500 Hz",
 )
-NOTES = "notes"  # nothing was measured
+NOTES = "notes"  # the answer comes from PTB-XL's notes, not from a measurement
 _LEAD = re.compile(r"\blead (aV[RLF]|V[1-6]|I{1,3})\b")
 
 
 def question_of(row: Any) -> Question:
-    """Which of our questions a row of ECG-QA asks (a row as from `DataFrame.itertuples`).
+    """Find which of our questions an ECG-QA row asks (a row as from `DataFrame.itertuples`).
 
     Raises
     ------
     DataError
-        No template, or none of its questions has the row's attributes and leads.
+        Not exactly one of our questions fits the row's template, attributes and leads.
     """
     template = load_templates().get(row.template_id)
     names = set(row.attribute or ()) | {f"lead {lead}" for lead in _LEAD.findall(row.question)}
@@ -59,7 +59,7 @@ def question_of(row: Any) -> Question:
 def compare_answers(
     rows: pd.DataFrame, store: EcgStore, templates: Collection[int] = TEMPLATES
 ) -> pd.DataFrame:
-    """Each row whose ECGs are in the store, answered by us.
+    """Answer each row whose ECGs are in the store, and compare with ECG-QA's answer.
 
     Parameters
     ----------
@@ -67,13 +67,16 @@ def compare_answers(
         As from `read_ecgqa`.
     store : EcgStore
         Prepared PTB-XL.
+    templates : collection of int
+        ECG-QA template ids to compare.
 
     Returns
     -------
     DataFrame
-        `template_id, sample_id, measured ("notes", "500 Hz", or "100 Hz" where one ECG's intervals
-        come from that rate), theirs, ours, agree, differing` (feature -> reason). `ours` is None
-        where an ECG cannot say.
+        `template_id, sample_id, measured, theirs, ours, agree, differing`. `measured` is "notes",
+        "500 Hz", or "100 Hz" if the intervals of one ECG come from that rate. `ours` is None where
+        an ECG's record does not give the answer. `differing` maps each feature that is answered
+        differently to the reason.
     """
     records = dict(
         zip(store.records["ecg_id"], zip(store.labels, store.attributes, strict=True), strict=True)
@@ -108,14 +111,14 @@ def compare_answers(
 
 
 def agreement_table(compared: pd.DataFrame) -> pd.DataFrame:
-    """How often we agree, by template and by what was measured.
+    """Count how often we agree, by template and by what was measured.
 
     Returns
     -------
     DataFrame
-        `template_id, question, measured, n, agree, percent`, one column a reason (how many answers
-        about a feature differ for it) and `features` ("pr interval 3, ..."), which add up to more
-        than the rows that differ where a row differs in several features.
+        `template_id, question, measured, n, agree, percent`, one column per reason (the number of
+        features answered differently for it) and `features` ("pr interval 3, ..."). One row can
+        differ in several features, so these counts can add up to more than the rows that differ.
     """
     rows = []
     for (template, measured), group in compared.groupby(["template_id", "measured"]):
@@ -139,7 +142,7 @@ def agreement_table(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reason(feature: str, known: list[Mapping], coarse: bool) -> str:
-    """Where a feature of two ECGs stands; see REASONS."""
+    """Say why a feature of two ECGs is answered differently; see REASONS."""
     values = [(attributes.get("intervals") or {}).get(feature, math.nan) for attributes in known]
     if not all(map(math.isfinite, values)):
         return NOT_DELINEABLE

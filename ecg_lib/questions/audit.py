@@ -1,7 +1,8 @@
-"""What the ways of de-biasing do to verify questions: both marginals, before and after each.
+"""Audit what each way of de-biasing (`ecg_lib.questions.debias`) does to yes/no questions.
 
-Two things can give an answer away: P(yes | question), and the severity of those who are asked,
-P(normal | question). No method levels both.
+Two things can give an answer away: how often a question is answered yes, P(yes | question), and the
+severity of the patients it is asked about (normal or not), P(normal | question). The audit shows
+both before and after each method. No method makes both equal for all questions.
 """
 
 import math
@@ -25,27 +26,27 @@ from ecg_lib.questions.debias import (
 
 METHODS = ("as asked", "pairs", "strata", "weights", "control")
 KINDS = ("broad", "specific", "noise", "other", "comparison")
-# Made so, not estimated: no interval.
+# The share that a method fixes by design. It is not an estimate, so it gets no interval.
 _FIXED = {"pairs": "yes", "strata": "normal", "weights": "normal"}
 _SHARES = ("yes_rate", "yes_low", "yes_high", "normal_ratio", "normal_low", "normal_high")
 
 
 def audit(before: pd.DataFrame, after: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """Every verify question before and after pairing.
+    """Compare every verify question before and after pairing.
 
     Parameters
     ----------
     before, after : DataFrame
-        Rows given to and got from :func:`pair_verify`.
+        Rows passed to and returned by `pair_verify`.
     normal : Series of bool
         Indexed by ecg_id.
 
     Returns
     -------
     DataFrame
-        ``question_key`` (template question and type), ``question`` (one of its wordings), ``n_yes,
-        n_no`` (before), ``pairs``, and ``yes_rate`` and ``normal_ratio`` before and after. The
-        normal ratio is of single questions only; NaN marks what does not exist.
+        `question_key` (template question and type), `question` (one of its wordings), `n_yes,
+        n_no` (before), `pairs`, and `yes_rate` and `normal_ratio` before and after. The
+        normal ratio exists for questions about one ECG only; NaN marks what does not exist.
     """
 
     def marginals(rows: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +89,7 @@ def audit_methods(
     by: str = "kind",
     base: float | None = None,
 ) -> pd.DataFrame:
-    """Verify questions as asked and under every method, one row a (group, method).
+    """Compare verify questions as asked and under every method, one row per (group, method).
 
     Parameters
     ----------
@@ -97,28 +98,34 @@ def audit_methods(
     normal : Series of bool
         Indexed by ecg_id.
     seed : int
-        Of pairs, strata and the control.
+        Random seed of the pairs, the strata and the control.
     by : {"kind", "question"}
-        Groups: all questions of a kind together ("comparison": two ECGs), or each question. Among
-        broad ones, "normal?" counts the other way round, so that yes says "not normal" in all.
+        Group all questions of a kind (those about two ECGs are the kind "comparison"), or keep each
+        question apart. Grouped by kind, answers to "is it normal?" are reversed, so that yes means
+        "not normal" in all broad questions.
     base : float, optional
-        P(normal) that strata and weights aim at; ``debias.base_share`` of ``rows`` by default.
+        P(normal) that strata and weights aim at; `debias.base_share` of `rows` by default.
 
     Returns
     -------
     DataFrame
-        ``group, kind, method``: "as asked" (yes and no, without "not sure"); "pairs"; "strata" and
-        "weights" (backdoor adjustment by severity, without the questions it cannot adjust);
-        "control" (as many rows as the pairs, drawn as they come). ``n`` rows, as good as
-        ``n_effective`` of equal weight; ``yes_rate, yes_low, yes_high`` and ``normal_ratio,
-        normal_low, normal_high``: shares and 95 % Wilson intervals of ``n_effective`` rows. An
-        interval is NaN where the method fixes the share; everything is NaN where no row is left,
-        and the normal ratio where there are two ECGs.
+        `group, kind, method, n, n_effective`, and `yes_rate, yes_low, yes_high` and `normal_ratio,
+        normal_low, normal_high`: shares with 95 % Wilson intervals. The methods are
+
+        * "as asked": all rows answered yes or no;
+        * "pairs";
+        * "strata" and "weights": backdoor adjustment for severity, without the questions that it
+          cannot adjust;
+        * "control": as many rows as the pairs, drawn without pairing.
+
+        The `n` rows are worth `n_effective` rows of equal weight, on which the intervals rest. An
+        interval is NaN where the method fixes the share. Everything is NaN if no row is left, and
+        the normal ratio for two ECGs.
 
     Raises
     ------
     DataError
-        ``by`` is unknown or ``base`` impossible.
+        `by` is unknown or `base` invalid.
     """
     if by not in ("kind", "question"):
         raise DataError(f"audit by {by!r}: unknown; use kind or question")
@@ -148,20 +155,20 @@ def audit_methods(
 
 
 def audit_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """How much the question still gives away under each method, questions about one ECG together.
+    """Summarize how much questions about one ECG still give away under each method.
 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`audit_methods` by question.
+        From `audit_methods`, by question.
 
     Returns
     -------
     DataFrame indexed by method
-        ``questions`` and ``rows`` left, ``effective`` rows; ``yes_spread`` and ``normal_spread``:
-        standard deviation of the shares between questions; ``yes_bits`` and ``normal_bits``: mutual
-        information of question and answer, of question and severity. In so few rows chance alone
-        makes about ``chance_bits``.
+        `questions` and `rows` left; `effective` rows; `yes_spread` and `normal_spread`, the
+        standard deviation of each share between questions; `yes_bits` and `normal_bits`, the mutual
+        information of question and answer, and of question and severity; and `chance_bits`, about
+        what chance alone yields with so few rows.
     """
     one = table[(table.kind != "comparison") & (table.n > 0)].dropna(subset="normal_ratio")
     lines = {}
@@ -184,13 +191,13 @@ def audit_summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bits(share: pd.Series | float) -> np.ndarray:
-    """Entropy of yes/no in bits."""
+    """Return the entropy of yes/no in bits, given the share of yes."""
     share = np.clip(share, 0, 1)
     return entropy(np.stack([share, 1 - share]), base=2)
 
 
 def _named(verify: pd.DataFrame, normal: pd.Series, by: str) -> pd.DataFrame:
-    """Verify rows with group, kind, yes, normal (NaN where there are two ECGs) and weight."""
+    """Return verify rows with group, kind, yes, normal (NaN for two ECGs) and weight."""
     single = verify.question_type.str.startswith("single")
     kind = kind_of(verify).where(single, "comparison")
     first = verify.ecg_id.str[0].map(normal).astype(float)
@@ -207,7 +214,7 @@ def _named(verify: pd.DataFrame, normal: pd.Series, by: str) -> pd.DataFrame:
 
 
 def _shares(named: pd.DataFrame, fixed: str | None) -> pd.DataFrame:
-    """Weighted shares of yes and of normal by group, with intervals unless ``fixed``."""
+    """Compute weighted shares of yes and of normal per group, with intervals unless `fixed`."""
     lines = []
     for group, part in named.groupby("group"):
         line = {"group": group, "n": len(part), "n_effective": effective_n(part.weight)}

@@ -1,4 +1,10 @@
-"""How far the question alone gives the answer away (the paper's Table 1 and Figure 2)."""
+"""Measure how far the question alone gives its answer away (the paper's Table 1 and Figure 2).
+
+*Severity* is how ill the patient is. Here it has two values: the ECG is labelled normal (NORM) or
+it is not. If some questions are mostly asked about normal ECGs and others mostly about abnormal
+ones, a model can learn answers from the question without looking at the ECG. A *verify* question
+asks for yes or no, a *choose* question offers two options, and a *query* question is open.
+"""
 
 import math
 from dataclasses import dataclass
@@ -21,10 +27,11 @@ KNOWN = ", severity known"
 
 @dataclass(frozen=True)
 class Dependence:
-    """How far question and severity go together in ``n`` rows of ``questions`` questions.
+    """Dependence between question and severity in `n` rows of `questions` different questions.
 
-    ``bits`` is their mutual information: 0 where the question tells nothing, at most 1. In so many
-    rows chance alone makes about ``bits_by_chance``. ``p_value`` is of Pearson's chi-square test.
+    `bits` is their mutual information: 0 if the question tells nothing about severity, at most 1.
+    With so many rows and questions, chance alone yields about `bits_by_chance`. `p_value` is that
+    of Pearson's chi-square test of independence.
     """
 
     n: int
@@ -35,7 +42,10 @@ class Dependence:
 
 
 def kind_of(rows: pd.DataFrame) -> pd.Series:
-    """``broad``, ``specific``, ``noise`` or ``other`` by template, as templates.yaml says."""
+    """Return each row's kind, as in templates.yaml: `broad`, `specific`, `noise` or `other`.
+
+    A template that templates.yaml lacks is `noise` if its attribute type is, and `other` if not.
+    """
     kinds = {i: t.kind for i, t in load_templates().items()}
     kind = rows.template_id.map(kinds).astype(object)
     unknown = kind.isna()
@@ -43,14 +53,14 @@ def kind_of(rows: pd.DataFrame) -> pd.Series:
 
 
 def asks_if_well() -> set[int]:
-    """Templates whose yes means that nothing is wrong ("Is this ECG normal?")."""
+    """Return the templates in which yes means that nothing is wrong ("Is this ECG normal?")."""
     return {i for i, t in load_templates().items() if t.facet == "normal"}
 
 
 def _severities(
     rows: pd.DataFrame, normal: pd.Series, by: str, verify_only: bool = True
 ) -> pd.DataFrame:
-    """Question, template, kind and severity of each row about a single ECG with known severity."""
+    """Return question, template, kind and severity of the rows about one ECG of known severity."""
     single = rows.loc[rows.question_type.str.startswith("single")]
     if verify_only:
         single = single.loc[single.question_type.str.endswith("verify")]
@@ -68,24 +78,24 @@ def _severities(
 def normal_ratio(
     rows: pd.DataFrame, normal: pd.Series, by: str = "question", verify_only: bool = True
 ) -> pd.DataFrame:
-    """Share of normal ECGs among those of which each question is asked (Table 1, upper half).
+    """Compute the share of normal ECGs that each question is asked about (Table 1, upper half).
 
     Parameters
     ----------
     rows : DataFrame
-        Question rows; only those about a single ECG count, weighted by row.
+        Question rows. Only those about a single ECG count, and each row counts once.
     normal : Series of bool
-        Indexed by ecg_id: NORM among the labels at any likelihood.
+        Indexed by ecg_id: whether NORM is among the labels, at any likelihood.
     by : {"question", "template_key"}
-        One line per wording, as the paper prints, or per template question.
+        One line per wording, as in the paper, or one per template question (all its wordings).
     verify_only : bool
-        Leave choose and query questions out.
+        Leave out choose and query questions.
 
     Returns
     -------
     DataFrame
-        ``question, template_id, kind, n, ratio, ci_low, ci_high``, Wilson intervals, largest ratio
-        first. Rows whose ECG is missing from ``normal`` are left out.
+        `question, template_id, kind, n, ratio, ci_low, ci_high` with 95 % Wilson intervals, largest
+        ratio first. Rows whose ECG is missing from `normal` are left out.
     """
     table = _severities(rows, normal, by, verify_only)
     if table.empty:
@@ -99,7 +109,7 @@ def normal_ratio(
 
 
 def normal_ratio_by_kind(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """The same share with all questions of a kind together: ``kind, n, ratio, ci_low, ci_high``."""
+    """Compute the share of normal ECGs per kind of question: `kind, n, ratio, ci_low, ci_high`."""
     by_question = normal_ratio(rows, normal)
     by_question["k"] = (by_question.ratio * by_question.n).round().astype(int)
     result = by_question.groupby("kind", as_index=False)[["n", "k"]].sum()
@@ -111,7 +121,7 @@ def normal_ratio_by_kind(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
 def severity_information(
     rows: pd.DataFrame, normal: pd.Series, by: str = "template_key"
 ) -> Dependence:
-    """What a verify question tells about the severity of the ECG it is asked of.
+    """Measure what a verify question tells about the severity of the ECG it is asked about.
 
     Parameters
     ----------
@@ -120,12 +130,12 @@ def severity_information(
     normal : Series of bool
         Indexed by ecg_id; rows whose ECG is missing are left out.
     by : {"template_key", "question"}
-        Whether wordings of one question are one question.
+        Whether all wordings of a template question count as one question or each as its own.
 
     Returns
     -------
     Dependence
-        NaN throughout where no row is left.
+        `bits`, `bits_by_chance` and `p_value` are NaN if no row is left.
     """
     asked = _severities(rows, normal, by)
     n, k = len(asked), asked["question"].nunique()
@@ -143,9 +153,9 @@ def severity_information(
 
 
 def yes_rate(rows: pd.DataFrame) -> pd.DataFrame:
-    """P(yes | question): columns ``question_key, question_type, n, n_yes, yes_rate``.
+    """Compute P(yes | question): columns `question_key, question_type, n, n_yes, yes_rate`.
 
-    "not sure" counts among ``n``.
+    Rows answered "not sure" count in `n`.
     """
     verify = rows.loc[rows.question_type.str.endswith("verify")]
     frame = pd.DataFrame(
@@ -162,40 +172,43 @@ def yes_rate(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def severity_of(rows: pd.DataFrame, normal: pd.Series) -> pd.Series:
-    """Normal, abnormal or unknown, for each row; of two ECGs e.g. "normal then abnormal"."""
+    """Return each row's severity: normal, abnormal or unknown.
+
+    For two ECGs the words are joined, as in "normal then abnormal".
+    """
     words = {ecg: "normal" if value else "abnormal" for ecg, value in normal.items()}
     return rows.ecg_id.map(lambda ids: " then ".join(words.get(i, "unknown") for i in ids))
 
 
 def word_counter() -> CountVectorizer:
-    """The features of every reader of question text here: which words and word pairs occur."""
+    """Return the features that every question-only model uses: the words and word pairs present."""
     return CountVectorizer(ngram_range=(1, 2), binary=True)
 
 
 def question_only(
     train_rows: pd.DataFrame, test_rows: pd.DataFrame, normal: pd.Series | None = None
 ) -> pd.DataFrame:
-    """Accuracy of answering without looking at the ECG.
+    """Measure the accuracy of answering without looking at the ECG.
 
-    Two readers of the question are fitted on ``train_rows``. "majority" recognises the template
-    question behind any wording and gives its most frequent answer (of the question type, if never
-    seen). "words" is a logistic regression on the words and word pairs of the text, for verify
-    only: a wording it never saw can fool it. Compare ``test_rows`` in train wordings (valid) with
-    those in test wordings.
+    Two models that see only the question are fitted on `train_rows`. "majority" recognises the
+    template question behind any wording and gives its most frequent answer, or that of the
+    question type if it never saw the question. "words" is a logistic regression on the words and
+    word pairs of the text, for verify questions only; a wording that it never saw can fool it.
+    Compare rows in train wordings (the valid split) with rows in test wordings.
 
     Parameters
     ----------
     train_rows, test_rows : DataFrame
     normal : Series of bool, optional
         Indexed by ecg_id. Adds "majority, severity known" and "words, severity known": the same
-        readers, told whether the ECG (each of two) is normal. No model is told; one that sees in
-        an ECG only *that* a patient is ill can do as well as these.
+        models, also told whether the ECG (each of two) is normal. An ECG language model is not
+        told, but if it sees in an ECG only *that* the patient is ill, it can do as well as these.
 
     Returns
     -------
     DataFrame
-        ``question_type`` (short name), ``method, n, value, ci_low, ci_high``; a row is right where
-        the answer set is.
+        `question_type` (short name), `method, n, value, ci_low, ci_high`. A row is right if its
+        whole answer set is.
     """
     taught, truth = _answers(train_rows), _answers(test_rows)
     types = train_rows.question_type, test_rows.question_type
@@ -234,7 +247,7 @@ def _answers(rows: pd.DataFrame) -> pd.Series:
 
 
 def _majority(taught: pd.Series, groups: list[tuple[pd.Series, pd.Series]]) -> pd.Series:
-    """Commonest answer of a test row's group in training; of the next group where never seen."""
+    """Return the most common training answer of each row's group, or of its next if unseen."""
 
     def most_common(values: pd.Series) -> str:
         return values.value_counts(sort=False).sort_index().idxmax()
@@ -249,7 +262,7 @@ def _majority(taught: pd.Series, groups: list[tuple[pd.Series, pd.Series]]) -> p
 def _words(
     taught: pd.Series, texts: tuple[pd.Series, pd.Series], strata: tuple[pd.Series, pd.Series]
 ) -> pd.Series:
-    """Answers of logistic regressions on words, one a stratum; of all rows for an unseen one."""
+    """Answer by logistic regression on words, one per stratum; an unseen stratum uses all rows."""
     said = pd.Series(np.nan, index=texts[1].index, dtype=object)
     for stratum in strata[1].unique():
         own = strata[0] == stratum

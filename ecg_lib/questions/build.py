@@ -1,4 +1,4 @@
-"""Questions built from labels: ECG-QA's templates asked of any labelled cohort."""
+"""Build questions from labels: ask ECG-QA's templates about the ECGs of any labelled cohort."""
 
 from collections.abc import Collection, Mapping
 from itertools import groupby
@@ -27,31 +27,31 @@ def build_questions(
     seed: int = 0,
     templates: Collection[int] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Train, valid, test and dev questions about the ECGs of a prepared store.
+    """Build train, valid, test and dev questions about the ECGs of a prepared store.
 
     Parameters
     ----------
     records : DataFrame
-        ``ecg_id, patient_id, recorded_at, split, normal``, and ``labels`` and ``attributes`` as
-        dicts.
+        `ecg_id, patient_id, recorded_at, split, normal`, and `labels` and `attributes` as
+        dicts; one row per ECG.
     sizes : Sizes, or mapping of split to Sizes (or to their fields)
-        Defaults to ``Sizes()`` for train and a third of it elsewhere.
+        Defaults to `Sizes()` for train and a third of it elsewhere.
     world : World or its name
-        Who is asked what (:mod:`ecg_lib.questions.worlds`), alike in all splits.
+        Rule for which ECGs are asked what (`ecg_lib.questions.worlds`), the same in all splits.
     seed : int
-        Same seed, same tables; each template has its own stream, so leaving one out changes no
-        other.
+        The same seed gives the same tables. Each template has its own random stream, so leaving
+        one out does not change the others.
     templates : collection of int, optional
         ECG-QA template ids to ask; all by default.
 
     Returns
     -------
     dict of str to DataFrame
-        ``train``, ``valid``, ``test`` and ``dev`` in the row schema. Valid shares the wordings of
-        train, test uses its own. ``dev`` repeats the valid rows word for word but for the question,
-        which is the wording held out: the difference between the two is the cost of an unseen
-        wording. A question is asked elsewhere only if train asks it, and an answer that train never
-        gives is dropped. Train leaves out a query question to which all its ECGs answer alike.
+        `train`, `valid`, `test` and `dev` in the row schema. Valid shares the wordings of train;
+        test has its own. `dev` repeats the valid rows with a held-out wording of each question, so
+        the difference between the two is the cost of an unseen wording. The other splits ask only
+        questions that train asks, and drop answers that train never gives to the template. Train
+        leaves out a query question if all its ECGs give the same answer.
 
     Raises
     ------
@@ -101,25 +101,28 @@ def paired_test(
     asked: Collection[int] | None = None,
     match: str | None = None,
 ) -> pd.DataFrame:
-    """An interventional test: every verify question asked of as many yes as no ECGs.
+    """Build an interventional test: every verify question asked about as many yes as no ECGs.
 
-    Which ECG gets which question depends on its answer only, not on severity, so the question text
-    says nothing about the answer and a model that ignores the ECG scores one half. With ``match``
-    a model that sees only how ill somebody is scores one half, too.
+    An ECG is chosen for a question by its answer only, not by severity (how ill the patient is).
+    The question text therefore says nothing about the answer, and a model that ignores the ECG
+    scores one half. With `match`, so does a model that sees only how ill the patient is.
 
     Parameters
     ----------
+    records : DataFrame
+        As in `build_questions`.
     n : int
-        ECGs per answer at most; a question with a rarer answer gets fewer of both.
+        Maximum number of ECGs per answer; a question with a rarer answer gets fewer of both.
     split : {"train", "valid", "test"}
-        Whose ECGs.
+        The split whose ECGs are asked about.
     wording : {"train", "dev", "test"}
-        Which wordings.
+        The set of wordings to use.
     asked : collection of int, optional
         question_ids to keep, e.g. those of the training rows.
     match : None, "normal" or "severity"
-        Yes and no are as many among normal ECGs and among the others, or in every grade of severity
-        (:func:`ecg_lib.questions.severity.strata`); of two ECGs both are matched.
+        If given, yes and no are equally many within each stratum of severity: among normal ECGs
+        and among the others, or in every grade (`ecg_lib.questions.severity.strata`). Pairs are
+        matched on both ECGs.
     """
     pool = _pools(records)[split]
     stratum = None if match is None else strata(pool.records, match).to_numpy()
@@ -127,7 +130,7 @@ def paired_test(
     for template in _chosen(templates):
         if template.form != "verify":
             continue
-        # 3: a stream apart from those of the three splits
+        # 3 gives a random stream apart from those of the three splits (0 to 2).
         rng = np.random.default_rng([seed, 3, template.id])
         pairs = pool.pairs(template.question_type, [seed, 3]) if template.two_ecgs else None
         for question in template.questions():
@@ -191,7 +194,7 @@ def _ask(
     allowed: Collection[int] | None,
     pair_seed: list[int],
 ) -> Asked:
-    """Each question of a template with the ECGs it is asked of; none where few say yes or no."""
+    """Draw the ECGs for each question of a template; leave out questions without enough ECGs."""
     if not len(pool):
         return []
     pairs = pool.pairs(template.question_type, pair_seed) if template.two_ecgs else None
@@ -204,8 +207,8 @@ def _ask(
         ]
     if template.form == "query":
         drawn = [(q, world.query(q, pool, size, rng, pairs)) for q in questions]
-        # With one answer in training (a finding that no lead of this cohort shows), the text alone
-        # would give it away.
+        # If training has one answer only (no lead of this cohort shows the finding), the text
+        # alone would give it away.
         least = 1 if allowed is not None else 2
         return [(q, rows) for q, rows in drawn if len({tuple(d.answer) for d in rows}) >= least]
     asked: Asked = [(q, world.verify(q, pool, size, rng, pairs)) for q in questions]
@@ -215,7 +218,7 @@ def _ask(
 def _choosable(
     questions: list[Question], pool: Pool, size: Sizes, rng: np.random.Generator
 ) -> list[Question]:
-    """Questions both of whose options occur often enough, at most ``size.choose_questions``."""
+    """Return the questions with two frequent enough options, at most `size.choose_questions`."""
     enough = {}
 
     def fits(question: Question) -> bool:
@@ -232,10 +235,11 @@ def _choosable(
 
 
 def _rows(asked: Asked, pool: Pool, wording: str, stream: list[int]) -> pd.DataFrame:
-    """Word the rows, the wordings in turn within (answer, severity), so that all see one mixture.
+    """Word the rows so that every wording gets the same mixture of answers and severities.
 
-    The order of the wordings is drawn anew for every such part: where a part is smaller than the
-    number of wordings, which wording goes with which answer must not repeat from split to split.
+    Rows of one answer and severity form a part, in which the wordings take turns. Their order is
+    drawn anew for every part: some parts have fewer rows than there are wordings, and a fixed order
+    would give the same wordings to the same answers in every split.
     """
     ids = pool.records["ecg_id"].tolist()
     rows = []

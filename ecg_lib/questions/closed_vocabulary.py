@@ -1,7 +1,7 @@
-"""Question answering as classification: answers as classes of ECG-QA's closed list, and back.
+"""Turn question answering into classification over ECG-QA's closed list of answers, and back.
 
-What the traditional methods of Table 3 do: every question is a multi-label decision over the 104
-answers, of which a question admits only its template's own (or its two options).
+The traditional methods of Table 3 work this way. Every question is a multi-label decision over the
+104 answers, limited to those that the question admits: its template's own, or its two options.
 """
 
 from collections.abc import Iterable
@@ -14,41 +14,47 @@ from numpy.typing import NDArray
 from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import NONE, all_answers, answer_text, classes_for
 
-LIMIT = 0.5  # probability from which an answer is given
+LIMIT = 0.5  # an answer is given from this probability on
 
 
 def ecgqa_classes(row: Any) -> tuple[str, ...]:
-    """Classes that a question row admits under ECG-QA's own lists; rows from Parquet are fine."""
+    """Return the answers that ECG-QA's lists admit for a row, also for one read from Parquet."""
     attribute = getattr(row, "attribute", None)
     options = list(attribute) if isinstance(attribute, Iterable) else None
     return classes_for(row.template_id, row.question_type, options)
 
 
 def answer_matrix(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """(n, 104): which answers of the closed list each row's answer set holds.
+    """Return (n, 104) bool: which answers of the closed list are in each row's answer set.
 
-    An answer outside the list has no column: a classifier cannot give it.
+    An answer outside the list has no column, because a classifier cannot give it.
     """
     return _matrix(rows["answer"])
 
 
 def admitted_matrix(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """(n, 104): which answers each question admits."""
+    """Return (n, 104) bool: which answers each question admits."""
     return _matrix([ecgqa_classes(row) for row in rows.itertuples(index=False)])
 
 
 def decode(probabilities: NDArray, rows: pd.DataFrame) -> pd.Series:
-    """Answers as text from the probability of each answer of the closed list.
+    """Turn the probability of each answer of the closed list into answers as text.
 
-    Of the answers that a question admits, those at `LIMIT` or above; if there is none, the
-    likeliest. Yes, no and not sure exclude each other: the likeliest. "none" beside others is
-    dropped.
+    Of the answers that a question admits, those at `LIMIT` or above are given, or the likeliest if
+    there is none. A verify question gets the likeliest, because yes, no and not sure exclude each
+    other. "none" is dropped beside other answers.
 
     Parameters
     ----------
-    probabilities : (n, 104)
+    probabilities : (n, 104) float
+        Columns in the order of `all_answers`.
     rows : DataFrame
         The n question rows.
+
+    Returns
+    -------
+    Series of str
+        Indexed as `rows`.
 
     Raises
     ------

@@ -1,11 +1,19 @@
-"""De-biased pre-training data: yes and no in pairs (the paper's Table 1, below), and alternatives.
+"""De-bias yes/no questions by pairing (lower half of the paper's Table 1) or by alternatives to it.
 
-Pairing makes P(yes | question) exactly one half. It does not make the share of normal ECGs equal
-across questions: an ECG that says yes to a disease is hardly ever normal, so that "yes if ill" is
-worth more than before. Pairs within severity take that away too. Backdoor adjustment as
-the paper's equation 6 states it does that and leaves P(yes | question) unequal: by drawing rows
-from the strata of severity (:func:`stratify_verify`) or by weighing them
-(:func:`severity_weights`). :mod:`ecg_lib.questions.audit` shows both marginals of all.
+*Severity* is how ill the patient is: normal or not, or a finer grade. A model has two shortcuts
+past the findings in an ECG: the usual answer to the question, P(yes | question), and severity,
+because ill patients more often have the finding that is asked about.
+
+* Pairs (`pair_verify`) match a yes with a no to the same question. P(yes | question) is then
+  exactly one half. The share of normal ECGs still differs between questions: an ECG that says yes
+  to a disease is hardly ever normal, so the rule "yes if ill" is right more often than before.
+* Pairs within severity (`pair_within_severity`) match a yes with a no of equal severity. The rule
+  "yes if ill" is then right half of the time.
+* Backdoor adjustment (the paper's equation 6) makes the share of normal ECGs equal across questions
+  and leaves P(yes | question) unequal. It draws rows from the strata of severity
+  (`stratify_verify`) or weights them (`severity_weights`).
+
+`ecg_lib.questions.audit` shows P(yes | question) and P(normal | question) under each method.
 """
 
 import numpy as np
@@ -19,7 +27,7 @@ PAIR_COLUMNS = ("pair_id", "yes_sample_id", "no_sample_id")
 
 
 def yes_or_no(rows: pd.DataFrame) -> pd.DataFrame:
-    """Verify rows answered yes or no, with their ``key`` and ``yes``; "not sure" is left out."""
+    """Return verify rows answered yes or no, with columns `key` and `yes`; drop "not sure"."""
     verify = rows.loc[rows.question_type.str.endswith("verify")]
     single = verify.answer.map(lambda a: a[0] if len(a) == 1 else "")
     verify = verify.loc[single.isin([YES, NO])]
@@ -31,11 +39,11 @@ def yes_or_no(rows: pd.DataFrame) -> pd.DataFrame:
 def pair_verify(
     rows: pd.DataFrame, seed: int, per_group_max: int | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Verify rows in pairs: for each template question, one ECG that says yes and one that says no.
+    """Pair verify rows: for each template question, one ECG that says yes and one that says no.
 
-    Groups are template question x question type, single and comparison alike; all wordings of a
-    question are one group and every row keeps its own. Each row of the rarer answer is used once,
-    with equally many rows of the other drawn without replacement.
+    A group is one template question of one question type, about one ECG or two. All wordings of a
+    question are in one group, and every row keeps its own wording. In each group, all rows of the
+    rarer answer are used once, with equally many rows of the other drawn without replacement.
 
     Parameters
     ----------
@@ -43,14 +51,14 @@ def pair_verify(
         Question rows of one split.
     seed : int
     per_group_max : int, optional
-        Most pairs of one question.
+        Maximum number of pairs per question.
 
     Returns
     -------
     rows : DataFrame
-        The paired rows in the row schema, in the order of sample_id; each occurs once.
+        The paired rows in the row schema, ordered by sample_id; each occurs once.
     pairs : DataFrame
-        ``pair_id, yes_sample_id, no_sample_id``.
+        `pair_id, yes_sample_id, no_sample_id`.
     """
     return _paired(rows, yes_or_no(rows), ["key"], seed, per_group_max)
 
@@ -58,18 +66,18 @@ def pair_verify(
 def pair_within_severity(
     rows: pd.DataFrame, severity: pd.Series, seed: int, per_group_max: int | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs whose yes and no are equally ill, so that illness tells nothing of the answer either.
+    """Pair each yes with a no of equal severity, so that severity does not predict the answer.
 
-    As :func:`pair_verify`, but a yes and a no of one question are paired only if their ECGs have
-    the same severity; in a comparison the first ECGs have, and the second ones.
+    Like `pair_verify`, but a yes and a no to one question are paired only if their ECGs have the
+    same severity. In a comparison, the two first ECGs must match and so must the two second ones.
 
     Parameters
     ----------
     severity : Series
-        A stratum by ecg_id: normal or not, or a grade (:func:`ecg_lib.questions.severity.strata`).
+        Stratum by ecg_id: normal or not, or a grade (`ecg_lib.questions.severity.strata`).
         Rows about an ECG that it lacks are left out.
     per_group_max : int, optional
-        Most pairs of one question within one severity.
+        Maximum number of pairs per question and severity.
     """
     verify, severity = yes_or_no(rows), severity.dropna()
     strata = verify.ecg_id.map(lambda ids: "|".join(str(severity.get(i, "")) for i in ids))
@@ -95,14 +103,14 @@ def _paired(
 
 
 def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """``n`` verify rows drawn as they come: the compute-matched control of the paper's ablation.
+    """Draw `n` verify rows without pairing: the compute-matched control of the paper's ablation.
 
     "not sure" is left out as in the pairs, so that only the pairing differs.
 
     Raises
     ------
     DataError
-        Fewer than ``n`` rows exist.
+        Fewer than `n` rows exist.
     """
     pool = yes_or_no(rows)
     if n > len(pool):
@@ -114,16 +122,20 @@ def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
 
 
 def base_share(rows: pd.DataFrame, normal: pd.Series) -> float:
-    """P(normal) among the distinct ECGs that questions about one ECG ask about; NaN without any.
+    """Return P(normal) among the distinct ECGs of questions about one ECG; NaN if there are none.
 
-    Whom one asks at all may depend on severity too: give the share of the cohort where it is known.
+    Which ECGs are asked about at all may also depend on severity. If the share of normal ECGs in
+    the cohort is known, use that instead.
     """
     single = rows.loc[rows.question_type.str.startswith("single")]
     return float(pd.Series(single.ecg_id.str[0].unique()).map(normal).astype(float).mean())
 
 
 def positivity(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """Whether each question about one ECG is asked of both strata, without which nothing adjusts.
+    """Check whether each question about one ECG is asked about both normal and abnormal ECGs.
+
+    Adjustment for severity needs this (the positivity assumption): a question asked in one stratum
+    only says nothing about the other.
 
     Parameters
     ----------
@@ -134,8 +146,8 @@ def positivity(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``question_key`` (template question and type), ``n, n_normal, n_abnormal``, and ``holds``:
-        neither is 0.
+        `question_key` (template question and type), `n, n_normal, n_abnormal`, and `holds`:
+        neither count is 0.
     """
     strata = _strata(rows, normal)
     groups = strata.groupby("key")["normal"]
@@ -147,11 +159,11 @@ def positivity(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
 def stratify_verify(
     rows: pd.DataFrame, normal: pd.Series, seed: int, base: float | None = None
 ) -> pd.DataFrame:
-    """Verify rows drawn so that each question is asked of normal ECGs in the base share.
+    """Draw verify rows so that each question is asked about the base share of normal ECGs.
 
-    Backdoor adjustment by stratifying on severity: within a stratum rows are drawn whatever they
-    answer, without replacement, and as many as the rarer stratum allows. Shares are exact to one
-    row of a question.
+    This is backdoor adjustment by stratifying on severity. Within a stratum, rows are drawn
+    regardless of their answer and without replacement, as many as the rarer stratum allows. Each
+    question's share is exact to within one row.
 
     Parameters
     ----------
@@ -161,19 +173,19 @@ def stratify_verify(
         Indexed by ecg_id.
     seed : int
     base : float, optional
-        P(normal), between 0 and 1; :func:`base_share` of ``rows`` by default.
+        P(normal), between 0 and 1; `base_share` of `rows` by default.
 
     Returns
     -------
     DataFrame
-        Rows in the row schema, in the order of sample_id; "not sure" is left out as in the pairs.
-        Questions about one ECG asked of one stratum only are lost (see :func:`positivity`), as are
-        rows about an ECG missing from ``normal``. Comparisons stay as they come.
+        Rows in the row schema, ordered by sample_id; "not sure" is left out as in the pairs.
+        Questions about one ECG that are asked in one stratum only are lost (see `positivity`), as
+        are rows about one ECG that is missing from `normal`. All comparisons are kept.
 
     Raises
     ------
     DataError
-        ``base`` is not between 0 and 1.
+        `base` is not between 0 and 1.
     """
     verify = yes_or_no(rows)
     rng = np.random.default_rng(seed)
@@ -184,9 +196,10 @@ def stratify_verify(
         base = _checked(base_share(rows, normal) if base is None else base)
     for _, group in strata.groupby("key", sort=True):
         well, ill = (rng.permutation(group.sample_id[group.normal == v]) for v in (True, False))
-        # A hair more, so that 3 / 0.3 gives 10 rows and not 9.
+        # 1e-9 absorbs rounding: 3 / (1 - 0.7) is 9.999999999999998 and must give 10 rows, not 9.
         total = int(min(len(well) / base, len(ill) / (1 - base)) + 1e-9)
-        # Rounded by lot: always up or always down, questions of one size would miss the base alike.
+        # Round at random: rounding one way would make questions of equal size miss the base share
+        # in the same direction.
         n_well = int(total * base + rng.random())
         kept |= set(well[:n_well]) | set(ill[: total - n_well])
     return rows.loc[rows.sample_id.isin(kept)].sort_values("sample_id", ignore_index=True)
@@ -200,11 +213,11 @@ def severity_weights(
     truncate: float = 0.0,
     one_stratum: str = "keep",
 ) -> pd.Series:
-    """Weights that make severity c independent of the question x (equation 6).
+    """Compute weights that make severity c independent of the question x (equation 6).
 
-    Inverse-probability weights are 1 / P(x | c); stabilised by P(x) they are, by Bayes,
-    P(c) / P(c | x). Under either the share of normal ECGs within every single-ECG question equals
-    ``base``. Rows about two ECGs or about an ECG missing from ``normal`` keep the weight 1.
+    Inverse-probability weights are 1 / P(x | c). Stabilised by P(x), they become P(c) / P(c | x)
+    by Bayes' rule. With either, the weighted share of normal ECGs in every question about one ECG
+    equals `base`. Rows about two ECGs, or about an ECG missing from `normal`, keep the weight 1.
 
     Parameters
     ----------
@@ -212,26 +225,27 @@ def severity_weights(
     normal : Series of bool
         Indexed by ecg_id.
     base : float, optional
-        P(normal), between 0 and 1; :func:`base_share` of ``rows`` by default.
+        P(normal), between 0 and 1; `base_share` of `rows` by default.
     stabilised : bool
-        Each question counts as often as it is asked; otherwise all questions count alike.
+        If true, each question counts as often as it is asked; if false, all count equally.
     truncate : float
-        Share of the weights at either end, below one half, that is cut to the nearest one within:
-        less variance for some of the bias back, for the shares are then no longer equal.
+        Share of the weights at either end, below one half, that is clipped to the nearest weight
+        inside. This lowers the variance and brings back some of the bias, because the shares of
+        normal ECGs are then no longer equal.
     one_stratum : {"keep", "drop", "refuse"}
-        Questions asked of one stratum only cannot be adjusted (see :func:`positivity`): their rows
-        keep the weight 1, get the weight 0, or are an error.
+        Treatment of questions asked in one stratum only, which cannot be adjusted (see
+        `positivity`): give their rows the weight 1, the weight 0, or raise an error.
 
     Returns
     -------
     Series of float
-        Indexed like ``rows``. Untruncated, the mean is 1 within every question if ``stabilised``,
-        and over all adjusted rows if not.
+        Indexed like `rows`. Without truncation, the mean weight is 1 within every question if
+        `stabilised`, and over all adjusted rows if not.
 
     Raises
     ------
     DataError
-        ``base``, ``truncate`` or ``one_stratum`` is impossible, or a question is refused.
+        `base`, `truncate` or `one_stratum` is invalid, or a question is refused.
     """
     if one_stratum not in ("keep", "drop", "refuse"):
         raise DataError(f"one_stratum {one_stratum!r}: unknown; use keep, drop or refuse")
@@ -265,12 +279,15 @@ def severity_weights(
 
 
 def effective_n(weights: pd.Series) -> float:
-    """How many rows of equal weight would be as good as these (Kish): (sum w)^2 / sum w^2."""
+    """Return Kish's effective sample size: the rows of equal weight that would be as informative.
+
+    It is (sum w)^2 / sum w^2, and 0 if no weight is positive.
+    """
     return float(weights.sum() ** 2 / (weights**2).sum()) if (weights > 0).any() else 0.0
 
 
 def _strata(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
-    """``key`` and ``normal`` of the rows about a single ECG whose severity is known."""
+    """Return `key` and `normal` of the rows about a single ECG whose severity is known."""
     single = rows.loc[rows.question_type.str.startswith("single")]
     stratum = single.ecg_id.str[0].map(normal).dropna().astype(bool)
     single = single.loc[stratum.index]

@@ -1,7 +1,7 @@
-"""Which ECGs can be asked a question, and draws from them that no world of asking owns.
+"""Find the ECGs that can be asked a question, and draw from them in ways that all worlds share.
 
-:class:`Pool` knows the ECGs of a split and the pairs that can be compared; :func:`verify_masks`
-says who would answer what. Who *is* asked is decided in :mod:`ecg_lib.questions.worlds`.
+`Pool` holds the ECGs of a split and the pairs that can be compared. `verify_masks` says which of
+them would give which answer. Which of them *are* asked is decided in `ecg_lib.questions.worlds`.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many ECGs each template question is asked of.
+    """Number of ECGs that each template question is asked about.
 
-    ``verify``, ``choose``, ``query`` count ECGs per answer (answer set) of single questions;
-    ``comparison_verify``, ``comparison_query`` the same for pairs. ``broad`` counts those of the
-    few broad verify questions, which need more of them for a ratio to be read off. A verify
-    question needs ``min_positive`` ECGs for yes and for no. ``choose_questions`` bounds the option
-    pairs of a template and ``query_rows`` the rows of one query question, whose answer sets may be
-    very many.
+    `verify`, `choose` and `query` count ECGs per answer (or answer set) of questions about one
+    ECG; `comparison_verify` and `comparison_query` count pairs of ECGs. `broad` is the count for
+    the few broad verify questions, whose ratios need more rows. A verify question needs
+    `min_positive` ECGs for yes and for no. `choose_questions` limits the option pairs of a
+    template, and `query_rows` the rows of one query question, which can have very many answer
+    sets.
     """
 
     verify: int = 20
@@ -40,7 +40,7 @@ class Sizes:
 
     @classmethod
     def per_answer(cls, n: int) -> "Sizes":
-        """Sizes in proportion to the `n` ECGs that a yes/no question has per answer."""
+        """Return sizes in proportion to `n`, the ECGs per answer of a yes/no question."""
 
         def some(share: float) -> int:
             return max(1, round(n * share))
@@ -59,7 +59,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows to be: positions of the ECGs, answer, and whether the options are swapped."""
+    """A row to be written: positions of its ECGs, answer, and whether the options are swapped."""
 
     ecgs: tuple[int, ...]
     answer: list[str]
@@ -67,7 +67,7 @@ class Drawn:
 
 
 class Pool:
-    """The ECGs of one split, what is known of them, and the pairs that can be compared."""
+    """The ECGs of one split, what is known about them, and the pairs that can be compared."""
 
     def __init__(self, records: pd.DataFrame):
         self.records = records.reset_index(drop=True)
@@ -79,7 +79,7 @@ class Pool:
         return len(self.records)
 
     def pairs(self, question_type: str, seed: Sequence[int]) -> np.ndarray:
-        """(m, 2) positions, previous ECG first: of one patient in time, or of two patients."""
+        """Return (m, 2) positions: two ECGs of one patient, earlier first, or of two patients."""
         if question_type not in self._pairs:
             consecutive = question_type.startswith("comparison_consecutive")
             self._pairs[question_type] = (
@@ -90,7 +90,7 @@ class Pool:
         return self._pairs[question_type]
 
     def _consecutive(self) -> np.ndarray:
-        """All earlier-later pairs of a patient, as in ECG-QA; ECGs of one moment are no pair."""
+        """Pair every ECG with each later one of its patient, as in ECG-QA (none of equal time)."""
         dated = self.records.loc[self.records.recorded_at.astype(str).ne("")]
         dated = dated.sort_values(["patient_id", "recorded_at"], kind="stable")
         when = dated.recorded_at.to_numpy()
@@ -104,7 +104,7 @@ class Pool:
         return np.array(found, dtype=int).reshape(-1, 2)
 
     def _irrelevant(self, rng: np.random.Generator) -> np.ndarray:
-        """Random pairs of patients; half share a finding, else "remaining" hardly occurs."""
+        """Draw pairs of two patients; half share a finding, else "still there" hardly occurs."""
         n = len(self)
         if n < 2:
             return np.empty((0, 2), dtype=int)
@@ -122,12 +122,12 @@ class Pool:
 
 
 def take(indices: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to ``n`` of ``indices``, without replacement."""
+    """Draw up to `n` of `indices` without replacement."""
     return rng.permutation(indices)[: max(n, 0)]
 
 
 def verify_masks(question: Question, pool: Pool, pairs: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Candidates (ECGs, or rows of ``pairs``) by answer, as boolean arrays."""
+    """Return which candidates (ECGs, or rows of `pairs`) give each answer, as boolean arrays."""
     template = question.template
     name = question.bind(template.facet)
     item = None if template.ask == "any" else question.bind(template.item)
@@ -153,10 +153,10 @@ def balanced_verify(
     pairs: np.ndarray | None = None,
     equal: bool = False,
 ) -> list[Drawn]:
-    """Up to ``n`` yes and ``n`` no, whatever the severity; exactly as many of both if ``equal``.
+    """Draw up to `n` yes and `n` no, however ill the patients; equally many of both if `equal`.
 
-    Half of the "no" to a question about a lead come from ECGs with the same finding in another
-    lead, and those to a comparison come equally from the three ways in which it can fail.
+    For a question about a lead, half of the no rows are ECGs with the same finding in another lead.
+    For a comparison, they come equally from the three ways in which the answer can be no.
     """
     masks = verify_masks(question, pool, pairs)
     if equal:
@@ -186,7 +186,11 @@ def matched_verify(
     pairs: np.ndarray | None,
     stratum: np.ndarray,
 ) -> list[Drawn]:
-    """Up to ``n`` yes and ``n`` no, as many of both within each stratum (an integer per ECG)."""
+    """Draw up to `n` yes and `n` no, equally many of both within each stratum of severity.
+
+    Severity is how ill the patient is (`ecg_lib.questions.severity`).
+    `stratum` holds an integer per ECG; pairs are matched on the strata of both ECGs.
+    """
     masks = verify_masks(question, pool, pairs)
     of = stratum if pairs is None else stratum[pairs[:, 0]] * (stratum.max() + 1)
     of = of if pairs is None else of + stratum[pairs[:, 1]]
@@ -202,21 +206,21 @@ def matched_verify(
 
 
 def _spread(strata: list[np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
-    """``n`` indices taken in turn from the strata while they last."""
+    """Take `n` indices from the strata in turn, while they last."""
     shuffled = [rng.permutation(s) for s in strata]
     turn = np.concatenate([np.arange(len(s)) for s in shuffled]) if shuffled else np.array([])
     return np.concatenate(shuffled)[np.argsort(turn, kind="stable")][:n] if len(turn) else turn
 
 
 def ecgs_of(index: int, pairs: np.ndarray | None) -> tuple[int, ...]:
-    """Positions of the ECGs of a candidate: an ECG, or a row of ``pairs``."""
+    """Return the positions of a candidate's ECGs: of one ECG, or of the two in a row of `pairs`."""
     return (int(index),) if pairs is None else tuple(int(i) for i in pairs[index])
 
 
 def choose(
     question: Question, pool: Pool, n: int, rng: np.random.Generator, none: int | None = None
 ) -> list[Drawn]:
-    """``n`` ECGs with the one option, the other, and both; ``none`` (or half) with neither."""
+    """Draw up to `n` ECGs each with one option, the other and both; `none` (n / 2) with neither."""
     none = (n + 1) // 2 if none is None else none
     name = question.bind(question.template.facet)
     a, b = (pool.facets.has(name, question.values[key]) for key in ("a", "b"))
@@ -238,7 +242,7 @@ def query(
     pairs: np.ndarray | None = None,
     none: int | None = None,
 ) -> list[Drawn]:
-    """Up to ``n`` ECGs (or pairs) per answer set, ``none`` of the empty one, ``limit`` in all."""
+    """Draw up to `n` ECGs (or pairs) per answer set, `none` of the empty one, `limit` in all."""
     empty = [question.template.empty]
     sets = pool.facets.sets(question.bind(question.template.facet))
     candidates = np.arange(len(pool))[:, None] if pairs is None else pairs

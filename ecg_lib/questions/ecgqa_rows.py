@@ -1,4 +1,4 @@
-"""Reader of the ECG-QA release v1.0.2 (Oh et al. 2023): JSON shards to question rows."""
+"""Read the JSON shards of the ECG-QA release v1.0.2 (Oh et al. 2023) as question rows."""
 
 import json
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from ecg_lib.questions.schema import COLUMNS, SPLITS, validate_rows
 
 SOURCE = "https://github.com/Jwoo5/ecg-qa"
 FORMS = ("paraphrased", "template")
-# Rows of the whole release v1.0.2; the MIMIC-IV-ECG form publishes no totals.
+# Rows in the whole release v1.0.2. No totals are published for its MIMIC-IV-ECG form.
 EXPECTED_COUNTS = {"ptbxl": {"train": 267_539, "valid": 64_663, "test": 82_146}}
 _ID_FORMAT = {"ptbxl": "ptbxl/{:05d}", "mimic-iv-ecg": "mimic-iv-ecg/{}"}
 _OUTDATED = "late stage of myocardial infarction"
@@ -20,26 +20,28 @@ _OUTDATED = "late stage of myocardial infarction"
 def read_ecgqa(
     root: Path | str, corpus: str = "ptbxl", form: str = "paraphrased", split: str = "train"
 ) -> pd.DataFrame:
-    """Question rows of one split, in the order of sample_id.
+    """Read the question rows of one split, ordered by sample_id.
 
     Parameters
     ----------
     root : path
-        Folder that holds ``<corpus>/<form>/<split>/*.json`` (upstream's ``ecgqa/`` folder).
+        Folder that holds `<corpus>/<form>/<split>/*.json` (the `ecgqa/` folder of the release).
     corpus : {"ptbxl", "mimic-iv-ecg"}
     form : {"paraphrased", "template"}
-        Only the paraphrased form words its test questions differently from its training questions.
+        Only in the paraphrased form do test questions have other wordings than training questions.
     split : {"train", "valid", "test"}
 
     Returns
     -------
     DataFrame
-        Rows of the schema; ids as ``"ptbxl/00001"`` or ``"mimic-iv-ecg/<study_id>"``, order kept.
+        Rows in the schema of `ecg_lib.questions.schema`. ECG ids read `"ptbxl/00001"` or
+        `"mimic-iv-ecg/<study_id>"`; the order of the two ECGs of a row is kept.
 
     Raises
     ------
     DataError
-        The folder or its shards are missing, a shard cannot be read, or the labels are of v1.0.0.
+        An argument is unknown, the folder or its shards are missing, a shard cannot be read, or
+        the labels are those of v1.0.0.
     """
     for name, value, allowed in (
         ("corpus", corpus, _ID_FORMAT),
@@ -82,15 +84,15 @@ def _read_shard(path: Path) -> list[dict]:
     missing = [field for field in COLUMNS if field not in content[0]]
     if missing:
         raise DataError(f"{path}: rows lack the field {missing[0]!r}; this is not an ECG-QA shard")
-    # The upstream mapping step adds ecg_path; only the schema's fields are kept.
+    # ECG-QA's mapping script adds ecg_path, which the schema does not have.
     return [{field: row.get(field) for field in COLUMNS} for row in content]
 
 
 def keep_known(rows: pd.DataFrame, ecg_ids: Collection[str]) -> tuple[pd.DataFrame, dict]:
-    """Rows all of whose ECGs are among ``ecg_ids``, and a summary of what was left out.
+    """Keep the rows whose ECGs are all among `ecg_ids`, and summarize what was dropped.
 
-    The summary holds ``kept``, ``dropped``, ``dropped_by_type`` (question_type -> rows) and
-    ``unknown_ecgs`` (how many distinct ids were not found).
+    The summary holds `kept`, `dropped`, `dropped_by_type` (question_type -> number of rows) and
+    `unknown_ecgs` (number of distinct ids that were not found).
     """
     known = set(ecg_ids)
     good = rows.ecg_id.map(known.issuperset).astype(bool)
@@ -106,10 +108,10 @@ def keep_known(rows: pd.DataFrame, ecg_ids: Collection[str]) -> tuple[pd.DataFra
 
 
 def expected_counts(rows: pd.DataFrame, corpus: str, split: str) -> dict:
-    """Compare the rows read with the whole release.
+    """Compare the number of rows read with that of the whole release.
 
-    Returns ``rows``, ``expected`` (None where the release publishes no total) and ``complete``
-    (None likewise). An incomplete download is usable, but its tables must say so.
+    Returns `rows`, `expected` and `complete`. The last two are None where the release publishes
+    no total. An incomplete download is usable, but the tables made from it must say so.
     """
     expected = EXPECTED_COUNTS.get(corpus, {}).get(split)
     return {
@@ -120,12 +122,12 @@ def expected_counts(rows: pd.DataFrame, corpus: str, split: str) -> dict:
 
 
 def read_ecg_ids(root: Path | str, corpus: str, split: str) -> list[str]:
-    """ECGs that ECG-QA assigns to ``split``; its splits are not PTB-XL's folds.
+    """Read the ids of the ECGs that ECG-QA assigns to `split`; its splits are not PTB-XL's folds.
 
     Raises
     ------
     DataError
-        ``<split>_ecgs.tsv`` is absent.
+        `<split>_ecgs.tsv` is missing.
     """
     path = Path(root) / corpus / f"{split}_ecgs.tsv"
     if not path.is_file():

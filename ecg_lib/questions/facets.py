@@ -1,10 +1,10 @@
-"""What is true of an ECG, and how a template question about it is answered.
+"""Define what is known about an ECG, and how a template question about it is answered.
 
-A *facet* is a set of things known about one ECG: its rhythms, its noises, the measurements out of
-range. It is None where the record cannot say (an attribute its cohort does not carry), and then no
-question is asked. An *ask* turns one facet, or the same facet of two ECGs, into an answer.
-Likelihoods follow ECG-QA's generator: 0 means "unknown" in PTB-XL and counts as certain like 100,
-anything between is "not sure".
+A *facet* is a set of things known about one ECG, such as its rhythms, its kinds of noise or its
+measurements out of range. It is None if the record does not give it (its cohort lacks the
+attribute); the question is then not asked about this ECG. An *ask* turns one facet, or the same
+facet of two ECGs, into an answer. Likelihoods follow ECG-QA's generator: 0 means "unknown" in
+PTB-XL and counts as certain, as 100 does; anything between is "not sure".
 """
 
 import math
@@ -28,7 +28,7 @@ from ecg_lib.questions.vocabulary import (
     in_vocabulary,
 )
 
-# Whether the finding is there in the first and in the second ECG when the answer is yes.
+# Is the finding in the first and in the second ECG, if the answer is yes?
 CHANGES = {
     "removed": (True, False),
     "new": (False, True),
@@ -39,7 +39,7 @@ CHANGES = {
 
 @lru_cache(maxsize=1)
 def _names() -> dict[str, dict[str, str]]:
-    """Facet -> code -> what the facet calls it, from the findings table."""
+    """Return facet -> code -> the name that the facet uses for it, from the findings table."""
     table = load_findings()
     kinds = {
         kind: {
@@ -57,7 +57,7 @@ def _names() -> dict[str, dict[str, str]]:
 
 @lru_cache(maxsize=1)
 def normal_ranges() -> dict[str, tuple[float, float]]:
-    """Feature -> (low, high) in seconds, bounds included (ECG-QA's limits, ranges.csv)."""
+    """Return feature -> (low, high) in s, bounds included (ECG-QA's limits, from ranges.csv)."""
     table = pd.read_csv(Path(__file__).parent / "ranges.csv", comment="#")
     return {
         r.feature: (-math.inf if math.isnan(r.low) else r.low, r.high) for r in table.itertuples()
@@ -114,7 +114,7 @@ def _listed(key: str) -> Callable[[Mapping, Mapping], Facet]:
 
 
 def _place(feature: str, attributes: Mapping) -> str | None:
-    """Above, below or within the normal range; None where the feature was not measured."""
+    """Say whether a feature is above, below or within its normal range; None if not measured."""
     value = (attributes.get("intervals") or {}).get(feature)
     if value is None or not math.isfinite(value):
         return None
@@ -153,7 +153,7 @@ def _measurements(*sides: str) -> Callable[[Mapping, Mapping], Facet]:
 
 @lru_cache(maxsize=1)
 def facets() -> dict[str, Callable[[Mapping, Mapping], Facet]]:
-    """Every facet by name: a function of a record's labels and attributes."""
+    """Return every facet by name, as a function of a record's labels and attributes."""
     ranges = answers_in("range")
     out_of_range = [r for r in ranges if not r.startswith("within")]
     table = {
@@ -184,12 +184,12 @@ def facets() -> dict[str, Callable[[Mapping, Mapping], Facet]]:
 
 
 def facet_of(name: str, labels: Mapping[str, float], attributes: Mapping) -> Facet:
-    """One facet of one ECG.
+    """Return one facet of one ECG.
 
     Raises
     ------
     DataError
-        No such facet.
+        There is no facet of this name.
     """
     try:
         function = facets()[name]
@@ -201,18 +201,19 @@ def facet_of(name: str, labels: Mapping[str, float], attributes: Mapping) -> Fac
 
 
 def answer(question: Question, records: Sequence[tuple[Mapping, Mapping]]) -> list[str] | None:
-    """Answer to a template question.
+    """Answer a template question from the labels of the ECGs it is asked about.
 
     Parameters
     ----------
     question : Question
     records : sequence of (labels, attributes)
-        One ECG, or two in the order previous, recent.
+        One ECG, or two: the previous one, then the recent one.
 
     Returns
     -------
     list of str or None
-        The answer set in canonical order; None where a record cannot say.
+        The answer set in canonical order. None if a record does not give the answer, or the answer
+        is not in ECG-QA's closed list.
     """
     template = question.template
     sets = [facet_of(question.bind(template.facet), *record) for record in records]
@@ -225,7 +226,7 @@ def answer(question: Question, records: Sequence[tuple[Mapping, Mapping]]) -> li
 
 
 def verify(question: Question, sets: Sequence[frozenset], unsure: frozenset) -> list[str]:
-    """yes, no or not sure."""
+    """Answer a verify question: yes, no or not sure."""
     template = question.template
     if template.ask == "any":
         return [YES if sets[0] else NO]
@@ -237,7 +238,7 @@ def verify(question: Question, sets: Sequence[frozenset], unsure: frozenset) -> 
 
 
 def named(question: Question, sets: Sequence[frozenset]) -> list[str] | None:
-    """What a choose or query question asks for; None where it leaves the closed vocabulary."""
+    """Answer a choose or query question; None if the answer is not in ECG-QA's closed list."""
     template = question.template
     if template.ask == "choose":
         result = sets[0] & {question.values["a"], question.values["b"]}
@@ -254,12 +255,12 @@ def named(question: Question, sets: Sequence[frozenset]) -> list[str] | None:
 
 
 class FacetTable:
-    """Facets of many records as arrays; the fast twin of :func:`answer` behind the builder.
+    """Facets of many records as arrays: the fast counterpart of `answer`, for building questions.
 
     Parameters
     ----------
     labels, attributes : sequences of dict
-        One entry a record, N in all.
+        One entry per record, N in all.
     """
 
     def __init__(self, labels: Sequence[Mapping], attributes: Sequence[Mapping]):
@@ -267,17 +268,17 @@ class FacetTable:
         self._sets: dict[str, list[Facet]] = {}
 
     def sets(self, name: str) -> list[Facet]:
-        """The facet of every record."""
+        """Return the facet of every record."""
         if name not in self._sets:
             self._sets[name] = [facet_of(name, *record) for record in self._records]
         return self._sets[name]
 
     def known(self, name: str) -> np.ndarray:
-        """(N,) bool: the record can say."""
+        """Return (N,) bool: whether the record gives the facet."""
         return np.array([s is not None for s in self.sets(name)], dtype=bool)
 
     def has(self, name: str, item: str | None = None) -> np.ndarray:
-        """(N,) bool: ``item`` (or anything, if None) is in the facet."""
+        """Return (N,) bool: whether `item` (or anything, if None) is in the facet."""
         if item is None:
             return np.array([bool(s) for s in self.sets(name)], dtype=bool)
         return np.array([s is not None and item in s for s in self.sets(name)], dtype=bool)

@@ -1,7 +1,8 @@
-"""Where on the twelve leads: the facets of wave forms and of noise lead by lead.
+"""Define the facets that say in which of the twelve leads wave forms and noise are seen.
 
-A record says where a finding is seen in ``form_leads`` (code -> leads) and ``noise`` (kind ->
-leads). A finding that is there without its leads makes the record unable to say.
+A facet is a set of things known about one ECG (`ecg_lib.questions.facets`). A record locates its
+findings in `form_leads` (code -> leads) and `noise` (kind -> leads). If a finding is present but
+its leads are not given, the facets that depend on them are None.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,9 +12,9 @@ from ecg_lib.knowledge.findings import load_findings
 from ecg_lib.questions.vocabulary import REGIONS, answers_in
 
 Facet = frozenset[str] | None
-Leads = dict[str, Facet] | None  # finding -> its leads; None where the cohort places nothing
-# Forms read from beats, intervals or several leads at once. Where a cohort names no leads for one
-# of these, it still says what a single lead shows.
+Leads = dict[str, Facet] | None  # finding -> its leads; None if the cohort locates no findings
+# Forms read from beats, intervals or several leads at once. If a cohort names no leads for one of
+# these, what a single lead shows is still known.
 _WHOLE_TRACING = frozenset({"PAC", "PVC", "PRC(S)", "LPR", "LNGQT", "VCLVH", "HVOLT", "LVOLT"})
 
 
@@ -41,7 +42,7 @@ def _form(labels: Mapping[str, float], attributes: Mapping) -> Leads:
 
 
 def _where(read: Callable[[Mapping, Mapping], Leads], finding: str, regions: bool = False):
-    """Facet: the leads, and on request the regions, that show one finding."""
+    """Return the facet of the leads, and if asked for the regions, that show one finding."""
 
     def facet(labels: Mapping[str, float], attributes: Mapping) -> Facet:
         known = read(labels, attributes)
@@ -54,7 +55,7 @@ def _where(read: Callable[[Mapping, Mapping], Leads], finding: str, regions: boo
 
 
 def _what(read: Callable[[Mapping, Mapping], Leads], lead: str):
-    """Facet: the findings that one lead shows."""
+    """Return the facet of the findings that one lead shows."""
     whole = {_forms()[code] for code in _WHOLE_TRACING}
 
     def facet(labels: Mapping[str, float], attributes: Mapping) -> Facet:
@@ -67,9 +68,10 @@ def _what(read: Callable[[Mapping, Mapping], Leads], lead: str):
 
 
 def place_facets() -> dict[str, Callable[[Mapping, Mapping], Facet]]:
-    """``leads of`` and ``places of`` each finding, ``form in`` and ``noise in`` each lead, by name.
+    """Return the facets `leads of`, `places of` a finding and `form in`, `noise in` a lead by name.
 
-    Places are leads and the two regions; a region shows what any of its six leads shows.
+    Places are leads and the two regions (limb and chest leads). A region shows what any of its six
+    leads shows.
     """
     noises, forms = answers_in("noise"), _forms().values()
     table = {f"leads of {kind}": _where(_noise, kind) for kind in noises}

@@ -1,8 +1,9 @@
-"""How far the questions of ECG-Reasoning-Benchmark go without an ECG; its authors print no floor.
+"""Measure how well ECG-Reasoning-Benchmark can be answered without an ECG.
 
-Multiple-choice dialogues about PTB-XL's ECGs (arXiv 2603.14326, Jwoo5/ecg-reasoning-benchmark): is
-a diagnosis suggested, is a finding there, does the finding suffice for a decision. Of its seven
-kinds of question these three offer the same options whatever the ECG.
+The benchmark consists of multiple-choice dialogues about PTB-XL's ECGs (arXiv 2603.14326,
+Jwoo5/ecg-reasoning-benchmark). Its authors do not report this question-only baseline. Of its seven
+kinds of question, the three used here offer the same options whatever the ECG: is a diagnosis
+suggested, is a finding present, does the finding suffice for a decision?
 """
 
 import json
@@ -24,16 +25,22 @@ _FOLDS, _RESAMPLES = 10, 1000
 
 
 def read_benchmark(file: Path | str) -> pd.DataFrame:
-    """Its questions with one set of options: ``ecg_id, kind, question, answer``.
+    """Read the questions that have the same options for every ECG.
 
     Parameters
     ----------
-    file : JSON lines, a dialogue each
+    file : path
+        JSON lines, one dialogue per line.
+
+    Returns
+    -------
+    DataFrame
+        `ecg_id, kind, question, answer`.
 
     Raises
     ------
     DataError
-        A line is no dialogue of the benchmark.
+        A line is not a dialogue of the benchmark.
     """
     lines = []
     for number, text in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
@@ -55,28 +62,30 @@ def read_benchmark(file: Path | str) -> pd.DataFrame:
 
 
 def question_floor(rows: pd.DataFrame, patients: pd.Series, seed: int = 0) -> pd.DataFrame:
-    """Accuracy of two readers who see no ECG, taught on other patients than they are tested on.
+    """Measure the accuracy of two readers that see no ECG, by ten-fold cross-validation.
+
+    The folds are grouped by patient, so each patient is held out from the rows that are learned.
 
     Parameters
     ----------
     rows : DataFrame
-        Of :func:`read_benchmark`.
+        From `read_benchmark`.
     patients : Series
         Patient by ecg_id; rows about other ECGs are left out.
     seed : int
-        Of the bootstrap over patients.
+        Random seed of the bootstrap over patients.
 
     Returns
     -------
     DataFrame
-        ``kind, reader, n, value, ci_low, ci_high``: "majority", the commonest answer to that kind
-        of question, and "question", the commonest answer to these very words (a question that
-        nobody else was asked: as majority).
+        `kind, reader, n, value, ci_low, ci_high`. The reader "majority" gives the most common
+        answer to that kind of question. "question" gives the most common answer to exactly these
+        words, or the majority answer if no patient of the other folds was asked them.
 
     Raises
     ------
     DataError
-        The ECGs of fewer than ten patients are known.
+        Fewer than ten patients have known ECGs.
     """
     rows = rows.assign(patient=rows["ecg_id"].map(patients)).dropna(subset="patient")
     rows = rows.reset_index(drop=True)

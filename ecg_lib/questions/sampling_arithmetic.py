@@ -1,4 +1,9 @@
-"""Table 1 by arithmetic: the share of normal ECGs that ECG-QA's law of sampling alone gives."""
+"""Compute the share of normal ECGs (Table 1) that follows from ECG-QA's quota alone.
+
+ECG-QA drew rows by a quota per answer (`ecg_lib.questions.worlds.ecgqa`). An ECG with a disease is
+rarely normal, so the quota makes the share of normal ECGs differ between questions even though
+nobody chose whom to ask by severity.
+"""
 
 from collections.abc import Collection
 
@@ -11,8 +16,8 @@ from ecg_lib.questions.templates import load_templates
 from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
 from ecg_lib.questions.worlds.ecgqa import caps_of
 
-RELEASED_ECGS = 11_566  # of the training split, in ECG-QA's train_ecgs.tsv
-FINDING, NORMAL, ABNORMAL = (1, 23), 2, 12  # templates: a finding, "is it normal?", "abnormal?"
+RELEASED_ECGS = 11_566  # ECGs in the training split, from ECG-QA's train_ecgs.tsv
+FINDING, NORMAL, ABNORMAL = (1, 23), 2, 12  # template ids: a finding, is it normal, or abnormal?
 BROAD = (NORMAL, ABNORMAL)
 IS_NORMAL, MEAN = "Is this ECG normal? (all wordings)", "mean of all questions for a finding"
 
@@ -20,28 +25,29 @@ IS_NORMAL, MEAN = "Is this ECG normal? (all wordings)", "mean of all questions f
 def expected_normal_share(
     records: pd.DataFrame, templates: Collection[int], cap: int = 100, of: int | None = None
 ) -> pd.DataFrame:
-    """Share of normal ECGs expected among the rows of every verify question on one ECG.
+    """Compute the expected share of normal ECGs among the rows of each one-ECG verify question.
 
-    Nobody has to ask anything: with ``k`` rows of an answer, drawn whatever they are from those who
-    give it, the share is the mean of P(normal | answer), weighed by ``k``.
+    If `k` rows of an answer are drawn at random from the ECGs that give it, the expected share is
+    the mean of P(normal | answer) over the answers, weighted by `k`.
 
     Parameters
     ----------
     records : DataFrame
-        ``normal, labels, attributes`` of the ECGs asked about, one row per ECG.
+        `normal, labels, attributes` of the ECGs asked about, one row per ECG.
     templates : collection of int
-        ECG-QA's templates.
+        ECG-QA template ids.
     cap : int
-        On yes: 100 in training, 20 in valid and test.
+        Cap on yes rows: 100 in training, 20 in valid and test.
     of : int, optional
-        How many ECGs the cap is meant for, where ``records`` are a sample of as many: a cap of 100
-        binds less often in a tenth of the ECGs. By default ``records`` are all.
+        Number of ECGs that the cap is meant for, if `records` are a sample of them. The cap is
+        scaled to the sample, since a cap of 100 binds less often in a tenth of the ECGs. By
+        default, `records` are all ECGs.
 
     Returns
     -------
     DataFrame
-        ``question_id, template_id, question, n, expected``; questions that nobody answers yes to
-        are left out. ``n`` rows of a cohort of size ``of``.
+        `question_id, template_id, question, n, expected`. `n` is the number of rows in a cohort of
+        `of` ECGs. Questions that no ECG answers yes are left out.
     """
     pool, known, lines = Pool(records), load_templates(), []
     scale = 1.0 if of is None else of / max(1, len(pool))
@@ -62,7 +68,7 @@ def expected_normal_share(
 
 
 def predicted_table1(records: pd.DataFrame, sentences: Collection[str]) -> pd.DataFrame:
-    """What the quota alone makes of sentences of training questions, ``records`` being asked.
+    """Predict from the quota alone the share of normal ECGs for sentences of training questions.
 
     Parameters
     ----------
@@ -74,10 +80,10 @@ def predicted_table1(records: pd.DataFrame, sentences: Collection[str]) -> pd.Da
     Returns
     -------
     DataFrame
-        ``row, template_id, n, expected, low, high``: each sentence with the rows that it would have
-        in the release; then all wordings of "is this ECG normal?"; then the mean over the questions
-        for a finding. Between ``low`` and ``high`` fall 95 of 100 draws of so many rows. Where
-        nobody answers yes to a question, it has NaN.
+        `row, template_id, n, expected, low, high`. There is one row per sentence, with the `n` rows
+        that it would have in the release; then one for all wordings of "is this ECG normal?"; then
+        the mean over the questions about a finding. In 95 of 100 draws of `n` rows the share lies
+        between `low` and `high`. It is NaN for a question that no ECG answers yes.
     """
     each = expected_normal_share(records, (*FINDING, *BROAD), of=RELEASED_ECGS)
     each = each.set_index("question_id")

@@ -1,8 +1,12 @@
-"""The question row: ECG-QA's schema, whatever the source, and its Parquet files.
+"""Define the question row (ECG-QA's schema, whatever the source), and read and write its files.
 
-One row asks one question about one ECG, or two. Of two, the first is the previous and the second
-the recent one: the order of ``ecg_id`` carries meaning and is never sorted. ``answer`` is a set
-written as a list.
+A row asks one question about one ECG or two. Of two, the first is the previous and the second the
+recent one: the order of `ecg_id` carries meaning and is never sorted. `answer` is a set written as
+a list. The files are Parquet, one per split.
+
+A *verify* question asks for yes or no, a *choose* question offers two options, and a *query*
+question is open. The two ECGs of a comparison are of one patient (*consecutive*) or of two
+(*irrelevant*).
 """
 
 import re
@@ -59,12 +63,12 @@ _RANGE = re.compile(r"\b(above|below|within|outside)\b", re.IGNORECASE)
 
 
 def validate_rows(rows: pd.DataFrame, known_ecgs: Collection[str] | None = None) -> pd.DataFrame:
-    """Check a table against the row schema and hand it back with exactly ``COLUMNS``.
+    """Check a table against the row schema and return it with exactly `COLUMNS`.
 
     Raises
     ------
     DataError
-        A column is missing, or a row breaks the schema (or names an ECG outside ``known_ecgs``);
+        A column is missing, or a row breaks the schema (or names an ECG outside `known_ecgs`);
         the message names the row's sample_id and field.
     """
     missing = [column for column in COLUMNS if column not in rows.columns]
@@ -128,7 +132,7 @@ def _refuse(rows: pd.DataFrame, field: str, good: pd.Series, complaint: str) -> 
 def write_split(
     rows: pd.DataFrame, folder: Path | str, split: str, known_ecgs: Collection[str] | None = None
 ) -> Path:
-    """Validate ``rows`` and write ``<folder>/<split>.parquet`` atomically; returns the path."""
+    """Validate `rows`, write `<folder>/<split>.parquet` atomically and return the path."""
     rows = validate_rows(rows, known_ecgs)
     path = Path(folder) / f"{split}.parquet"
     table = pa.Table.from_pydict({c: rows[c].tolist() for c in COLUMNS}, schema=ARROW_SCHEMA)
@@ -137,12 +141,12 @@ def write_split(
 
 
 def read_split(folder: Path | str, split: str) -> pd.DataFrame:
-    """Rows of one split, lists as Python lists.
+    """Read the rows of one split, with lists as Python lists.
 
     Raises
     ------
     DataError
-        The file is absent.
+        The file is missing.
     """
     path = Path(folder) / f"{split}.parquet"
     if not path.is_file():
@@ -158,17 +162,17 @@ def _dtype(column: str) -> str:
 
 
 def empty_rows() -> pd.DataFrame:
-    """A table of the schema without rows."""
+    """Return a table in the row schema without rows."""
     return pd.DataFrame({name: pd.Series([], dtype=_dtype(name)) for name in COLUMNS})
 
 
 def template_key(rows: pd.DataFrame) -> pd.Series:
-    """Identity of the template question behind each row, shared by all its wordings.
+    """Return a key for the template question behind each row; all its wordings share one key.
 
-    ``question_id`` alone is not enough: in ECG-QA one id covers up to twelve leads. The key joins
-    template_id, question_id, the attributes (order set aside: choose questions swap them), and the
-    lead and range named in the text. In ECG-QA's templates 26-28 it forms the same 43 groups as the
-    template sentence does.
+    `question_id` alone is not enough: in ECG-QA one id covers up to twelve leads. The key joins
+    template_id, question_id, the attributes (sorted, because choose questions swap them), and the
+    lead and range named in the text. For ECG-QA's templates 26-28 it forms the same 43 groups as
+    the template sentence does.
     """
 
     def key(template_id, question_id, attribute, attribute_type, question):
@@ -192,7 +196,7 @@ def template_key(rows: pd.DataFrame) -> pd.Series:
 
 
 def sample_rows(rows: pd.DataFrame, n: int | None, seed: int) -> pd.DataFrame:
-    """At most n rows with every question type kept in proportion, never the first n."""
+    """Draw about n rows at random (all, if no more) with question types kept in proportion."""
     if not n or len(rows) <= n:
         return rows
     share = n / len(rows)

@@ -1,4 +1,8 @@
-"""How ill an ECG is, in strata: normal or not, or the normal and several grades of the ill."""
+"""Sort ECGs into strata of severity: normal or not, or normal and several grades of illness.
+
+*Severity* is how ill the patient is. It confounds question and answer if it decides who is asked
+what, so rows are matched or adjusted within its strata.
+"""
 
 import numpy as np
 import pandas as pd
@@ -6,24 +10,29 @@ import pandas as pd
 from ecg_lib.errors import DataError
 
 MATCHES = ("normal", "severity")
-GRADES = 3  # of the ill, each with as many ECGs
+GRADES = 3  # grades of the ill, with equally many ECGs each
 
 
 def strata(records: pd.DataFrame, match: str, grades: int = GRADES) -> pd.Series:
-    """The stratum of every ECG, an integer by ecg_id; ECGs of one stratum are equally ill.
+    """Return the stratum of every ECG; ECGs of one stratum count as equally ill.
 
     Parameters
     ----------
     records : DataFrame
-        ``ecg_id, normal``, one row per ECG, and ``severity`` (0..1) where that is matched on.
+        `ecg_id, normal`, one row per ECG, and `severity` (0..1) where that is matched on.
     match : {"normal", "severity"}
-        "normal": 0 normal, 1 not. "severity": 0 normal, then 1 to ``grades`` by graded severity,
-        whose limits are quantiles of the ECGs that are not normal.
+        "normal": 0 for normal, 1 for not normal. "severity": 0 for normal, then 1 to `grades` by
+        graded severity, with quantiles of the ECGs that are not normal as limits.
+
+    Returns
+    -------
+    Series of int
+        Indexed by ecg_id.
 
     Raises
     ------
     DataError
-        ``match`` is unknown, or there is no graded severity.
+        `match` is unknown, or an ECG that is not normal has no graded severity.
     """
     if match not in MATCHES:
         raise DataError(f"match is {match!r}; use one of {', '.join(MATCHES)}")

@@ -1,8 +1,8 @@
-"""Question templates: the YAML beside this file, loaded and checked.
+"""Load and check the question templates in templates.yaml beside this file.
 
-Adding a question is adding YAML. A template names what is asked (``ask``) of which set of things
-known about an ECG (``facet``), and borrows eleven wordings; :mod:`ecg_lib.questions.facets` knows
-the answers.
+A new question needs new YAML only. A template says what is asked (`ask`) about which set of things
+known about an ECG (`facet`), and refers to eleven wordings by name. `ecg_lib.questions.facets`
+computes the answers.
 """
 
 import string
@@ -28,7 +28,7 @@ ASKS = {
 }
 N_TRAIN, N_TEST = 6, 3
 _FILE = Path(__file__).parent / "templates.yaml"
-# Names of places and ranges belong in placeholders: the pairing key reads them from the text.
+# Leads belong in placeholders, because `template_key` reads them from the text to group rows.
 _RESERVED = {
     "I",
     "II",
@@ -49,7 +49,7 @@ _RESERVED = {
 
 @dataclass(frozen=True)
 class Wordings:
-    """One question in eleven ways: 7 ``train``, the plain sentence first, 1 ``dev``, 3 ``test``."""
+    """One question in eleven wordings: 7 `train` (the plain sentence first), 1 `dev`, 3 `test`."""
 
     train: tuple[str, ...]
     dev: tuple[str, ...]
@@ -57,15 +57,17 @@ class Wordings:
 
     @property
     def sentence(self) -> str:
+        """The plain sentence."""
         return self.train[0]
 
     def all(self) -> tuple[str, ...]:
+        """Return all eleven wordings."""
         return (*self.train, *self.dev, *self.test)
 
 
 @dataclass(frozen=True)
 class Template:
-    """One of ECG-QA's templates; its ``wordings`` have the constants of ``fill`` filled in."""
+    """One of ECG-QA's templates; the constants of `fill` are already in its `wordings`."""
 
     id: int
     question_type: str
@@ -74,7 +76,7 @@ class Template:
     ask: str
     facet: str
     wordings: Wordings
-    wording: str = ""  # the name of its wordings
+    wording: str = ""  # name of its wordings in the YAML
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     item: str = "{finding}"
     fill: dict[str, str] = field(default_factory=dict)
@@ -84,15 +86,16 @@ class Template:
 
     @property
     def form(self) -> str:
-        """``verify``, ``choose`` or ``query``."""
+        """`verify`, `choose` or `query`."""
         return self.question_type.rsplit("-", 1)[1]
 
     @property
     def two_ecgs(self) -> bool:
+        """Whether the question compares two ECGs."""
         return self.question_type.startswith("comparison")
 
     def questions(self) -> list["Question"]:
-        """Every template question, numbered ``1000 * id + position`` whatever the data hold."""
+        """Return every template question, numbered `1000 * id + position` whatever the data."""
         pairs: list[dict[str, str]] = [{}]
         rest = self.options
         if self.form == "choose":
@@ -108,14 +111,14 @@ class Template:
 
 @dataclass(frozen=True)
 class Question:
-    """A template with its placeholders bound to ``values``; asked of many ECGs in many wordings."""
+    """A template with `values` for its placeholders; asked about many ECGs in many wordings."""
 
     template: Template
     id: int
     values: dict[str, str]
 
     def text(self, wording: str, swap: bool = False) -> str:
-        """The wording with the values filled in; ``swap`` exchanges the two options of a choose."""
+        """Fill the values into a wording; `swap` exchanges the options of a choose question."""
         values = dict(self.values)
         if swap:
             values["a"], values["b"] = values["b"], values["a"]
@@ -123,10 +126,10 @@ class Question:
         return wording.format(**(fill | values))
 
     def attribute(self, swap: bool = False) -> list[str] | None:
-        """ECG-QA's column: what is asked about; None in comparisons.
+        """Return ECG-QA's column `attribute`: what is asked about; None in comparisons.
 
-        A choose names its two options, and with a range the feature: "above the normal range of qt
-        interval".
+        A choose question names its two options. If they are ranges, the feature is added: "above
+        the normal range of qt interval".
         """
         if self.template.two_ecgs:
             return None
@@ -137,13 +140,13 @@ class Question:
         return list(self.values.values()) or [self.template.fill.get("topic", self.template.facet)]
 
     def bind(self, pattern: str) -> str:
-        """A facet or item pattern with this question's values."""
+        """Fill this question's values into the pattern of a facet or item."""
         fill = {key: text.format(**self.values) for key, text in self.template.fill.items()}
         return pattern.format(**(fill | self.values))
 
 
 def placeholders(text: str) -> set[str]:
-    """Names in braces: "Is {finding} there?" -> {"finding"}."""
+    """Return the names in braces: "Is {finding} there?" -> {"finding"}."""
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
@@ -238,7 +241,7 @@ def _options(groups: list[str], where: str) -> tuple[str, ...]:
 
 
 def _check_disjoint(templates: Iterable[Template], path: Path) -> None:
-    """No test or dev sentence of any template trains another one."""
+    """Check that no test or dev sentence is a train sentence of any template."""
     trained = {text.casefold(): t.id for t in templates for text in t.wordings.train}
     for template in templates:
         for text in (*template.wordings.dev, *template.wordings.test):
@@ -250,7 +253,7 @@ def _check_disjoint(templates: Iterable[Template], path: Path) -> None:
 
 
 def _check_distinct(templates: Iterable[Template], path: Path) -> None:
-    """No two questions come out as the same text, whatever their placeholders are filled with."""
+    """Check that no two questions have the same text, whatever fills their placeholders."""
     owner: dict[str, int] = {}
     for template in templates:
         swaps = (False, True) if template.form == "choose" else (False,)
@@ -267,13 +270,13 @@ def _check_distinct(templates: Iterable[Template], path: Path) -> None:
 
 @lru_cache(maxsize=4)
 def load_templates(path: Path | str = _FILE) -> dict[int, Template]:
-    """Templates by ECG-QA's id.
+    """Load the templates, keyed by ECG-QA's id.
 
     Raises
     ------
     DataError
-        A wording or template is malformed, train, dev and test wordings are not disjoint, or two
-        questions read the same; the message names it.
+        A wording or template is malformed, train, dev and test wordings overlap, or two questions
+        have the same text; the message names it.
     """
     path = Path(path)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,7 +1,8 @@
-"""What is true of other ECGs than the one that a row asks about: its question, answered anew.
+"""Answer the question of a row again when it is asked about other ECGs.
 
-A row tells the answer for its own ECG only. Where the ECG is replaced, or a question is asked of a
-whole cohort, the answer is read from the labels again, as the builder of questions reads it.
+A row holds the answer for its own ECG only. If that ECG is replaced, or the question is asked about
+a whole cohort, the answer is read from the labels again, by the rules that built the questions
+(`ecg_lib.questions.facets`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from ecg_lib.questions.vocabulary import answer_text
 
 
 def questions_of(rows: pd.DataFrame) -> list[Question | None]:
-    """The template question behind each row; None where no template of ours asks it.
+    """Find the template question behind each row; None where no template of ours asks it.
 
-    A built row carries its question's number, and its text says so. A row of ECG-QA has numbers
-    and wordings of its own and is known by template, attribute and leads; about two ECGs it names
-    no attribute, and mostly stays unknown.
+    A row that we built is found by its question_id, if its text is a wording of that question. A
+    row of ECG-QA has other numbers and wordings, so it is found by template, attribute and leads.
+    If it compares two ECGs it names no attribute, and its question mostly stays unknown.
     """
     templates = {i: t for i, t in load_templates().items() if i in set(rows["template_id"])}
     numbered = {question.id: question for t in templates.values() for question in t.questions()}
@@ -38,17 +39,20 @@ def questions_of(rows: pd.DataFrame) -> list[Question | None]:
 
 
 def true_answers(rows: pd.DataFrame, records: pd.DataFrame) -> pd.Series:
-    """The true answer to each row's question about the ECGs that the row names now.
+    """Return the true answer to each row's question for the ECGs that the row names now.
 
     Parameters
     ----------
-    rows : question rows; their `answer` is not read
-    records : ecg_id, labels and attributes (dicts), one row per ECG
+    rows : DataFrame
+        Question rows; their `answer` is not read.
+    records : DataFrame
+        `ecg_id`, and `labels` and `attributes` as dicts; one row per ECG.
 
     Returns
     -------
-    Series of text, indexed as `rows`; None where an ECG is unknown or cannot say, or the question
-    is none of ours.
+    Series of str
+        Indexed as `rows`. None where an ECG is unknown, its record does not give the answer, or
+        the question is not one of ours.
     """
     facts = dict(
         zip(
@@ -66,7 +70,7 @@ def true_answers(rows: pd.DataFrame, records: pd.DataFrame) -> pd.Series:
 
 
 def _asks(question: Question, row: Any) -> bool:
-    """Whether a row's text is one of a question's wordings."""
+    """Return whether a row's text is one of a question's wordings."""
     template = question.template
     swaps = (False, True) if template.form == "choose" else (False,)
     return template.id == row.template_id and any(

@@ -1,7 +1,7 @@
-"""The closed answer list of ECG-QA, and answers as text and back.
+"""Define ECG-QA's closed list of answers, and turn answers into text and back.
 
-Answers are sets: the order in which ECG-QA lists them carries nothing, and one label contains
-commas, so text is joined with ``"; "`` and read back by matching labels, never by splitting.
+Answers are sets: the order in which ECG-QA lists them has no meaning. One label contains commas, so
+answers are joined with `"; "` and read back by matching labels, never by splitting.
 """
 
 import re
@@ -19,7 +19,7 @@ from ecg_lib.signal.leads import LEADS
 JOINER = "; "
 NONE = "none"
 YES, NO, NOT_SURE = "yes", "no", "not sure"
-# Groups of leads that a question may ask about but no answer names.
+# Groups of leads that questions ask about but that are not answers.
 REGIONS = MappingProxyType(
     {
         "the limb leads": tuple(f"lead {name}" for name in LEADS[:6]),
@@ -43,7 +43,7 @@ def _template_groups() -> dict[int, frozenset[str]]:
 
 @lru_cache(maxsize=1)
 def all_answers() -> tuple[str, ...]:
-    """The 104 answers of ECG-QA's PTB-XL form, in canonical order."""
+    """Return the 104 answers of ECG-QA's PTB-XL form, in canonical order."""
     return tuple(_groups())
 
 
@@ -53,13 +53,13 @@ def _rank() -> dict[str, int]:
 
 
 def in_vocabulary(answers: Iterable[str]) -> bool:
-    """Whether every answer is one of the 104."""
+    """Return whether every answer is one of the 104."""
     return all(answer in _rank() for answer in answers)
 
 
 @cache
 def answers_in(*groups: str) -> tuple[str, ...]:
-    """Answers belonging to any of ``groups`` (``verify``, ``noise``...), in canonical order."""
+    """Return the answers in any of `groups` (`verify`, `noise`, ...), in canonical order."""
     wanted = set(groups)
     return tuple(answer for answer, own in _groups().items() if own & wanted)
 
@@ -67,10 +67,10 @@ def answers_in(*groups: str) -> tuple[str, ...]:
 def classes_for(
     template_id: int, question_type: str = "", attribute: Sequence[str] | None = None
 ) -> tuple[str, ...]:
-    """The answers that one question admits.
+    """Return the answers that one question admits.
 
-    A choose question admits its two options (the text before " of " in numeric ones) and "none";
-    every other question its template's list.
+    A choose question admits its two options and "none"; of an option about a measurement, only the
+    text before " of " counts. Every other question admits its template's list.
 
     Raises
     ------
@@ -93,25 +93,25 @@ def classes_for(
 
 
 def canonical_order(answers: Iterable[str]) -> tuple[str, ...]:
-    """Distinct answers in ECG-QA's order; answers outside its list follow alphabetically."""
+    """Sort distinct answers in ECG-QA's order; answers outside its list follow alphabetically."""
     rank = _rank()
     return tuple(sorted(set(answers), key=lambda a: (rank.get(a, len(rank)), a)))
 
 
 def answer_text(answers: Iterable[str]) -> str:
-    """An answer set as the text to learn, e.g. ``"sinus rhythm; q waves present"``."""
+    """Join an answer set into the text to learn, e.g. `"sinus rhythm; q waves present"`."""
     return JOINER.join(canonical_order(answers))
 
 
 def normalise(text: str) -> str:
-    """Compatibility-composed, case-folded text with single spaces and no closing punctuation."""
+    """Return text in NFKC form, case-folded, with single spaces and no punctuation at its ends."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(plain.split()).strip(" .,;!")
 
 
 @lru_cache(maxsize=4096)
 def _matcher(classes: tuple[str, ...]) -> tuple[re.Pattern, re.Pattern, dict[str, str]]:
-    """Patterns of one label and of nothing but labels in a row, and the spelling of each label."""
+    """Return patterns for one label and for a run of labels only, and the labels' spelling."""
     spelling = {normalise(name): name for name in classes}
     longest_first = sorted(spelling, key=len, reverse=True)
     names = "|".join(re.escape(name) for name in longest_first)
@@ -123,7 +123,7 @@ def _matcher(classes: tuple[str, ...]) -> tuple[re.Pattern, re.Pattern, dict[str
 def parse_answer(
     text: str, classes: Iterable[str] | None = None, strict: bool = False
 ) -> frozenset[str]:
-    """Labels named in ``text``, matched greedily and longest first against ``classes``.
+    """Find the labels named in `text`, matching greedily and longest first against `classes`.
 
     Parameters
     ----------
@@ -132,15 +132,15 @@ def parse_answer(
     classes : iterable of str, optional
         The answers to look for; ECG-QA's whole list by default.
     strict : bool
-        Forgive no words around the labels. What stands between two ";" is read as labels only where
-        labels, commas and "and" use it up, and is kept as it is (normalised) otherwise: a hedge or
-        a denial ("no lvh") is then a wrong answer and never a label.
+        Allow no words around the labels. The text between two ";" is read as labels only if it
+        holds nothing but labels, commas and "and"; otherwise it is kept as it is (normalised). A
+        hedge or a denial ("no lvh") is then a wrong answer and never a label.
 
     Returns
     -------
     frozenset of str
-        Labels in the spelling of ``classes``. The empty set where no label is recognised. Unless
-        ``strict``, "none" counts only where the text names nothing else.
+        Labels in the spelling of `classes`; empty if none is recognised. Unless `strict`, "none"
+        counts only if the text names nothing else.
     """
     classes = all_answers() if classes is None else tuple(classes)
     label, labels_only, spelling = _matcher(classes)

@@ -1,8 +1,12 @@
-"""What readers who see no ECG, or only that somebody is ill, are worth in verify questions.
+"""Measure how well yes/no questions can be answered without reading the ECG.
 
-For every world of asking and every remedy: the accuracy of five readers, how much the question
-tells of its answer, and how many rows are left. A reader is judged on the rows that it is taught
-on, for this is what training rewards.
+A *reader* here is a rule for answering: it knows the question, or whether the patient is ill
+(severity: normal or not), or both, or neither. A *remedy* is a way of de-biasing the rows
+(`ecg_lib.questions.debias`): pairs of a yes and a no, such pairs within severity (both equally
+ill), or weights that adjust for severity. For each *world*, a rule for who is asked what
+(`ecg_lib.questions.worlds`), and each remedy, the table gives the accuracy of five readers, how
+much the question tells about its answer, and how many rows are left. A reader is scored on the
+rows that it learned from, because that is the accuracy that training rewards.
 """
 
 from collections.abc import Mapping
@@ -31,30 +35,35 @@ def worth(
     severity: pd.Series | None = None,
     unsure: str = "leave out",
 ) -> pd.DataFrame:
-    """Readers of one world's verify rows under every remedy.
+    """Score the readers on one world's verify rows under every remedy.
 
     Parameters
     ----------
     rows : DataFrame
         Question rows, drawn in one world.
     normal : Series of bool
-        By ecg_id. Verify rows about other ECGs are left out.
+        Indexed by ecg_id. Verify rows about an ECG that it lacks are left out.
     seed : int
-        Of the pairs.
+        Random seed of the pairing.
     severity : Series, optional
-        Strata by ecg_id, within which pairs are made; ``normal`` by default.
+        Stratum by ecg_id, for the pairs within severity; `normal` by default.
     unsure : {"leave out", "error"}
-        What becomes of "not sure" as drawn: its rows are left out, or every reader but the perfect
-        one is wrong in them. All remedies leave them out.
+        Treatment of rows answered "not sure" in the rows as drawn: leave them out, or count them
+        as wrong for every reader but the perfect one. All remedies leave them out.
 
     Returns
     -------
     DataFrame
-        ``remedy, reader, value``: accuracy in [0, 1] of "constant" (one answer to everything),
-        "question" (the commonest answer to each question), "ill" (yes if the ECG, of two the
-        later, is not normal; to "is it normal?" the reverse), "question + ill" (the commonest
-        answer to each question and severity) and "perfect"; the row "I(question; answer)" is
-        in bits. ``n`` rows; ``yes`` and ``normal``: shares of them.
+        `remedy, reader, value, n, yes, normal`. `value` is the accuracy, in [0, 1], of
+
+        * "constant": one answer to everything;
+        * "question": the most common answer to each question;
+        * "ill": yes if the ECG (the later of two) is not normal; for "is it normal?" the reverse;
+        * "question + ill": the most common answer to each question at each severity;
+        * "perfect".
+
+        In the row "I(question; answer)" it is their mutual information in bits. `n` is the number
+        of rows; `yes` and `normal` are the shares answered yes and asked about a normal ECG.
     """
     verify = rows.loc[rows.question_type.str.endswith("verify")]
     verify = verify.loc[verify.ecg_id.map(lambda ids: all(i in normal.index for i in ids))]
@@ -80,14 +89,14 @@ def worth(
 def worth_of_worlds(
     worlds: Mapping[str, pd.DataFrame], normal: pd.Series, seed: int = 0, **settings
 ) -> pd.DataFrame:
-    """:func:`worth` of several worlds (name -> rows), with the column ``world`` in front."""
+    """Run `worth` on several worlds (name -> rows); the column `world` comes first."""
     parts = [worth(r, normal, seed, **settings).assign(world=w) for w, r in worlds.items()]
     table = pd.concat(parts, ignore_index=True)
     return table[["world", *(c for c in table.columns if c != "world")]]
 
 
 def _read(rows: pd.DataFrame, normal: pd.Series, remedy: str, lost: int) -> list[tuple]:
-    """A line per reader; ``lost`` rows more are answered "not sure"."""
+    """Return one line per reader; `lost` further rows are answered "not sure"."""
     yes, weight = rows.yes.to_numpy(), rows.get("weight", pd.Series(1.0, index=rows.index))
     weight = weight.to_numpy(float)
     total = weight.sum() + lost
@@ -108,7 +117,7 @@ def _read(rows: pd.DataFrame, normal: pd.Series, remedy: str, lost: int) -> list
 
 
 def _commonest(groups: pd.Series, yes: np.ndarray, weight: np.ndarray) -> float:
-    """Weight of the rows that the commonest answer of each group gets right."""
+    """Sum the weights of the rows that the most common answer of each group gets right."""
     by = pd.DataFrame({"g": groups.to_numpy(), "yes": weight * yes, "no": weight * ~yes})
     return float(by.groupby("g")[["yes", "no"]].sum().max(axis=1).sum())
 

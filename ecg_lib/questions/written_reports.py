@@ -1,4 +1,4 @@
-"""Brief written reports of a cohort's ECGs: what a language model reads in the place of an ECG."""
+"""Write brief reports of a cohort's ECGs, which a language model reads in place of the ECGs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ Report = Callable[[str, np.random.Generator], str]  # ecg_id, rng -> a written r
 
 
 def written_reports(ecgs: EcgStore, templates: Collection[int] = ()) -> Report:
-    """Return a function ecg_id, rng -> report, whose statements stand in a new order each time.
+    """Return a function ecg_id, rng -> report; each call puts the statements in a new order.
 
-    A label of Table 4 that is wider than the finding ("left bundle branch block" for a complete
-    one) is stated as well: LLaMA knows that one implies the other, the tiny LLM must be told.
+    If a label of Table 4 is wider than the finding ("left bundle branch block" for a complete one),
+    the report states it too. LLaMA knows that one implies the other; the tiny LLM must be told.
 
     Parameters
     ----------
-    ecgs : an `EcgStore`, or tags in its place, with `records` and `record(ecg_id)`
-    templates : ids of the templates that will be asked, which decide what a report is about; empty
-        means all
+    ecgs : EcgStore
+        Or tags in its place: anything with `records` and `record(ecg_id)`.
+    templates : collection of int
+        Ids of the templates that will be asked, which decide what a report is about. Empty means
+        all.
+
+    Returns
+    -------
+    callable
+        From an ecg_id and a random generator to a report: statements joined by ". ".
     """
     known = load_templates()
     about = {known[t].attribute_type for t in templates or known}

@@ -1,0 +1,1 @@
+"""Result tables, figures and verdicts, made from the numbers of a profile."""

@@ -1,7 +1,8 @@
-"""The study as tables: dose-response and lesions, one cell a line; and the search of rates.
+"""Tables of the ablation study: dose-response, lesions, and the learning-rate search.
 
-Every training was asked the same rows, so all differences are paired by question, and by seed
-where both have the same seeds. Values are in percent, differences in percentage points.
+Each table has one cell per line. Every training run answered the same rows, so all differences are
+paired by question, and by seed where both sides have the same seeds. Values are in percent,
+differences in percentage points.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from ecg_lib.questions.schema import SHORT_NAMES
 ACCURACY, DROP, MATCHED = "interventional accuracy", "drop", "matched drop"
 MEASURES = (ACCURACY, DROP, MATCHED)
 ALL_SEEDS, BASE = "all seeds", "unchanged"
-# What is measured in mV: a min-max for each lead takes it away. The axis hangs on leads compared.
+# Findings measured in mV, which per-lead min-max scaling removes. The axis is not among them: it
+# depends on how leads compare.
 _VOLTAGE = r"voltage|hypertrophy|overload|low amplitude"
 _COLUMNS = ("row", "column", "value", "n", "ci_low", "ci_high")
 
 
 class Run(Protocol):
-    """What a table reads of a training; `ecg_lib.experiments.ablations.Run` is one."""
+    """Fields of a training run that a table reads; see `experiments.ablations.Training`."""
 
     arm: str
     strength: float
@@ -35,7 +37,7 @@ class Run(Protocol):
 
 
 class Outcomes(Protocol):
-    """What trainings answered to the same rows; `ecg_lib.experiments.ablations.Outcomes` is one."""
+    """Rows asked, and which answers were right; see `experiments.ablations.Outcomes`."""
 
     tests: Mapping[str, pd.DataFrame]
     right: Mapping[Any, Mapping[str, pd.Series]]
@@ -43,7 +45,7 @@ class Outcomes(Protocol):
 
 
 class _Measured:
-    """Each training's measure of each question, and intervals over them."""
+    """Measures per training run and question, and intervals over them."""
 
     def __init__(self, outcomes: Outcomes, resamples: int, seed: int):
         self.outcomes, self.resamples, self.seed = outcomes, resamples, seed
@@ -54,7 +56,7 @@ class _Measured:
         }
 
     def values(self, run: Run, measure: str) -> np.ndarray:
-        """(n,) right or not with the right ECG, or how much of it is lost with another one."""
+        """Return (n,) right or not with the right ECG, or the loss with another one."""
         right = {t: part.to_numpy(float) for t, part in self.outcomes.right[run].items()}
         if measure == ACCURACY:
             return right["interventional"]
@@ -64,26 +66,28 @@ class _Measured:
         return self.patients["interventional" if measure == ACCURACY else "as asked"]
 
     def mean(self, runs: Sequence[Run], measure: str, own: Any = slice(None)) -> Estimate:
-        """Over runs that differ in their seed; `own` (n,) bool picks some of the questions."""
+        """Average over runs that differ in their seed; `own` (n,) bool selects questions."""
         values = [self.values(run, measure)[own] for run in runs]
         return mean_over_seeds(values, self.resamples, self.seed, self.groups(measure)[own])
 
     def difference(
         self, a: Sequence[Run], b: Sequence[Run], measure: str, own: Any = slice(None)
     ) -> Estimate:
-        """The same of runs `a` minus runs `b` of the same seeds."""
+        """Average runs `a` minus runs `b` of the same seeds; `own` as in `mean`."""
         pair = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
         groups = self.groups(measure)[own]
         return difference_over_seeds(*pair, self.resamples, self.seed, groups)
 
 
 def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Interventional accuracy and both drops of each arm by the strength of `nature` in training.
+    """Tabulate interventional accuracy and both drops, per arm and strength of `nature`.
 
     Returns
     -------
-    DataFrame: row ("control, strength 0.33, seed 1" or "..., all seeds"), column (a measure),
-    value, n, ci_low, ci_high; a single seed's interval is over questions only.
+    DataFrame
+        row ("control, strength 0.33, seed 1" or "..., all seeds"), column (a measure), value, n,
+        ci_low, ci_high. The strength is that of the training rows. A single seed's interval is
+        over patients only.
     """
     measured, cells = _Measured(outcomes, resamples, seed), []
     runs = [run for run in measured.runs if not run.lesion]
@@ -97,12 +101,16 @@ def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> p
 def lesions(
     outcomes: Outcomes, arm: str, strength: float, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Interventional accuracy with each part changed, by what is asked, and minus the unchanged.
+    """Tabulate interventional accuracy per lesion and kind of question, and the difference made.
+
+    A lesion is one change to the arm `arm` trained at `strength`. The difference is its accuracy
+    minus that of the unchanged arm.
 
     Returns
     -------
-    DataFrame: row (a lesion, or "<lesion> - unchanged"), column ("all", "voltage", "axis",
-    "noise", "other"), value, n, ci_low, ci_high.
+    DataFrame
+        row (a lesion, or "<lesion> - unchanged"), column ("all", "voltage", "axis", "noise",
+        "other"), value, n, ci_low, ci_high.
     """
     measured, cells = _Measured(outcomes, resamples, seed), []
     changed = _grouped([run for run in measured.runs if run.lesion], lambda run: run.lesion)
@@ -134,19 +142,23 @@ def learning_rates(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Exact match on the development wordings of each arm at each rate of stage 2, over seeds.
+    """Tabulate exact match on the development wordings, per arm and stage-2 rate, over seeds.
 
     Parameters
     ----------
-    scored : (arm, rate) -> for each seed, rows as `exact_match.score` gives them.
-    used : the rate that each arm has in this profile.
-    patients : patient_id by ecg_id.
+    scored : mapping
+        (arm, rate) -> the rows of each seed, as returned by `exact_match.score`.
+    used : mapping
+        Arm -> the rate it has in this profile.
+    patients : Series
+        patient_id by ecg_id.
 
     Returns
     -------
-    DataFrame: row ("control, rate 0.001, best, used"), column ("all types", "range", or a type),
-    value, n, ci_low, ci_high (patients and seeds are drawn); "best" is the arm's highest mean of
-    all types, "range" the largest minus the smallest of n seeds.
+    DataFrame
+        row ("control, rate 0.001, best, used"), column ("all types", "range", or a type), value,
+        n, ci_low, ci_high; the bootstrap draws patients and seeds. "best" marks the arm's highest
+        mean over all types. "range" is the largest minus the smallest value of n seeds.
     """
     cells, means = [], {key: _each(runs).mean() for key, runs in scored.items()}
     for (arm, rate), runs in scored.items():
@@ -166,12 +178,12 @@ def learning_rates(
 
 
 def _each(runs: Sequence[pd.DataFrame]) -> np.ndarray:
-    """(seeds, n) right or not."""
+    """Return (seeds, n) right or not."""
     return np.stack([rows[HEADLINE].to_numpy(float) for rows in runs])
 
 
 def question_groups(rows: pd.DataFrame) -> pd.Series:
-    """What a question hangs on: "voltage" (mV), "axis", "noise" or "other"."""
+    """Return what each question depends on: "voltage" (mV), "axis", "noise" or "other"."""
     named = rows["attribute"].map(lambda names: "; ".join(names) if names is not None else "")
     voltage = (rows["attribute_type"] == "scp_code") & named.str.contains(_VOLTAGE)
     kind = rows["attribute_type"].map({"heart_axis": "axis", "noise": "noise"}).fillna("other")

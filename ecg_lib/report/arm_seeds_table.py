@@ -1,7 +1,7 @@
-"""Arms over seeds as a table: each seed, mean and range, and differences paired by seed.
+"""Table of the arms over random seeds: each seed, mean, range, and differences paired by seed.
 
-Every training was asked the same rows, so differences are paired by question and by seed. Values
-are in percent, differences in percentage points.
+Every training run answered the same rows, so differences are paired by question and by seed.
+Values are in percent, differences in percentage points.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COLUMNS = ("row", "column", "value", "n", "ci_low", "ci_high")
 
 
 class Training(Protocol):
-    """What the table reads of a training; `experiments.arm_seeds.Training` is one."""
+    """Fields of a training run that the table reads; see `experiments.arm_seeds.Training`."""
 
     arm: str
     seed: int
@@ -37,7 +37,7 @@ class Training(Protocol):
 
 
 class Outcomes(Protocol):
-    """Who was right; `experiments.arm_seeds.Outcomes` is one."""
+    """Rows asked, and which answers were right; see `experiments.arm_seeds.Outcomes`."""
 
     tests: Mapping[str, pd.DataFrame]
     right: Mapping[Any, Mapping[str, pd.Series]]
@@ -46,17 +46,19 @@ class Outcomes(Protocol):
 
 
 def seeds_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Arms and their differences by measure and question type, of each seed and over seeds.
+    """Tabulate arms and their differences by measure and question type, per seed and over seeds.
 
-    Measures: share right with the own ECG, what a random and a severity-matched one cost (Table 5's
-    rows), and share right in the interventional test, of all and balanced within the ill.
+    On Table 5's rows, the measures are accuracy with the right ECG and the drops with a random and
+    a severity-matched one. On the interventional test, they are accuracy over all rows, and
+    balanced within the ill.
 
     Returns
     -------
-    DataFrame: row ("control, drop, seed 1", "..., mean", "..., range", "de-biased - control, drop,
-    mean"), column (a question type, or the unweighted "average" of the types), value, n, ci_low,
-    ci_high. A seed's interval is over patients, that of a mean over patients and seeds; of a range
-    n counts the seeds.
+    DataFrame
+        row ("control, drop, seed 1", "..., mean", "..., range", "de-biased - control, drop,
+        mean"), column (a question type, or the unweighted "average" of the types), value, n,
+        ci_low, ci_high. A seed's interval is over patients, a mean's over patients and seeds. For
+        a range, n counts the seeds.
     """
     measured, cells = _Measured(outcomes), []
     by_arm: dict[str, list[Any]] = {
@@ -87,13 +89,13 @@ def seeds_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.
 
 
 def seed_name(seed: int, whole: bool) -> str:
-    """What a row calls a seed."""
+    """Return the name of a seed in the table's rows."""
     return f"seed {seed}" + (" (encoder and LLM too)" if whole else "")
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows of a column, and weights that make their mean one of equally large groups."""
+    """Rows behind a column, with weights that let each group of them count the same."""
 
     column: str
     own: NDArray[np.bool_]  # (n,)
@@ -101,18 +103,18 @@ class _Part:
 
     @classmethod
     def of_groups(cls, column: str, own: NDArray[np.bool_], group: pd.Series) -> _Part:
-        """`group` (n,): what counts alike, however many rows it has."""
+        """Weight rows so that each value of `group` (n,) counts the same, whatever its size."""
         mine = group[own]
         sizes = mine.map(mine.value_counts())
         return cls(column, own, (len(mine) / (mine.nunique() * sizes)).to_numpy(float))
 
     def of(self, values: NDArray) -> NDArray:
-        """Weighted values (own rows,), whose plain mean is the column's."""
+        """Return weighted values (own rows,); their plain mean is the column's value."""
         return values[self.own] * self.weights
 
 
 class _Measured:
-    """Each training's measure of each row, which rows a column has, and whose they are."""
+    """Measures per training run and row, with the rows of each column and their patients."""
 
     def __init__(self, outcomes: Outcomes):
         self.outcomes = outcomes
@@ -120,7 +122,7 @@ class _Measured:
         self.stratum = strata(neutral, outcomes.normal).reset_index(drop=True)
 
     def values(self, measure: str, run: Training, minus: Training | None = None) -> NDArray:
-        """(n,) right or not, or how much of it is lost with another ECG; minus another's."""
+        """Return (n,) right or not, or the loss with another ECG; minus those of run `minus`."""
         right = {test: own.to_numpy(float) for test, own in self.outcomes.right[run].items()}
         if measure in (DROP, MATCHED_DROP):
             own = right[ASKED] - right[RANDOM if measure == DROP else MATCHED]
@@ -129,12 +131,12 @@ class _Measured:
         return own - self.values(measure, minus) if minus else own
 
     def groups(self, measure: str) -> NDArray:
-        """(n,) patients"""
+        """Return the patient of each row (n,)."""
         rows = self.outcomes.tests[_test(measure)]
         return rows["ecg_id"].str[0].map(self.outcomes.patients).to_numpy()
 
     def parts(self, measure: str) -> list[_Part]:
-        """One for each question type, and one for their unweighted average."""
+        """Return one part per question type, and one for their unweighted average."""
         kinds = short_types(self.outcomes.tests[_test(measure)]).reset_index(drop=True)
         known, group = kinds.isin(VERIFY), kinds
         if measure == WITHIN:

@@ -21,19 +21,20 @@ Cells = list[dict[str, Any]]
 
 
 def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> Cells:
-    """Share of normal ECGs by question: those the paper prints, then all of each kind.
+    """Return the share of normal ECGs for each question the paper prints, then for each kind.
 
     The paper's broad questions ask whether anything is wrong. Whether an ECG is normal has a row
-    of its own: its yes is their no, so by the quota it is asked of other ECGs.
+    of its own: its "yes" means their "no", so the quota on answers selects other ECGs for it.
 
     Parameters
     ----------
     rows : DataFrame
-        Question rows, as a rule those of train.
-    normal : Series of bool, indexed by ecg_id
+        Question rows, usually those of train.
+    normal : Series of bool
+        Indexed by ecg_id.
     paper : DataFrame
-        The published table: row = question, column = kind. Where ``rows`` never ask a question,
-        its value is NaN and its n is 0.
+        The published table: row = question, column = kind. A question that `rows` never ask gets
+        value NaN and n = 0.
     """
     printed = paper[["row", "column"]].set_axis(["question", "kind"], axis=1)
     each = bias.normal_ratio(rows, normal).drop(columns="kind")
@@ -52,15 +53,16 @@ def table1_cells(rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame) -> 
 def predicted_cells(
     predicted: pd.DataFrame, rows: pd.DataFrame, normal: pd.Series, paper: pd.DataFrame
 ) -> Cells:
-    """Table 1 by arithmetic, as counted in rows at hand, and as published, side by side.
+    """Return Table 1 three times: predicted by arithmetic, counted in our rows, and published.
 
     Parameters
     ----------
     predicted : DataFrame
-        Of :func:`ecg_lib.questions.sampling_arithmetic.predicted_table1`.
+        Result of :func:`ecg_lib.questions.sampling_arithmetic.predicted_table1`.
     rows : DataFrame
-        Question rows, as a rule those of train.
-    normal : Series of bool, indexed by ecg_id
+        Question rows, usually those of train.
+    normal : Series of bool
+        Indexed by ecg_id.
     paper : DataFrame
         The published table.
     """
@@ -85,9 +87,9 @@ def predicted_cells(
 def question_only_cells(
     train: pd.DataFrame, tests: Mapping[str, pd.DataFrame], normal: pd.Series | None = None
 ) -> Cells:
-    """Accuracy without the ECG on several tests (name -> rows); tests without rows are left out.
+    """Return the accuracy without the ECG on several tests (name -> rows), skipping empty ones.
 
-    With ``normal`` (by ecg_id) also that of readers who are told the severity.
+    With `normal` (by ecg_id), also return the accuracy of readers that are told the severity.
     """
     return [
         _cell(f"{r.method}, {name}", r.question_type, r.value, r.n, r.ci_low, r.ci_high)
@@ -98,7 +100,7 @@ def question_only_cells(
 
 
 def benchmark_cells(floor: pd.DataFrame) -> Cells:
-    """Cells of :func:`ecg_lib.questions.reasoning_benchmark.question_floor`, if it has any."""
+    """Convert :func:`ecg_lib.questions.reasoning_benchmark.question_floor` to cells, if any."""
     return [
         _cell(f"{r.reader}, {NAME}", r.kind, r.value, r.n, r.ci_low, r.ci_high)
         for r in floor.itertuples()
@@ -106,7 +108,7 @@ def benchmark_cells(floor: pd.DataFrame) -> Cells:
 
 
 def audit_cells(by_kind: pd.DataFrame) -> Cells:
-    """Cells of :func:`ecg_lib.questions.audit.audit_methods` by kind; n is the number of rows."""
+    """Convert :func:`ecg_lib.questions.audit.audit_methods` by kind to cells; n counts rows."""
     return [
         _cell(f"{r.kind}, {r.method}", *cell)
         for r in by_kind.itertuples()
@@ -118,7 +120,7 @@ def audit_cells(by_kind: pd.DataFrame) -> Cells:
 
 
 def worlds_cells(table: pd.DataFrame) -> Cells:
-    """Cells of :func:`ecg_lib.questions.worth.worth_of_worlds`: accuracy in %, bits as they are."""
+    """Convert :func:`ecg_lib.questions.worth.worth_of_worlds` to cells: accuracy in %, and bits."""
     return [
         {
             "row": f"{r.world}: {r.remedy}",

@@ -1,4 +1,4 @@
-"""What is in the prepared cohorts: the cells of the cohort table, and examples worth a look."""
+"""Contents of the prepared cohorts: cells of the cohort table, label counts, clear examples."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import is_certain
 
-_HIGH_MV = 2.2  # lines of leads are 2.5 mV apart on the drawn paper
-_TRIED = 50  # signals looked at in search of an example
+_HIGH_MV = 2.2  # baselines of neighbouring leads are 2.5 mV apart on the drawn paper
+_TRIED = 50  # signals searched for an example
 
 
 def cohort_cells(stores: Mapping[str, EcgStore]) -> list[dict[str, Any]]:
-    """Cells (row, column, value, n) of the cohort table, one row a cohort.
+    """Return the cells (row, column, value, n) of the cohort table, one row per cohort.
 
-    Ages in years, shares in percent with one decimal; n counts the ECGs whose age or sex is known.
-    What a cohort does not tell is NaN: its share of normal ECGs, too, where its source never calls
-    an ECG normal.
+    Ages are in years, shares in percent with one decimal; n counts the ECGs whose age or sex is
+    known. What a cohort does not record is NaN. The share of normal ECGs is NaN where the source
+    never calls an ECG normal.
 
     Parameters
     ----------
-    stores : mapping of the cohort's title to its store
+    stores : mapping
+        Title of a cohort -> its store.
     """
     cells = []
     for title, store in stores.items():
@@ -53,7 +54,7 @@ def cohort_cells(stores: Mapping[str, EcgStore]) -> list[dict[str, Any]]:
 
 
 def label_counts(store: EcgStore) -> pd.DataFrame:
-    """ECGs of each finding (code) in each split, at any likelihood; the commonest first."""
+    """Count the ECGs of each finding (code) in each split, at any likelihood; commonest first."""
     found = store.records[["split"]].assign(code=store.labels.map(list)).explode("code").dropna()
     table = pd.crosstab(found["code"], found["split"])
     table = table.reindex(columns=[s for s in SPLITS if s in table])
@@ -62,15 +63,15 @@ def label_counts(store: EcgStore) -> pd.DataFrame:
 
 
 def clearest(store: EcgStore, *codes: str) -> str:
-    """ecg_id of an ECG that shows the first of `codes` at hand and little else.
+    """Return the ecg_id of an ECG that shows the first of `codes` in the store and little else.
 
-    The finding is certain; as far as possible no noise is marked, the rhythm is sinus rhythm, few
-    other findings are present, and no lead is so high that its trace runs into the next one's.
+    The finding is certain. As far as possible, no noise is marked, the rhythm is sinus rhythm, few
+    other findings are present, and no lead is so tall that its trace runs into the next one's.
 
     Raises
     ------
     DataError
-        No ECG has any of them.
+        No ECG is certain to show any of the codes.
     """
     certain = store.labels.map(lambda labels: {c for c, p in labels.items() if is_certain(p)})
     for code in codes:
@@ -83,7 +84,7 @@ def clearest(store: EcgStore, *codes: str) -> str:
                     len(store.labels.iloc[row]),
                 )
             )
-            # the first that fits the paper, or else the lowest
+            # the first that fits the paper, otherwise the one with the lowest peak
             peak = {row: max(np.abs(store.mv(row)).max(), _HIGH_MV) for row in rows[:_TRIED]}
             return store.records["ecg_id"].iloc[min(peak, key=peak.__getitem__)]
     raise DataError(f"{store.folder}: no ECG is certain to show {' or '.join(codes)}; name another")

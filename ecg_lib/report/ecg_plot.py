@@ -1,6 +1,6 @@
-"""The ECG as a cardiologist reads it: red paper, 25 mm/s, 10 mm/mV, true to scale.
+"""Plots of ECGs as a cardiologist reads them: red paper, 25 mm/s, 10 mm/mV, true to scale.
 
-Every figure is sized so that a millimetre of paper is a millimetre of the page (print the PDF
+Every figure is sized so that a millimetre of ECG paper is a millimetre on the page (print the PDF
 without scaling). Nothing in a figure depends on the clock, so equal ECGs give equal files.
 """
 
@@ -19,29 +19,36 @@ SPEED = 25.0  # mm/s
 GAIN = 10.0  # mm/mV
 CAPTION = "25 mm/s, 10 mm/mV. Small square 1 mm: 0.04 s, 0.1 mV. Step at the left: 1 mV, 0.2 s."
 
-_MARGIN, _HEIGHT = 6.0, 110.0  # mm around the paper; of the paper
+_MARGIN, _HEIGHT = 6.0, 110.0  # mm: margin around the paper, height of the paper
 _LEFT = 12.5  # mm for the calibration pulse
-_HEAD, _FOOT = 9.0, 7.0  # mm for title and caption
+_HEAD, _FOOT = 9.0, 7.0  # mm: title, caption
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _FINE, _COARSE, _TRACE = "#f7d3d6", "#eaa3a9", "#1a1a1a"
 
 
 def plot_ecg(signal_mv: np.ndarray, fs: float = 100, title: str = "") -> Figure:
-    """Draw one 12-lead ECG on paper: a quarter of the time for each column of leads, lead II below.
+    """Draw one 12-lead ECG on paper.
+
+    Each column of leads shows a quarter of the recording; lead II runs along the bottom.
 
     Parameters
     ----------
-    signal_mv : array (12, T), mV, in the order of `LEADS`; samples that are not finite leave a gap
-    fs : sampling rate, Hz
-    title : line above the paper
+    signal_mv : (12, T) array, mV
+        Leads in the order of `LEADS`; samples that are not finite leave a gap.
+    fs : float
+        Sampling rate, Hz.
+    title : str
+        Line above the paper.
 
     Returns
     -------
-    matplotlib Figure, independent of pyplot: nothing to close
+    Figure
+        Independent of pyplot, so there is nothing to close.
 
     Raises
     ------
-    ValueError : wrong shape
+    ValueError
+        The signal does not have shape (12, T).
     """
     return _page([signal_mv], fs, [title])
 
@@ -54,7 +61,7 @@ def plot_pair(
 
 
 def _page(ecgs: Sequence[np.ndarray], fs: float, titles: Sequence[str]) -> Figure:
-    """Sheets of paper, one below the other, and what their squares mean."""
+    """Draw sheets of paper one below the other, with a caption that states the scale."""
     signals = [np.asarray(ecg, dtype=float) for ecg in ecgs]
     for signal in signals:
         if signal.ndim != 2 or len(signal) != len(LEADS):
@@ -74,12 +81,12 @@ def _page(ecgs: Sequence[np.ndarray], fs: float, titles: Sequence[str]) -> Figur
 
 
 def _width(signal: np.ndarray, fs: float) -> float:
-    """Width of a sheet in mm, whole 5 mm squares."""
+    """Return the width of a sheet in mm, rounded up to whole 5 mm squares."""
     return float(np.ceil((_LEFT + SPEED * signal.shape[1] / fs + 2.5) / 5) * 5)
 
 
 def _draw(axes: Axes, data: dict[str, np.ndarray], fs: float) -> None:
-    """Draw the leads on axes in mm with the origin at the lower left."""
+    """Draw the leads on axes in mm, with the origin at the lower left."""
     count = len(data["I"])
     quarter = count // 4
     for row in range(3):
@@ -96,7 +103,7 @@ def _draw(axes: Axes, data: dict[str, np.ndarray], fs: float) -> None:
 
 
 def paper_grid(axes: Axes, width: float, height: float) -> None:
-    """Red paper on axes in mm."""
+    """Draw the red grid of ECG paper on axes in mm."""
     for step, colour, thick in ((1, _FINE, 0.3), (5, _COARSE, 0.55)):
         x, y = np.arange(0, width + 0.5, step), np.arange(0, height + 0.5, step)
         lines = [[(v, 0), (v, height)] for v in x] + [[(0, v), (width, v)] for v in y]
@@ -108,7 +115,7 @@ def paper_grid(axes: Axes, width: float, height: float) -> None:
 def draw_trace(
     axes: Axes, mv: np.ndarray, start: int, fs: float, level: float, name: str, pulse: bool = True
 ) -> None:
-    """One lead: `start` is its first sample's place in the recording, `level` its zero line, mm."""
+    """Draw one lead; `start` is the index of its first sample, `level` its zero line in mm."""
     if pulse:
         _pulse(axes, level)
     x = _LEFT + SPEED * (start + np.arange(len(mv))) / fs
@@ -118,7 +125,7 @@ def draw_trace(
 
 
 def _pulse(axes: Axes, level: float) -> None:
-    """Calibration: 1 mV for 0.2 s."""
+    """Draw the calibration pulse: 1 mV for 0.2 s."""
     high, long = level + GAIN * 1.0, SPEED * 0.2
     x = [3, 5, 5, 5 + long, 5 + long, 7 + long]
     axes.plot(x, [level, level, high, high, level, level], color=_TRACE, lw=0.7)

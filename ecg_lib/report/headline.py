@@ -11,17 +11,20 @@ from ecg_lib.report.reference import MODEL
 from ecg_lib.report.tables import read_table
 
 METRICS = "metrics.json"
-_OF_ONE = ", S-Verify"  # how rows about one ECG's yes/no questions end
+_OF_ONE = ", S-Verify"  # suffix of rows for yes/no questions about one ECG
 
 
 def headline(folder: Path) -> dict[str, Any]:
-    """Exact match by question type, mean zero-shot AUC by data set, drops, claims by verdict.
+    """Collect a profile's main numbers.
 
-    And where the question says nothing: each arm's accuracy, and that among the ill.
+    These are exact match by question type, mean zero-shot AUC by data set, drops with a random
+    ECG, and the number of claims by verdict. Two more come from the test in which the question
+    says nothing about the answer: each arm's accuracy, and the same balanced among the ill.
 
     Parameters
     ----------
-    folder : `results/<profile>`
+    folder : Path
+        `results/<profile>`.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def headline(folder: Path) -> dict[str, Any]:
 
 
 def write_headline(folder: Path) -> dict[str, Any]:
-    """Write `metrics.json` into a profile's results and return what it says."""
+    """Write `metrics.json` into a profile's results and return its content."""
     found = headline(folder)
     (folder / METRICS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found

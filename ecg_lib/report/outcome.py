@@ -1,4 +1,4 @@
-"""What came out, in a dozen numbers: read from a profile's tables, none of them typed in."""
+"""A profile's outcome in fifteen numbers, all of them read from its result tables."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from ecg_lib.report.tables import format_cell, read_table
 
 TABLE1, WORLDS, ARMS = "table1_predicted", "worlds", "random_ecg_differences"
 _BROAD = "Is there anything unusual in this ECG?"
-_ABOVE = ", original ECG"  # of two arms: how much the first has more
-_LINES = (  # what is told, and the table, row and column that say it
+_ABOVE = ", original ECG"  # suffix of the row with the first arm's accuracy minus the second's
+_LINES = (  # wording, then the table, row and column of its number
     ("normal among those asked 'anything unusual?', by the quota", TABLE1, _BROAD, "by the quota"),
     ("the same, counted in our rows", TABLE1, _BROAD, "counted here"),
     ("the same, printed in the paper", TABLE1, _BROAD, "the paper"),
@@ -30,17 +30,19 @@ _LINES = (  # what is told, and the table, row and column that say it
 
 
 def outcome(folder: Path) -> pd.DataFrame:
-    """The argument's numbers as a profile's tables have them.
+    """Collect the numbers of the main argument from a profile's tables.
 
     Parameters
     ----------
-    folder : `results/<profile>`
+    folder : Path
+        `results/<profile>`.
 
     Returns
     -------
     DataFrame
-        ``told, found, table``: found in percent, of arms and ECGs compared in points, with a 95 %
-        interval where the table has one. What is in no table is left out; without any: empty.
+        Columns `told`, `found`, `table`. Values are in percent, differences between arms or ECGs
+        in points, with a 95 % interval where the table has one. Numbers that no table has are
+        left out, so the frame may be empty.
     """
     tables, lines = {}, []
     for told, table, row, column in _LINES:

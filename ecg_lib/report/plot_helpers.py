@@ -1,4 +1,4 @@
-"""How ours and the paper's numbers are told apart in every figure of measured numbers."""
+"""Helpers for figures of measured numbers: markers, intervals, legends, ours and the paper's."""
 
 import textwrap
 
@@ -11,14 +11,14 @@ from matplotlib.lines import Line2D
 from ecg_lib.errors import DataError
 from ecg_lib.report import style
 
-# A level to compare with: chance, or the base rate.
+# Reference line: chance, or the base rate.
 LEVEL = {"color": style.INK, "lw": 0.9, "ls": (0, (4, 2))}
 # The paper's numbers: hollow grey diamonds.
 PAPER_LOOK = {"marker": "D", "ms": 5.5, "mfc": "white", "mec": style.PAPER, "mew": 1.4, "ls": ""}
 
 
 def ours_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Our rows of a tidy table; an error where there is none to draw."""
+    """Return our rows of a tidy table; raise DataError if there are none to draw."""
     ours = table[table["source"] == "ours"]
     if ours.empty:
         raise DataError(f"{name}: no row of ours to draw; run the evaluation first")
@@ -26,7 +26,7 @@ def ours_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def whisker(ax: Axes, cell: pd.Series, x: float | None = None, y: float | None = None) -> None:
-    """The 95 % interval of a cell as a line at x (upright) or at y (lying)."""
+    """Draw a cell's 95 % interval as a vertical line at x or a horizontal one at y."""
     if np.isnan(cell["ci_low"]):
         return
     low, high = cell["ci_low"], cell["ci_high"]
@@ -35,12 +35,12 @@ def whisker(ax: Axes, cell: pd.Series, x: float | None = None, y: float | None =
 
 
 def key(label: str, **look) -> Line2D:
-    """An entry of a legend: how a line or a mark looks, and what it means."""
+    """Return a legend entry: the look of a line or marker, and its meaning."""
     return Line2D([], [], label=label, **look)
 
 
 def legend_above(fig: Figure, handles: list) -> None:
-    """One legend for the figure, above its panels, at the left."""
+    """Draw one legend for the whole figure, above its panels at the left."""
     columns = legend_columns([h.get_label() for h in handles], fig.get_figwidth())
     fig.legend(
         handles=handles,
@@ -52,14 +52,14 @@ def legend_above(fig: Figure, handles: list) -> None:
 
 
 def legend_columns(labels: list[str], inches: float, most: int = 5) -> int:
-    """Most columns of a legend that fit the width; matplotlib fills column by column."""
+    """Return how many legend columns fit the width; matplotlib fills them one by one."""
     for columns in range(min(len(labels), most), 1, -1):
         parts = np.array_split(np.array([len(label) for label in labels]), columns)
-        if sum(part.max() + 6 for part in parts) <= 16 * inches:  # 6: handle and gap, in letters
+        if sum(part.max() + 6 for part in parts) <= 16 * inches:  # 6: handle and gap, in characters
             return columns
     return 1
 
 
 def wrap(text: str, width: int) -> str:
-    """Text in lines of at most `width` letters."""
+    """Wrap text into lines of at most `width` characters."""
     return "\n".join(textwrap.wrap(text, width))

@@ -1,7 +1,8 @@
-"""Where a number comes from: hashes of parameters, data and code, stamped on every result row.
+"""Provenance of a number: hashes of parameters, data and code, stamped on every result row.
 
-Parameters and code are those of the notebook that computes it: what others read or run does not
-count. Code is hashed by what it means, not by commit: committing a table must not change it.
+Only parameters and code of the notebook that computes the number count, not those of other
+notebooks. Code is hashed by its syntax tree and not by its commit, because committing a table must
+not change the hash.
 """
 
 import hashlib
@@ -15,16 +16,16 @@ import pandas as pd
 from ecg_lib import stages
 from ecg_lib.errors import DataError
 
-_LENGTH = 16  # hexadecimal digits kept: plenty to tell runs apart, short enough for a table
+_LENGTH = 16  # hexadecimal digits kept: enough to tell runs apart, short enough for a table
 
 
 def params_hash(config: Mapping[str, Any], sections: Iterable[str] | None = None) -> str:
-    """Hash of a configuration, or of the named sections of it; the order of keys does not count.
+    """Hash a configuration, or the named sections of it; the order of keys does not matter.
 
     Raises
     ------
     DataError
-        A section is not in the configuration.
+        A named section is not in the configuration.
     """
     if sections is not None:
         missing = sorted(set(sections) - set(config))
@@ -35,13 +36,13 @@ def params_hash(config: Mapping[str, Any], sections: Iterable[str] | None = None
 
 
 def data_hash(*hashes: str) -> str:
-    """One hash for all stores and question sets used, in any order."""
+    """Return one hash for all stores and question sets used; their order does not matter."""
     return _digest("\n".join(sorted(hashes)).encode())
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What stamps a result row; empty strings for published numbers."""
+    """Stamps of a result row; empty strings for published numbers."""
 
     profile: str = ""
     params_hash: str = ""
@@ -58,12 +59,13 @@ class Provenance:
         seeds: Iterable[int] | int = (),
         notebook: str = "",
     ) -> "Provenance":
-        """Provenance of a run: its configuration, the hashes of its data, its seeds.
+        """Build the provenance of a run from its configuration, data hashes and seeds.
 
         Parameters
         ----------
-        notebook : that computes, by its path below notebooks/ without suffix; "" where none does:
-            then all parameters count, and there is no code hash
+        notebook : str
+            Notebook that computes the row: its path below notebooks/, without suffix. If it is
+            "", all parameters count and there is no code hash.
         """
         seeds = [seeds] if isinstance(seeds, int) else seeds
         stage = stages.notebook_stage(notebook) if notebook else None
@@ -76,7 +78,7 @@ class Provenance:
         )
 
     def stamp(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The frame with this provenance in its columns."""
+        """Return the frame with this provenance in its columns."""
         return frame.assign(**asdict(self))
 
 

@@ -1,7 +1,7 @@
 """The paper's published numbers as tidy rows, in the units and names of our own tables.
 
 Ratios, accuracies and AUCs are in percent. The row that the paper calls "Ours" is called
-"ECG-LLM" here, since "ours" means this companion's numbers.
+"ECG-LLM" here, because "ours" means this project's own numbers.
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from ecg_lib.evaluation.random_ecg import VERIFY
 from ecg_lib.paths import PAPER_RESULTS
 from ecg_lib.questions.schema import SHORT_NAMES
 
-MODEL = "ECG-LLM"  # the row of the paper's model, in its tables and in ours
-PAPER_LABEL = "LLaMA-2-7B"  # what the paper's numbers come from
+MODEL = "ECG-LLM"  # row of the model, in the paper's tables and in ours
+PAPER_LABEL = "LLaMA-2-7B"  # language model behind the paper's numbers
 QUESTION_TYPES = tuple(SHORT_NAMES.values())  # columns of Table 3
 LABELS = ("AF", "LBBB", "RBBB", "LVH", "RVH", "SA", "SB", "SR", "ST")  # columns of Table 4
 NUMBERS = ["value", "n", "ci_low", "ci_high"]
 STAMPS = ["seeds", "profile", "params_hash", "data_hash", "code_hash"]
-COLUMNS = ["table", "row", "column", "source", *NUMBERS, *STAMPS]  # of every result table
-_FILES = {  # our table's name: the file of published numbers
+COLUMNS = ["table", "row", "column", "source", *NUMBERS, *STAMPS]  # the same in every result table
+_FILES = {  # our name of a table -> file of its published numbers
     "table1_bias": "table1_bias.csv",
     "table2_training": "table2_training.csv",
     "table3_ecgqa": "table3_ecgqa_exact_match.csv",
@@ -30,33 +30,34 @@ _FILES = {  # our table's name: the file of published numbers
 
 
 def arm(debiased: bool, random_ecg: bool) -> str:
-    """Row name of Table 5."""
+    """Return the row name in Table 5 of a training arm and the ECG it is shown."""
     return f"{'' if debiased else 'not '}de-biased, {'random' if random_ecg else 'original'} ECG"
 
 
 def paper_table(name: str, folder: Path = PAPER_RESULTS) -> pd.DataFrame:
-    """Published numbers of one table as tidy rows (source "paper").
+    """Return the published numbers of one table as tidy rows (source "paper").
 
     Parameters
     ----------
     name : str
-        "table3" or "table3_ecgqa"; tables 1 to 5.
+        Short or full name, such as "table3" or "table3_ecgqa"; there are tables 1 to 5.
     folder : Path
-        Where the published numbers are.
+        Folder of the published numbers.
 
     Returns
     -------
     DataFrame
-        Rows and columns are named so:
-        table1 row = question, column = "broad" or "specific";
-        table2 row = "stage 1: de-biased verify", column = "learning rate", "epochs";
-        table3 row = method, column = question type; table4 row = "CLIP, LUDB", column = label;
-        table5 row = see :func:`arm`, column = question type or "average".
+        Rows and columns are named as follows.
+        table1: row = question, column = "broad" or "specific";
+        table2: row = "stage 1: de-biased verify", column = "learning rate" or "epochs";
+        table3: row = method, column = question type;
+        table4: row = "CLIP, LUDB", column = label;
+        table5: row = as in :func:`arm`, column = question type or "average".
 
     Raises
     ------
     DataError
-        There is no such table or its file is missing.
+        There is no such table, or its file is missing.
     """
     table = name if name in _FILES else next((t for t in _FILES if t.split("_")[0] == name), None)
     if table is None:
@@ -98,7 +99,7 @@ def _table5(wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def _melt(wide: pd.DataFrame, columns: list[str] | tuple[str, ...]) -> pd.DataFrame:
-    """Long form, row by row, in the order of the printed table."""
+    """Reshape to long form, row by row, in the order of the printed table."""
     long = wide.set_index("row")[list(columns)].stack(future_stack=True)
     return long.rename_axis(["row", "column"]).rename("value").astype(float).reset_index()
 

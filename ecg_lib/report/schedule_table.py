@@ -1,7 +1,7 @@
-"""The paper's ablation over rates as a table: arms, contrastive decoding, and what arms gain.
+"""Table of the paper's ablation over learning rates: arms, contrastive decoding, arms' gains.
 
-All answered the same rows, so differences are paired by question and seed. Values are in percent,
-differences in percentage points.
+All arms answered the same rows, so differences are paired by question and seed. Values are in
+percent, differences in percentage points.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ecg_lib.report.reference import arm, paper_table
 
 MEASURES = (ORIGINAL, RANDOM, DROP)
 ALL_SEEDS = "all seeds"
-READ, CONTRASTED = "read", "contrastive decoding"  # how scores become answers
+READ, CONTRASTED = "read", "contrastive decoding"  # two ways to turn scores into answers
 _COLUMNS = ("row", "column", "value", "n", "ci_low", "ci_high")
 
 
 class Training(Protocol):
-    """What the table reads of a training; `experiments.paper_schedule.Training` is one."""
+    """Fields of a training run that the table reads; see `experiments.paper_schedule.Training`."""
 
     arm: str
     rate: float
@@ -32,7 +32,7 @@ class Training(Protocol):
 
 
 class Outcomes(Protocol):
-    """Who was right; `experiments.paper_schedule.Outcomes` is one."""
+    """Rows asked, and which answers were right; see `experiments.paper_schedule.Outcomes`."""
 
     asked: pd.DataFrame
     right: Mapping[Any, Mapping[str, Mapping[str, pd.Series]]]
@@ -41,13 +41,14 @@ class Outcomes(Protocol):
 
 
 def schedule_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Share right with the own ECG, with a random one, and the drop, of each arm at each rate.
+    """Tabulate accuracy with the right ECG, with a random one, and the drop, per arm and rate.
 
     Returns
     -------
-    DataFrame: row (an anchor; "control, rate 0.0001"; the same with ", contrastive decoding"; or
-    "control - not de-biased, rate 0.0001, seed 1", "..., all seeds"), column (a measure), value,
-    n, ci_low, ci_high. Patients are drawn, and seeds where there are several.
+    DataFrame
+        row (an anchor; "control, rate 0.0001"; the same with ", contrastive decoding"; or
+        "control - not de-biased, rate 0.0001, seed 1", "..., all seeds"), column (a measure),
+        value, n, ci_low, ci_high. The bootstrap draws patients, and seeds if there are several.
     """
     groups = outcomes.asked["ecg_id"].str[0].map(outcomes.patients).to_numpy()
     cells: list[dict[str, object]] = []
@@ -80,7 +81,7 @@ def schedule_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> 
 
 
 def printed_gains(question_type: str = "S-Verify") -> dict[str, float]:
-    """What the paper's Table 5 prints: de-biased minus not, in points, by measure."""
+    """Return the gain from de-biasing that the paper's Table 5 prints, in points, by measure."""
     table = paper_table("table5_random_ecg")
     value = table[table["column"] == question_type].set_index("row")["value"]
     gain = {
@@ -91,7 +92,7 @@ def printed_gains(question_type: str = "S-Verify") -> dict[str, float]:
 
 
 def gains_of(table: pd.DataFrame, a: Arm, b: Arm, measure: str) -> pd.DataFrame:
-    """Cells of one comparison and measure with the columns `rate` and `of` (seed) added."""
+    """Return the cells of one comparison and measure, with columns `rate` and `of` (seed) added."""
     parts = (
         table["row"]
         .astype(str)

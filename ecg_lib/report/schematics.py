@@ -1,4 +1,4 @@
-"""Shapes that the drawn figures share: boxes, arrows, a toy ECG, rows of tokens. Units: inches."""
+"""Shapes shared by the drawn figures: boxes, arrows, a toy ECG, rows of tokens. Units: inches."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecg_lib.report.style import INK, QUIET
 
-# A toy heart beat for the drawings only: centre and width (s), height (mV) of P, Q, R, S, T.
+# A toy heartbeat, for the drawings only: centre and width (s), height (mV) of P, Q, R, S, T.
 _WAVES = (
     (0.16, 0.025, 0.13),
     (0.275, 0.009, -0.12),
@@ -20,9 +20,9 @@ _WAVES = (
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure whose single, invisible axes is measured in inches."""
+    """Create a figure with a single, invisible axes measured in inches."""
     fig = Figure(figsize=(width, height))
-    fig.set_layout_engine(PlaceHolderLayoutEngine(True, False))  # every place is given
+    fig.set_layout_engine(PlaceHolderLayoutEngine(True, False))  # all positions are explicit
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(0, height))
     ax.axis("off")
@@ -30,7 +30,7 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def headed(ax: Axes, x: float, y: float, letter: str, title: str, gap: float = 0.22) -> None:
-    """The letter of a panel and its title, `gap` to the right."""
+    """Write the letter of a panel, and its title `gap` to the right."""
     ax.text(x, y, letter, fontsize=12, weight="bold", va="center")
     ax.text(x + gap, y, title, fontsize=10, weight="bold", va="center")
 
@@ -38,7 +38,7 @@ def headed(ax: Axes, x: float, y: float, letter: str, title: str, gap: float = 0
 def frame(
     ax: Axes, x: float, y: float, width: float, height: float, rounding: float = 0.08, **look
 ) -> None:
-    """A rounded frame, around other shapes or behind them."""
+    """Draw a rounded frame around other shapes or behind them."""
     rounded = f"round,pad=0,rounding_size={rounding}"
     ax.add_patch(FancyBboxPatch((x, y), width, height, rounded, **look))
 
@@ -54,7 +54,7 @@ def box(
     edge: str = INK,
     **text_style,
 ) -> None:
-    """A rounded box with centred text."""
+    """Draw a rounded box with centred text."""
     frame(ax, x, y, width, height, 0.06, fc=face, ec=edge, lw=1.0)
     style = {"ha": "center", "va": "center", "fontsize": 8.5, "color": INK, "linespacing": 1.3}
     ax.text(x + width / 2, y + height / 2, text, **style | text_style)
@@ -69,7 +69,7 @@ def arrow(
     dashed: bool = False,
     head: bool = True,
 ) -> None:
-    """A straight arrow from start to end."""
+    """Draw a straight arrow from start to end."""
     ax.add_patch(
         FancyArrowPatch(
             start,
@@ -86,12 +86,12 @@ def arrow(
 
 
 def label(ax: Axes, x: float, y: float, text: str, **style) -> None:
-    """Small grey text."""
+    """Write small grey text."""
     ax.text(x, y, text, **{"fontsize": 8, "color": QUIET, "ha": "center", "va": "center", **style})
 
 
 def toy_ecg(seconds: float = 2.5, rate: float = 75.0, hz: int = 200) -> tuple[NDArray, NDArray]:
-    """Time (s) and voltage (mV) of a schematic lead, for drawings only."""
+    """Return time (s) and voltage (mV) of a schematic lead, for drawings only."""
     t = np.arange(int(seconds * hz)) / hz
     phase = t % (60.0 / rate)
     mv = sum(h * np.exp(-((phase - c) ** 2) / (2 * w**2)) for c, w, h in _WAVES)
@@ -99,7 +99,7 @@ def toy_ecg(seconds: float = 2.5, rate: float = 75.0, hz: int = 200) -> tuple[ND
 
 
 def ecg_tile(ax: Axes, x: float, y: float, width: float, height: float) -> None:
-    """A tile of pink ECG paper with three schematic leads."""
+    """Draw a tile of pink ECG paper with three schematic leads."""
     for step, alpha in ((0.1, 0.5), (0.5, 1.0)):
         for at in np.arange(0, width + 1e-9, step):
             ax.plot([x + at] * 2, [y, y + height], color="#f3cfcf", lw=0.5 * alpha, zorder=1)
@@ -122,7 +122,7 @@ def tokens(
     size: tuple[float, float] = (0.1, 0.3),
     gap: float = 0.035,
 ) -> float:
-    """A row of `count` token bars; returns where it ends."""
+    """Draw a row of `count` token bars and return the x position where it ends."""
     for i in range(count):
         ax.add_patch(
             Rectangle((x + i * (size[0] + gap), y), *size, facecolor=color, edgecolor=INK, lw=0.6)

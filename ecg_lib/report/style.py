@@ -1,7 +1,7 @@
-"""One look for all figures: colour-blind-safe, readable at a column's width, saved byte for byte.
+"""One look for all figures: colour-blind-safe, readable at column width, reproducible bytes.
 
-Colours (Okabe and Ito) keep their meaning throughout: blue is ours, grey is the paper's; in the
-drawings orange is what is trained, blue what is frozen.
+Colours (Okabe and Ito) keep their meaning throughout: blue is ours, grey is the paper's. In the
+drawings, orange marks what is trained and blue what is frozen.
 """
 
 import textwrap
@@ -27,7 +27,7 @@ BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
 )
 OURS, PAPER = BLUE, "#8c8c8c"
 DPI = 150
-_LETTERS = 16  # of a caption, an inch
+_LETTERS = 16  # characters of a caption per inch
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 STYLE: Mapping[str, Any] = {
@@ -35,7 +35,7 @@ STYLE: Mapping[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": DPI,
     "figure.facecolor": "white",
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters everywhere
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so text looks the same everywhere
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -66,19 +66,19 @@ STYLE: Mapping[str, Any] = {
 
 
 def use():
-    """Context manager in which figures have the project's look."""
+    """Return a context manager in which figures have the project's look."""
     return matplotlib.rc_context(dict(STYLE))
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, outside pyplot's list (nothing to close)."""
+    """Create an empty figure, sized in inches and unknown to pyplot (nothing to close)."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def caption(fig: Figure, text: str, label: str = "") -> None:
-    """A sentence under the figure on what to see, and where our numbers come from.
+    """Write under the figure what to see in it, and where our numbers come from.
 
-    Lines longer than the figure is wide are broken; line breaks of the text stay.
+    Lines wider than the figure are wrapped; line breaks in the text stay.
     """
     whole = text if not label else f"{text}\nOur numbers: {label}."
     wide = round(_LETTERS * fig.get_figwidth())
@@ -87,13 +87,13 @@ def caption(fig: Figure, text: str, label: str = "") -> None:
 
 
 def save(fig: Figure, folder: Path, name: str) -> Path:
-    """Write <name>.png (150 dpi), atomically and without dates; close the figure.
+    """Write <name>.png (150 dpi) atomically and without dates, and close the figure.
 
-    The same figure gives the same bytes, so that a figure in git changes only when it changes.
+    The same figure gives the same bytes, so git shows a change only if the figure changed.
     """
     path = folder / f"{name}.png"
-    # a figure without a layout of its own (an ECG true to scale) must not be given one here
+    # a figure without a layout engine (an ECG true to scale) must not be given one here
     with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
         write_atomically(path, partial(fig.savefig, dpi=DPI, metadata={"Software": None}))
-    plt.close(fig)  # a figure made through pyplot is let go; any other is none of its business
+    plt.close(fig)  # releases a figure made through pyplot; does nothing to any other
     return path

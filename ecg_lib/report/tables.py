@@ -1,6 +1,7 @@
-"""Tidy tables: one value a line as CSV, and beside it Markdown with our numbers and the paper's.
+"""Tidy tables: CSV with one value per line, and Markdown with our numbers and the paper's.
 
-Both files are byte-identical for identical values: fixed digits, LF, the order of the frame.
+Identical values give byte-identical files: the digits are fixed, line ends are LF, and rows keep
+the order of the frame.
 """
 
 import re
@@ -15,7 +16,7 @@ from ecg_lib.files import write_atomically
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import COLUMNS, NUMBERS, PAPER_LABEL, STAMPS
 
-P_VALUE = "McNemar p"  # how a column of p values begins
+P_VALUE = "McNemar p"  # prefix of columns that hold p values
 _LABEL = re.compile(r"^\*\*Ours \((.+)\)\*\*$", re.MULTILINE)
 
 
@@ -24,15 +25,15 @@ def tidy(
     cells: pd.DataFrame | Iterable[Mapping[str, Any]],
     provenance: Provenance,
 ) -> pd.DataFrame:
-    """Cells (row, column, value and optionally n, ci_low, ci_high) as rows of a result table.
+    """Turn cells into rows of a result table.
 
-    Values are in percent where they are proportions or AUCs. A cell that could not be computed
-    has a NaN value and still tells its n.
+    A cell has row, column and value, and optionally n, ci_low and ci_high. Proportions and AUCs
+    are in percent. A cell that could not be computed has a NaN value and still states its n.
 
     Raises
     ------
     DataError
-        A cell lacks its row, column or value, or two cells share a place.
+        A cell lacks its row, column or value, or two cells have the same row and column.
     """
     frame = pd.DataFrame(cells if isinstance(cells, pd.DataFrame) else list(cells))
     missing = [c for c in ("row", "column", "value") if c not in frame]
@@ -67,7 +68,7 @@ def write_table(
     label : str
         What our numbers come from, such as "simulated cohort, tiny LLM".
     digits : int or None
-        Decimals in the Markdown; None prints numbers as short as they are (learning rates).
+        Decimals in the Markdown; None prints each number in its shortest form (learning rates).
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [c for c in COLUMNS if c not in frame]
@@ -83,7 +84,7 @@ def write_table(
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that write_table wrote; stamps are text, numbers are floats.
+    """Read a table written by `write_table`; stamps are text, numbers are floats.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def label_of(markdown: Path) -> str:
-    """The label of our numbers, as printed in a table's Markdown ("" where there is none)."""
+    """Return the label of our numbers as printed in a table's Markdown, or "" if it has none."""
     found = _LABEL.search(markdown.read_text(encoding="utf-8")) if markdown.is_file() else None
     return found[1] if found else ""
 
@@ -109,7 +110,7 @@ def label_of(markdown: Path) -> str:
 def format_cell(
     value: float, n: float, ci_low: float, ci_high: float, digits: int | None = 1
 ) -> str:
-    """``81.2 (79.0-83.3), n=1,204``; ``n/a (n=4)`` for a value that could not be computed."""
+    """Format a cell as `81.2 (79.0-83.3), n=1,204`, or `n/a (n=4)` if it has no value."""
     count = "" if pd.isna(n) else f"n={int(n):,}"
     if pd.isna(value):
         return f"n/a ({count})" if count else "n/a"
@@ -127,7 +128,7 @@ def format_cell(
 
 
 def p_text(value: float, n: float, *interval: float, digits: int | None = 2) -> str:
-    """`format_cell` of a p value: one too small for the digits is ``<0.01``, never ``0.00``."""
+    """Format a p value as `format_cell` does, but as `<0.01` if it would round to `0.00`."""
     text = format_cell(value, n, *interval, digits=digits)
     zero = "" if digits is None else f"{0:.{digits}f}"
     if not zero or not text.startswith(zero):
@@ -136,7 +137,7 @@ def p_text(value: float, n: float, *interval: float, digits: int | None = 2) -> 
 
 
 def wide_markdown(frame: pd.DataFrame, digits: int | None = 1, with_n: bool = True) -> str:
-    """Rows x columns of tidy rows as a Markdown table, in order of first appearance."""
+    """Lay out tidy rows as a Markdown table, rows and columns in order of first appearance."""
     rows, columns = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["column"]))
     numbers = frame[NUMBERS] if with_n else frame[NUMBERS].assign(n=float("nan"))
     texts = {

@@ -1,0 +1,1 @@
+"""Leads, sampling rate, amplitude, quality and intervals of ECG signals."""

@@ -1,12 +1,13 @@
-"""Intervals of an ECG, measured on lead II with NeuroKit2's wavelets (its method "dwt").
+"""Measure the intervals of an ECG on lead II with NeuroKit2's wavelet method ("dwt").
 
-Two conventions. `clinical` is from onset to end of the waves. `ecgqa` is what the answers of ECG-QA
-mean by the same names, found by holding its real rows against the signals: medians over the beats,
-QRS from the Q peak to the S peak, QT from the Q peak, and PR to a QRS onset sought up to the R peak
-(today's NeuroKit2 stops at the Q peak, with which a third of the rows about PR come out wrong).
+There are two conventions. `clinical` measures from the onset to the end of the waves. `ecgqa` uses
+the definitions behind ECG-QA's answers, found by comparing its rows with the signals: medians over
+the beats, QRS from the Q peak to the S peak, QT from the Q peak, and PR up to a QRS onset that is
+searched for as far as the R peak. Current versions of NeuroKit2 stop the search at the Q peak,
+which makes a third of the rows about PR wrong.
 
-NeuroKit2's parts are called one by one: `ecg_delineate` takes three times as long, most of it for
-tables of beats, and does not say how far to look for the onset.
+NeuroKit2's parts are called one by one. Its `ecg_delineate` takes three times as long, mostly to
+build tables of beats, and cannot be told how far to search for the onset.
 """
 
 from __future__ import annotations
@@ -29,35 +30,58 @@ FEATURES = (
     "qt interval",
     "qt corrected",
 )
-FEWEST = {"clinical": 4, "ecgqa": 7}  # convention: R peaks below which nothing is measured
-RATE = 500  # Hz at which lead II is delineated, as for ECG-QA
-_FINE = 2000  # Hz at which NeuroKit2 decomposes the signal
+FEWEST = {"clinical": 4, "ecgqa": 7}  # R peaks needed to measure anything
+RATE = 500  # Hz; lead II is delineated at this rate, as in ECG-QA
+_FINE = 2000  # Hz; NeuroKit2 decomposes the signal at this rate
 _SCALES = 9
-_BEFORE = 0.35  # share of the RR interval before R that counts to the beat
-_DEPTH = 0.05  # a Q or S peak is at least this share of the beat's height deep
+_BEFORE = 0.35  # fraction of the RR interval before R that belongs to the beat
+_DEPTH = 0.05  # least prominence of a Q or S peak, as a fraction of the beat's height
 
 
 def measure_intervals(
     lead_ii: np.ndarray, fs: float, convention: str = "clinical"
 ) -> dict[str, float]:
-    """Median intervals of one recording.
+    """Measure the median intervals of one recording.
 
     Parameters
     ----------
-    lead_ii : array (T,), mV
-    fs : Hz; other rates than 500 are resampled
-    convention : `clinical` (P, PR, QRS and QT from onset to end) or `ecgqa` (see above)
+    lead_ii : (T,) float, mV
+    fs : float, Hz
+        Sampling rate of `lead_ii`, which is resampled if this is not 500 Hz.
+    convention : {"clinical", "ecgqa"}
+        `clinical` measures P, PR, QRS and QT from onset to end; for `ecgqa` see the
+        module docstring.
 
     Returns
     -------
-    dict of feature (names of questions/ranges.csv) to s; QT corrected by Bazett. What cannot be
-    delineated is left out: everything ({}) where beats are too few or NeuroKit2 fails.
+    dict of str to float, s
+        Keyed by the feature names of questions/ranges.csv; QT is corrected by Bazett's formula.
+        Features that cannot be delineated are left out. The dictionary is empty if there are too
+        few beats or NeuroKit2 fails.
+
+    Raises
+    ------
+    ValueError
+        The convention is unknown.
     """
     return intervals_of(landmarks(lead_ii, fs, convention), convention)
 
 
 def intervals_of(at: Mapping[str, np.ndarray], convention: str = "clinical") -> dict[str, float]:
-    """Median intervals (s) from the landmarks of one recording, see `measure_intervals`."""
+    """Return median intervals in s from the landmarks of one recording.
+
+    Parameters
+    ----------
+    at : dict of str to (B,) float
+        As returned by `landmarks`.
+    convention : {"clinical", "ecgqa"}
+        The convention with which the landmarks were found.
+
+    Returns
+    -------
+    dict of str to float, s
+        See `measure_intervals`.
+    """
     if not at:
         return {}
     begin, end = ("Q", "S") if convention == "ecgqa" else ("R_on", "R_off")
@@ -78,12 +102,24 @@ def intervals_of(at: Mapping[str, np.ndarray], convention: str = "clinical") -> 
 def landmarks(
     lead_ii: np.ndarray, fs: float, convention: str = "clinical"
 ) -> dict[str, np.ndarray]:
-    """Where the waves of each beat begin, peak and end.
+    """Find where the waves of each beat begin, peak and end.
+
+    Parameters
+    ----------
+    lead_ii : (T,) float, mV
+    fs : float, Hz
+    convention : {"clinical", "ecgqa"}
 
     Returns
     -------
-    dict of (B,) arrays, samples at 500 Hz, NaN where not found: peaks `R`, `Q`, `S`, and `P_on`,
-    `P_off`, `R_on`, `R_off`, `T_off`; {} where beats are too few or NeuroKit2 fails.
+    dict of str to (B,) float
+        Positions in samples at 500 Hz, NaN where not found: the peaks `R`, `Q` and `S`, and `P_on`,
+        `P_off`, `R_on`, `R_off` and `T_off`. Empty if there are too few beats or NeuroKit2 fails.
+
+    Raises
+    ------
+    ValueError
+        The convention is unknown.
     """
     if convention not in FEWEST:
         raise ValueError(f"convention {convention!r} is not one of {', '.join(FEWEST)}")
@@ -103,36 +139,37 @@ def landmarks(
             clinical = convention == "clinical"
             at = _by_wavelets(nk, parts, clean, peaks, finer=clinical)
             if clinical:
-                # Without a Q wave the wavelets take the end of P for the QRS onset. The prominence
-                # of the R peak does not; the ends of waves it knows only as edges of its windows.
+                # In beats without a Q wave the wavelets mistake the end of P for the QRS onset. The
+                # prominence method does not, but its wave ends are only the edges of its windows.
                 _, waves = nk.ecg_delineate(clean, peaks, sampling_rate=RATE, method="prominence")
                 onsets = np.asarray(waves["ECG_R_Onsets"], dtype=float)
-                cut = len(peaks) - len(onsets)  # NeuroKit2 leaves out an onset at sample 0
+                cut = len(peaks) - len(onsets)  # NeuroKit2 drops an onset at sample 0
                 at["R_on"] = np.concatenate([np.full(cut, np.nan), onsets])
             return at
-        except Exception:  # NeuroKit2 stumbles over signals without beats in many ways
+        except Exception:  # NeuroKit2 fails in many ways on signals without beats
             return {}
 
 
 def _neurokit() -> tuple[ModuleType, ModuleType]:
-    """NeuroKit2 and its module of delineators; imported late, it takes more than a second."""
-    # by name: the attribute neurokit2.ecg.ecg_delineate is the function of that name
+    """Import NeuroKit2 and its delineation module; done late because it takes over a second."""
+    # imported by name: the attribute neurokit2.ecg.ecg_delineate is a function, not the module
     return tuple(map(importlib.import_module, ("neurokit2", "neurokit2.ecg.ecg_delineate")))
 
 
 def _by_wavelets(
     nk: ModuleType, parts: ModuleType, clean: np.ndarray, peaks: np.ndarray, finer: bool
 ) -> dict[str, np.ndarray]:
-    """The landmarks of `nk.ecg_delineate(clean, peaks, 500, method="dwt")`; QRS onset see above.
+    """Return the landmarks of `nk.ecg_delineate(clean, peaks, 500, method="dwt")`.
 
-    `finer`: bounds of the QRS on the next finer scale of the wavelets. On NeuroKit2's, which is
-    coarser below 60 per minute, the end of the QRS comes late.
+    Only the QRS onset differs; see the module docstring. `finer` takes the bounds of the QRS from
+    the next finer wavelet scale. NeuroKit2's own scale, which is coarser at rates below 60 per
+    minute, puts the end of the QRS too late.
     """
     fine = nk.signal_resample(clean, sampling_rate=RATE, desired_sampling_rate=_FINE)
     scales = parts._dwt_compute_multiscales(fine, _SCALES)
     r = peaks * (_FINE // RATE)
     t, p = parts._dwt_delineate_tp_peaks(fine, r, scales, sampling_rate=_FINE)
-    # R peaks in the place of Q peaks: how far to look for the onset
+    # R peaks in place of Q peaks: the search for the onset goes as far as the R peak
     shifted = np.roll(scales, int(finer), axis=0)
     r_on, r_off = parts._dwt_delineate_qrs_bounds(r, shifted, p, t, r, sampling_rate=_FINE)
     p_on, p_off = parts._dwt_delineate_tp_onsets_offsets(p, r, scales, sampling_rate=_FINE)
@@ -146,7 +183,7 @@ def _by_wavelets(
 def _q_and_s(
     clean: np.ndarray, peaks: np.ndarray, per_minute: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The last dip before each R peak and the first after it, to the sample as in NeuroKit2."""
+    """Find the last dip before each R peak and the first after it, to the sample as NeuroKit2."""
     period = 60 / per_minute
     low, high = -_BEFORE * period, (1 - _BEFORE) * period  # s around R
     q, s = np.full(len(peaks), np.nan), np.full(len(peaks), np.nan)

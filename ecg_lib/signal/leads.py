@@ -1,4 +1,4 @@
-"""The twelve leads: their names, their order, and how the limb leads hang together."""
+"""Names and order of the twelve leads, and the relation between the limb leads."""
 
 from __future__ import annotations
 
@@ -13,30 +13,37 @@ _CANONICAL = {lead.lower(): lead for lead in LEADS}
 
 
 def canonical_name(name: str) -> str | None:
-    """Spelling of a lead in `LEADS` whatever its case ("AVR", "avr", " i "); None if it is none."""
+    """Return a lead's spelling in `LEADS`, ignoring case and spaces ("AVR", "avr", " i ").
+
+    Returns
+    -------
+    str or None
+        None if the name is not one of the twelve leads.
+    """
     return _CANONICAL.get(str(name).strip().lower())
 
 
 def by_name(signal: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Put leads into the order of `LEADS` by the names in the header, never by position.
 
-    MIMIC-IV-ECG, for one, stores aVF before aVL. Extra channels are dropped. A missing limb lead
-    could be computed from two others, but then one bad electrode would look like a clean lead:
-    the record is refused instead.
+    MIMIC-IV-ECG, for example, stores aVF before aVL. Extra channels are dropped. A missing limb
+    lead could be computed from two others, but then a bad electrode would pass for a clean lead,
+    so the record is refused instead.
 
     Parameters
     ----------
-    signal : array (n, T)
-    names : the header's name of each of the n channels
+    signal : (n, T) array
+    names : sequence of n str
+        The channel names in the header.
 
     Returns
     -------
-    array (12, T)
+    (12, T) array
 
     Raises
     ------
     BadRecord
-        A lead is missing or occurs twice; the message names it.
+        A lead is missing or occurs twice (the message names it), or the number of names is not n.
     """
     if len(names) != len(signal):
         raise BadRecord(f"{len(signal)} channels but {len(names)} lead names")
@@ -51,18 +58,18 @@ def by_name(signal: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def einthoven_residual(signal: np.ndarray) -> np.ndarray:
-    """Mean |I + III - II| over time, in the unit of the signal.
+    """Return the mean of |I + III - II| over time, in the unit of the signal.
 
-    Near 0 for an ECG whose limb leads carry their right names (Einthoven's law), whatever the
-    heart does; large where leads are swapped, misnamed or differently scaled.
+    By Einthoven's law it is near 0 for every ECG whose limb leads are named correctly. It is large
+    if leads are swapped, misnamed or differently scaled.
 
     Parameters
     ----------
-    signal : array (..., 12, T) in the order of `LEADS`
+    signal : (..., 12, T) float, in the order of `LEADS`
 
     Returns
     -------
-    array (...)
+    (...) float
     """
     one, two, three = (signal[..., i, :] for i in range(3))
     return np.abs(one + three - two).mean(axis=-1)

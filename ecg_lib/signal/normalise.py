@@ -1,11 +1,11 @@
-"""Amplitude normalisation: the paper's, and two that keep what the paper's loses."""
+"""Normalise amplitudes: the paper's method, and two that preserve what it loses."""
 
 from __future__ import annotations
 
 import numpy as np
 
 METHODS = ("lead_minmax", "record_minmax", "mv")
-CLIP_MV = 5.0  # mV; QRS complexes beyond it are artefacts in practice
+CLIP_MV = 5.0  # mV; in practice anything larger is an artefact
 
 
 def normalise(signal: np.ndarray, method: str = "lead_minmax") -> np.ndarray:
@@ -13,16 +13,22 @@ def normalise(signal: np.ndarray, method: str = "lead_minmax") -> np.ndarray:
 
     Parameters
     ----------
-    signal : array (..., 12, T), mV
-    method :
-        `lead_minmax`: every lead to [-1, 1] by its own extremes (paper; the range is recovered).
-        Amplitudes, and with them voltage criteria and the axis, are lost.
-        `record_minmax`: all leads by the extremes of the record, so leads stay comparable.
-        `mv`: mV as they are, clipped at +-5 mV.
+    signal : (..., 12, T) float, mV
+    method : {"lead_minmax", "record_minmax", "mv"}
+        `lead_minmax` scales each lead to [-1, 1] by its own extremes (paper; the range is
+        recovered). It loses amplitudes, and with them voltage criteria and the axis.
+        `record_minmax` scales all leads by the extremes of the record, so leads stay comparable.
+        `mv` keeps mV and clips at +-5 mV.
 
     Returns
     -------
-    float32 array (..., 12, T); a flat lead (or record) becomes 0 rather than NaN.
+    (..., 12, T) float32
+        A flat lead (or record) becomes 0 rather than NaN.
+
+    Raises
+    ------
+    ValueError
+        The method is unknown.
     """
     x = np.asarray(signal, dtype=np.float32)
     if method == "mv":

@@ -1,4 +1,4 @@
-"""What makes a recording unusable, and the one road from a raw recording to the standard form."""
+"""Reject unusable recordings and bring raw recordings into the standard form."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from ecg_lib.errors import BadRecord
 from ecg_lib.signal.leads import LEADS, by_name
 from ecg_lib.signal.resample import STANDARD_SECONDS, first_seconds, to_rate
 
-FLAT_MV = 0.005  # a lead that moves less than this in 10 s carries no heart beat
-LIMIT_MV = 20.0  # no ECG reaches it; a wrong gain or a lost electrode does
+FLAT_MV = 0.005  # a lead that varies by less than this over 10 s shows no heartbeat
+LIMIT_MV = 20.0  # no ECG reaches it, but a wrong gain or a lost electrode does
 
 
 def check(signal: np.ndarray) -> None:
-    """Raise `BadRecord`, naming the lead, for NaN, flat or impossibly large leads.
+    """Raise `BadRecord` for leads that contain NaN, are flat or are impossibly large.
 
-    Nothing is repaired: the paper's authors set NaN and flat leads to 0 (recovered), which a
-    min-max normalisation then hides from everyone downstream. Here such records are left out and
-    `quarantine.csv` says so.
+    Nothing is repaired. The paper's authors set NaN and flat leads to 0 (recovered), and min-max
+    normalisation then hides the fault from everything downstream. Here such records are left out
+    and listed in `quarantine.csv`.
 
     Parameters
     ----------
-    signal : array (12, T), mV, in the order of `LEADS`
+    signal : (12, T) float, mV, in the order of `LEADS`
+
+    Raises
+    ------
+    BadRecord
+        The message names the leads.
     """
     finite = np.isfinite(signal)
     if not finite.all():
@@ -47,25 +52,32 @@ def standardise(
     seconds: float = STANDARD_SECONDS,
     method: str = "fft",
 ) -> np.ndarray:
-    """A raw recording as a store keeps it: 12 leads by name, first seconds, checked, resampled.
+    """Bring a raw recording into the form a store keeps.
+
+    The twelve leads are picked by name, cut to the first seconds, checked and resampled.
 
     Parameters
     ----------
-    signal : array (n, T), mV
-    names : lead name of each channel, as in the header
-    fs : Hz of the recording
-    rate : Hz wanted
-    seconds : how much of the recording is kept
-    method : resampler, see `to_rate`
+    signal : (n, T) float, mV
+    names : sequence of n str
+        Lead name of each channel, as in the header.
+    fs : float, Hz
+        Sampling rate of the recording.
+    rate : int, Hz
+        Sampling rate of the result.
+    seconds : float, s
+        Length of the result.
+    method : {"fft", "polyphase"}
+        Resampler, see `to_rate`.
 
     Returns
     -------
-    float32 array (12, seconds * rate), mV
+    (12, seconds * rate) float32, mV
 
     Raises
     ------
     BadRecord
-        Leads missing, too short, or unusable (see `check`).
+        A lead is missing or unusable (see `check`), or the recording is too short.
     """
     window = first_seconds(by_name(signal, names), fs, seconds)
     check(window)

@@ -1,4 +1,4 @@
-"""From any sampling rate to the one asked for: the first seconds of a recording."""
+"""Cut a recording to its first seconds and resample it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,29 @@ from scipy.signal import resample, resample_poly
 
 from ecg_lib.errors import BadRecord
 
-STANDARD_RATE = 100  # Hz of a cohort prepared without a wish; paper
-STANDARD_SECONDS = 10  # paper
+STANDARD_RATE = 100  # Hz; default rate of a prepared cohort (paper)
+STANDARD_SECONDS = 10  # s (paper)
 METHODS = ("fft", "polyphase")
 
 
 def first_seconds(signal: np.ndarray, fs: float, seconds: float = STANDARD_SECONDS) -> np.ndarray:
-    """The first `seconds` of (..., T) at `fs` Hz; `BadRecord` where the recording is shorter."""
+    """Return the first `seconds` of a recording.
+
+    Parameters
+    ----------
+    signal : (..., T) array
+    fs : float, Hz
+    seconds : float, s
+
+    Returns
+    -------
+    (..., seconds * fs) array
+
+    Raises
+    ------
+    BadRecord
+        The recording is shorter than `seconds`, or `fs` is not positive.
+    """
     if not fs > 0:
         raise BadRecord(f"sampling rate {fs} Hz in the header")
     needed = round(seconds * fs)
@@ -34,24 +50,31 @@ def to_rate(
 ) -> np.ndarray:
     """Resample the first `seconds` to `rate`.
 
-    `fft` is the authors' way (recovered): scipy's Fourier method takes the window as periodic, so
-    where start and end differ the edges ring. `polyphase` filters in time and has no such seam.
-    A signal already at `rate` passes unchanged.
+    `fft` is the authors' method (recovered). SciPy's Fourier resampler treats the window as
+    periodic, so the edges ring if start and end differ. `polyphase` filters in time and does not
+    ring there. A signal already at `rate` is not resampled.
 
     Parameters
     ----------
-    signal : array (..., T) without NaN (a NaN would spread over its whole lead)
-    fs : sampling rate of `signal`, Hz
-    rate : sampling rate wanted, Hz
+    signal : (..., T) float
+        Must not contain NaN, which would spread over its whole lead.
+    fs : float, Hz
+        Sampling rate of `signal`.
+    rate : float, Hz
+        Sampling rate of the result.
+    method : {"fft", "polyphase"}
+    seconds : float, s
 
     Returns
     -------
-    float32 array (..., seconds * rate)
+    (..., seconds * rate) float32
 
     Raises
     ------
     BadRecord
-        The recording is shorter than `seconds`.
+        The recording is shorter than `seconds`, or `fs` is not positive.
+    ValueError
+        The method is unknown.
     """
     if method not in METHODS:
         raise ValueError(f"resampler {method!r} is not one of {', '.join(METHODS)}")

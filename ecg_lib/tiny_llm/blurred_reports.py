@@ -1,8 +1,9 @@
 """Blurred reports: slots that hold mixtures of words, as projected ECGs will.
 
-A projected ECG token is never one word: it leans towards several, and is noisy. A language model
-that has read written reports alone takes such a slot for nothing that it knows. So a share of its
-reading has the statements of a report mixed into slots in the report's place. Only text is used.
+A projected ECG token is never one word: it is close to several words at once, and noisy. A language
+model that has read only written reports does not recognise such a slot. In a share of the training
+rows, the statements of a report are therefore mixed into slots that replace its text. No ECG is
+used.
 """
 
 from __future__ import annotations
@@ -14,30 +15,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SLOTS = (20, 30)  # slots of a blurred report, fewest and most; the ECG's own number is among them
-_SHARPNESS = 0.3  # of the Dirichlet draw: below 1, most of a slot belongs to one or two statements
-_STRAY = 0.5  # of a slot's weight at most goes to words that the report does not hold
-_STRAYS = 3  # such words per report
-_LEAD = 0.7  # of a slot's weight at least belongs to the statement that leads in it
-_FAINT = 0.01  # less than that is left out: the noise would hide it
-NOISE = 0.5  # standard deviation of what is added, in that of the embeddings' own numbers
+SLOTS = (20, 30)  # fewest and most slots per blurred report; the range includes an ECG's 25
+_SHARPNESS = 0.3  # Dirichlet parameter: below 1, one or two statements take most of a slot
+_STRAY = 0.5  # largest share of a slot's weight for statements that the report does not make
+_STRAYS = 3  # such statements per report
+_LEAD = 0.7  # smallest share of the report's own weight for the statement that leads in a slot
+_FAINT = 0.01  # smaller weights are dropped: the noise would hide them
+NOISE = 0.5  # standard deviation of the added noise, relative to that of the embedding table
 
 
 class Mixture(NamedTuple):
-    """Which words a slot is mixed from: three columns of one length."""
+    """The tokens mixed into the slots of a row, as three columns of equal length."""
 
-    place: list[int]  # of the slot in the row
+    place: list[int]  # position of the slot in the row
     token: list[int]
     weight: list[float]
 
 
 class Blur:
-    """Decides which reports are blurred, and blurs them.
+    """Random choice of the reports to blur, and their mixing into slots.
 
     Parameters
     ----------
-    share : of the rows, in [0, 1]
-    strays : token ids of statements that a report might hold; a few are mixed in faintly
+    share : float
+        Share of the rows that are blurred, in [0, 1].
+    strays : sequence of token-id sequences
+        Statements that a report might make. A few of them are mixed in faintly.
+    seed : int
+        Seed of all random draws.
     """
 
     def __init__(self, share: float, strays: Sequence[Sequence[int]], seed: int):
@@ -45,19 +50,22 @@ class Blur:
         self.rng = np.random.default_rng(seed)
 
     def next(self) -> bool:
-        """Whether the next row is blurred."""
+        """Draw whether the next row is blurred."""
         return self.rng.random() < self.share
 
     def mix(self, report: Sequence[Sequence[int]], start: int, into: Mixture) -> int:
-        """Mix the statements of a report into slots; return how many slots.
+        """Mix the statements of a report into slots and return the number of slots.
 
-        Every statement leads in one slot at least, or else it could not be read at all.
+        Every statement dominates at least one slot. Otherwise it could not be read at all.
 
         Parameters
         ----------
-        report : token ids of each of its statements
-        start : place of the first slot in the row
-        into : what stands in the row's slots is added to it
+        report : sequence of token-id sequences
+            The statements of the report.
+        start : int
+            Position of the first slot in the row.
+        into : Mixture
+            The mixture to which the contents of the slots are appended.
         """
         rng, n = self.rng, len(report)
         slots = max(int(rng.integers(SLOTS[0], SLOTS[1] + 1)), n)
@@ -78,7 +86,7 @@ class Blur:
 
 
 def batch_of(mixtures: Sequence[Mixture]) -> dict[str, Tensor]:
-    """Mixtures of a batch's rows, one per row, as flat tensors."""
+    """Return the mixtures of a batch, one per row, as flat tensors."""
     rows = [k for k, mixture in enumerate(mixtures) for _ in mixture.place]
     return {
         "soft_row": torch.tensor(rows, dtype=torch.long),
@@ -97,12 +105,16 @@ def mixed_embeddings(
     soft_token: Tensor,
     soft_weight: Tensor,
 ) -> Tensor:
-    """Embeddings (B, L, H) with the mixtures, and noise, in the slots (B, L, bool).
+    """Return the embeddings with mixtures and noise in the slots, (B, L, H).
 
     Parameters
     ----------
-    table : the language model's input embeddings, (V, H)
-    soft_row, soft_place, soft_token, soft_weight : of `batch_of`, each (N,)
+    embeds : (B, L, H)
+    slots : (B, L) bool
+    table : (V, H)
+        Input embeddings of the language model.
+    soft_row, soft_place, soft_token, soft_weight : (N,)
+        The tensors that `batch_of` returns.
     """
     length = embeds.shape[1]
     soft = torch.zeros_like(embeds).flatten(0, 1)  # (B * L, H)

@@ -1,4 +1,4 @@
-"""The training of the tiny LLM, course by course, each from its own learning rate down to zero."""
+"""Training of the tiny LLM in courses; each has its own learning rate, which decays to zero."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Courses:
     curves: list[pd.DataFrame] = field(default_factory=list)
 
     def train(self, name: str, rows: Sequence[dict], rate: float) -> float:
-        """Train on rows in their order; return the last loss."""
+        """Train on the rows in the given order and return the last loss."""
         optimizer = MuonAdamW(
             self.model, (self.model.get_input_embeddings(),), rate, weight_decay=0.01
         )
@@ -56,12 +56,12 @@ class Courses:
             seed=self.seed,
             optimizer=optimizer,
         )
-        checkpoints.rmdir()  # empty, now that the course is over
+        checkpoints.rmdir()  # `fit` leaves it empty at the end
         self.curves.append(curve.assign(course=name))
         return float(curve["loss"].iloc[-1])
 
     def save(self) -> Path:
-        """Write model, tokenizer and learning curves (`step`, `loss`, ..., `course`)."""
+        """Write model, tokenizer and the learning curves (`step`, `loss`, ..., `course`)."""
         self.model.save_pretrained(str(self.folder))
         self.processor.tokenizer.save_pretrained(str(self.folder))
         pd.concat(self.curves).to_csv(self.folder / CURVE, index=False)

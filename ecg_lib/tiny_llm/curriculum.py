@@ -1,4 +1,4 @@
-"""The texts of a course of reading, and the training rows that they become."""
+"""The texts of a reading course, and the training rows made from them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ecg_lib.config import Llm
     from ecg_lib.questions.written_reports import Report
 
-Questions = Callable[[int], pd.DataFrame]  # number of a pass -> question rows
+Questions = Callable[[int], pd.DataFrame]  # pass number -> question rows
 
 
 class TrainingTexts(NamedTuple):
-    """What one course of reading is made of."""
+    """The texts of one reading course."""
 
     passes: list[pd.DataFrame]  # question rows about the cohort's reports
     pairs: list[Exercise]
@@ -45,7 +45,7 @@ class TrainingTexts(NamedTuple):
 
 
 def draw_texts(questions: Questions, settings: Llm, seed: int, course: int = 0) -> TrainingTexts:
-    """Draw the texts of a course; later courses are half as long and have other texts."""
+    """Draw the texts of a course; later courses are half as long and use different texts."""
     seed, share = seed + 100_000 * course, 2 if course else 1
     return TrainingTexts(
         _passes(questions, 100 * course, settings.rows // share, seed),
@@ -57,7 +57,7 @@ def draw_texts(questions: Questions, settings: Llm, seed: int, course: int = 0) 
 
 
 def _passes(questions: Questions, first: int, n: int, seed: int) -> list[pd.DataFrame]:
-    """Passes until there are `n` rows; of the last one, a sample."""
+    """Draw passes until they hold `n` rows; the last pass is sampled to fit."""
     passes: list[pd.DataFrame] = []
     while (missing := n - sum(map(len, passes))) > 0:
         rows = questions(first + len(passes))
@@ -68,14 +68,14 @@ def _passes(questions: Questions, first: int, n: int, seed: int) -> list[pd.Data
 def rows_of(
     texts: TrainingTexts, reports: Report, processor: EcgLlmProcessor, settings: Llm, seed: int
 ) -> list[dict]:
-    """Training rows of a course of reading, kind by kind."""
+    """Return the training rows of a reading course, grouped by kind of text."""
     general = load_general_text()
     disturb = disturber(general, single_tokens(), settings.disturb)
     strays = [processor.text_ids(name) for name in names_in_reports()]
     blur = Blur(settings.blurred, strays, seed)
     rows = [
         row
-        for k, part in enumerate(texts.passes)  # reports are worded anew in each
+        for k, part in enumerate(texts.passes)  # each pass reorders the statements of the reports
         for row in report_rows(part, reports, processor, seed + k, settings.pack, disturb, blur)
     ]
     rows += exercise_rows(texts.pairs, processor, blur) + passage_rows(texts.passages, processor)

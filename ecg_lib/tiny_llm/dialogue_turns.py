@@ -1,4 +1,4 @@
-"""Questions and answers that the tiny LLM practises for the dialogue of Figure 4."""
+"""Questions and answers with which the tiny LLM practises the dialogue of Figure 4."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OLDEST = 95  # years: older patients are rare
 
 
 def dialogue_turns(n: int, seed: int) -> list[tuple[str, str]]:
-    """`n` questions and answers: two thirds ask for a meaning, one third for advice."""
+    """Draw `n` questions with answers: two thirds ask for a meaning, one third for advice."""
     rng, terms = np.random.default_rng(seed), list(load_glossary())
     said = []
     for k in range(n):
@@ -27,9 +27,10 @@ def dialogue_turns(n: int, seed: int) -> list[tuple[str, str]]:
 
 
 def age_turns(n: int, seed: int) -> list[tuple[str, str]]:
-    """`n` short questions about what advice hangs on: "58 year old woman?", "A woman of 50 to 64".
+    """Draw `n` short questions about age and sex, such as "58 year old woman?".
 
-    These words are few in a whole answer, so a small model overlooks the age.
+    The answer is the age group that the advice depends on, such as "A woman of 50 to 64". In a
+    whole answer these words are few, so a small model overlooks the age.
     """
     rng, known, said = np.random.default_rng(seed), load_advice(), []
     for _ in range(n):
@@ -39,6 +40,6 @@ def age_turns(n: int, seed: int) -> list[tuple[str, str]]:
 
 
 def _anyone(rng: np.random.Generator) -> tuple[int, str, str]:
-    """An age, a sex and a word for such a person; each value is as likely."""
+    """Draw an age, a sex and a word for such a person, each uniformly."""
     age, sex = int(rng.integers(YOUNGEST, _OLDEST + 1)), pick(rng, ("F", "M"))
     return age, sex, pick(rng, load_advice().people[sex])

@@ -1,4 +1,4 @@
-"""Plain sentences about ECGs that the tiny language model is pretrained on."""
+"""Plain sentences about ECGs for pretraining the tiny language model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE = Path(__file__).parent / "texts" / "general_text.yaml"
 
 @lru_cache(maxsize=1)
 def load_general_text() -> tuple[str, ...]:
-    """Plain sentences for pretraining the tiny language model.
+    """Load the plain sentences for pretraining the tiny language model.
 
     Raises
     ------

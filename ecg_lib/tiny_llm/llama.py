@@ -1,4 +1,4 @@
-"""A Llama small enough to be pretrained beside the notebooks, in the role of LLaMA-2-7B."""
+"""A Llama small enough to pretrain along with the notebooks; it stands in for LLaMA-2-7B."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 def train_byte_pairs(
     texts: Iterable[str], vocabulary: int, phrases: Iterable[str] = ()
 ) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokeniser; digits are single tokens, as in Llama.
+    """Train a byte-level BPE tokeniser in which every digit is a token, as in Llama.
 
-    Each of the `phrases` of several words, such as "left bundle branch block", is one token more: a
-    model this small would spend its depth on spelling them.
+    Each of the `phrases` that has several words, such as "left bundle branch block", becomes an
+    extra token. A model this small would otherwise spend its depth on spelling them.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(
@@ -63,11 +63,12 @@ def tiny_llama(
     heads: int,
     max_positions: int = 1024,
 ) -> LlamaForCausalLM:
-    """A Llama with random weights: rotary positions, RMS norm, SwiGLU, tied embeddings.
+    """Build a Llama with random weights: rotary positions, RMS norm, SwiGLU, tied embeddings.
 
-    Half of the heads of a layer start with keys equal to queries, so that a token attends to its
-    like: finding in a report the name that is asked about is what such a model learns last. After
-    the mimetic initialisation of Trockman and Kolter (2023, arXiv:2305.09828), who do it in all.
+    In each layer, half of the heads start with key weights equal to query weights, so that a token
+    attends to similar tokens. Finding the name in a report that a question asks about is what such
+    a model learns last. This follows the mimetic initialisation of Trockman and Kolter (2023,
+    arXiv:2305.09828), who apply it to all heads.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -78,7 +79,7 @@ def tiny_llama(
         num_key_value_heads=heads,
         max_position_embeddings=max_positions,
         tie_word_embeddings=True,
-        initializer_range=width**-0.5,  # Llama's 0.02 leaves attention this narrow uniform for long
+        initializer_range=width**-0.5,  # Llama's 0.02 would keep narrow attention uniform for long
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

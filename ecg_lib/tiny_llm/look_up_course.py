@@ -1,4 +1,4 @@
-"""The tiny LLM's first course: its tokenizer, and looking up names in short reports."""
+"""First course of the tiny LLM: train its tokenizer, then look up names in short reports."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from ecg_lib.questions.written_reports import Report
     from ecg_lib.tiny_llm.curriculum import Questions
 
-_LEARNED = 0.3  # loss per token; where comparing is barely learned, the course ends at 0.4 to 0.6
-_MORE = 3  # further courses at most, each half as long
+_LEARNED = 0.3  # loss per token; a model that can barely compare reports ends at 0.4 to 0.6
+_MORE = 3  # maximum number of further courses, each half as long
 
 
 def learn_look_ups(
     reports: Report, questions: Questions, settings: Llm, folder: Path, seed: int
 ) -> Path:
-    """Train the tokenizer and, in short look-ups, a tiny Llama; save both in `folder`.
+    """Train the tokenizer, and a tiny Llama on short look-ups; save both in `folder`.
 
-    A model that cannot find a name in a report learns nothing from a question in a sentence, and
-    most of the reading would be lost on it. The rate falls, and starts anew with each harder kind.
-    Look-ups go on for as long as they have not been learned: when that happens is luck.
+    A model that cannot find a name in a report learns nothing from questions in full sentences, so
+    most of the reading courses would be wasted. The learning rate decays, and restarts with each
+    harder kind of task. How many steps the look-ups take varies from seed to seed, so up to three
+    further courses follow until the loss is low enough.
 
-    Parameters are those of :func:`ecg_lib.tiny_llm.pretrain.pretrain`; reports and questions are
-    read by the tokenizer only.
+    The parameters are those of :func:`ecg_lib.tiny_llm.pretrain.pretrain`; only the tokenizer reads
+    the reports and questions.
     """
     set_seed(seed)
     first = lookup_tasks(settings.look_ups, seed)
@@ -67,14 +68,14 @@ def learn_look_ups(
 def _train_tokenizer(
     first: Sequence[Exercise], texts: TrainingTexts, reports: Report, vocabulary: int, seed: int
 ) -> PreTrainedTokenizerBase:
-    """Byte pairs of a part of everything that will be read."""
+    """Train a tokenizer on a sample of everything that the model will read."""
     rng, rows = np.random.default_rng(seed), texts.passes[0]
     frames = [QUESTION.format(question=""), ONE_ECG.format(""), TWO_ECGS.format("", "")]
     exercises = [*first[-1000:], *texts.pairs[:1000]]
     read = [
         *load_general_text(),
         *map(" ".join, texts.dialogue[:1000]),
-        *(frames * 1000),  # they stand in every row: spelt out, they are a third of it
+        *(frames * 1000),  # the prompt is in every row: spelt out, it would fill a third of it
         *(" ".join([p.text, *map(" ".join, p.turns)]) for p in texts.passages[:3000]),
         *(reports(ecgs[0], rng) for ecgs in rows["ecg_id"].head(5000)),
         *(" ".join(turn) for exercise in exercises for turn in exercise.turns),

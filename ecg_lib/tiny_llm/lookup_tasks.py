@@ -29,26 +29,34 @@ from ecg_lib.tiny_llm.synthetic_reports import (
 )
 
 ANY_NOISE = "noise of any kind"  # as in templates.yaml
-# Steps of the course, by the share at which they end: names in short reports without doubts, all
-# questions about one report, two reports with one finding per relation, two reports with a few.
+# The share of the course at which each step ends. The steps are: names in short reports without
+# doubtful findings, all questions about one report, two reports with one finding per relation, and
+# two reports with up to `MOST` per relation.
 SHORT, ALONE, FEW, SEVERAL = 0.08, 0.2, 0.3, 0.65
-_FIRST, _LONGEST = 3, 8  # findings in a single report at most, at first and later
+_FIRST, _LONGEST = 3, 8  # most findings per single report, in the first step and later
 _LISTS = 0.35  # share of questions that ask for a list
-_NOISY, _WHOLE = 0.25, 0.25  # shares of later single reports: noise by lead; normal or not
+_NOISY, _WHOLE = 0.25, 0.25  # shares of single reports after the first step: noise by lead; normal
 
 
 def lookup_tasks(n: int, seed: int, questions: int = 8, start: float = 0.0) -> list[Exercise]:
-    """Draw `n` exercises with short questions, such as "atrial fibrillation gone?", as a course.
+    """Draw `n` exercises with short questions ("atrial fibrillation gone?"), easy ones first.
 
-    A model this small learns to look a name up soonest in steps, and for long learns nothing where
-    all is asked from the beginning. The first step is whether a name is in a short report. Then
-    come longer reports, lists, leads, and whether all is normal; then in which of two reports a
-    name is; and last, other words for "gone". A few questions about many texts teach sooner than
-    many about few. Answers are balanced, except lists.
+    A model this small learns to look up a name fastest in steps. When everything is asked from the
+    start, it learns nothing for a long time. The first step asks whether a short report states a
+    name. Longer reports, lists, leads and "is it normal?" follow, then questions about which of two
+    reports states a name, and finally synonyms of "gone". A few questions about each of many texts
+    teach faster than many questions about few. Answers are balanced, except for lists.
 
     Parameters
     ----------
-    start : share of the course that is left out at its beginning
+    n : int
+        Number of exercises.
+    seed : int
+        Seed of all random draws.
+    questions : int
+        Questions per exercise.
+    start : float
+        Share of the course to skip at the beginning.
     """
     rng, names = np.random.default_rng(seed), names_in_reports()
     texts = []
@@ -66,7 +74,7 @@ def lookup_tasks(n: int, seed: int, questions: int = 8, start: float = 0.0) -> l
 
 
 def _of_one(rng: np.random.Generator, names: Sequence[str], questions: int) -> Exercise:
-    """One report, and questions about names, noise by lead, or whether all is normal."""
+    """Draw one report with questions about names, noise by lead, or whether it is normal."""
     kind = rng.random()
     if kind < _NOISY:
         return _noisy(rng, names, questions)
@@ -83,7 +91,7 @@ def _alone(
     lists: float = _LISTS,
     doubts: float = DOUBT,
 ) -> Exercise:
-    """A report, and questions whether it holds a finding; a share of them asks for lists."""
+    """Draw a report with questions about single findings; a share of them asks for lists."""
     n = 1 + rng.integers(longest)
     some = [names[i] for i in rng.permutation(len(names))[: 3 * n + 2]]
     held, others = some[:n], some[n:]
@@ -102,7 +110,7 @@ def _alone(
 
 
 def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Exercise:
-    """A report with noise in some leads, and questions whether a lead has a kind, or any."""
+    """Draw a report with noise in some leads; the questions ask which lead has which noise."""
     kinds, leads = list(answers_in("noise")), list(answers_in("lead"))
     noise = [kinds[i] for i in rng.permutation(len(kinds))[: 1 + rng.integers(2)]]
     there = {name: sorted(rng.permutation(len(leads))[: 1 + rng.integers(8)]) for name in noise}
@@ -121,7 +129,7 @@ def _noisy(rng: np.random.Generator, names: Sequence[str], questions: int) -> Ex
 
 
 def _whole(rng: np.random.Generator, questions: int) -> Exercise:
-    """A report that calls the ECG normal or names what is wrong, and questions which it is."""
+    """Draw a report of a normal or an abnormal ECG; the questions ask which it is."""
     labels = [
         name for name in load_findings()["name"] if name not in (name_of("NORM"), name_of("SR"))
     ]
@@ -155,9 +163,9 @@ def _topics_of(name: str) -> tuple[str, ...]:
 def _topic(
     rng: np.random.Generator, held: Sequence[str], doubt: Mapping[str, bool]
 ) -> tuple[str, str]:
-    """Ask for the findings of a topic, which is mostly not empty; question and answer."""
+    """Ask for the findings of a topic, mostly one that applies; return question and answer."""
     of_one = _topics_of(pick(rng, held)) if rng.random() < 0.8 else ()
-    topic = pick(rng, of_one or list(topics()))  # what is no answer has no topic
+    topic = pick(rng, of_one or list(topics()))  # a name that is never an answer has no topic
     certain = topics()[topic].certain
     return f"{topic}?", list_answer([name for name in held if not (certain and doubt[name])], topic)
 
@@ -165,9 +173,9 @@ def _topic(
 def _looked_up_in_two(
     rng: np.random.Generator, names: Sequence[str], questions: int, most: int, words: int | None
 ) -> Exercise:
-    """Two reports, and questions about where a finding is and what became of it.
+    """Draw two reports with questions about where a finding is and how it changed.
 
-    What became of it is asked in the first `words` synonyms of a relation; None: in all of them.
+    Questions about a change use the first `words` synonyms of its relation, or all if None.
     """
     reports, where = two_reports(rng, names, most)
     place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))

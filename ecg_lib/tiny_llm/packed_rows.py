@@ -1,4 +1,4 @@
-"""The loss of a language model on packed rows (`ecg_llm.packing`) of written or blurred texts."""
+"""Language-model loss on packed rows (`ecg_llm.packing`) of written or blurred texts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from ecg_lib.ecg_llm.packing import additive, packed_batch
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.tiny_llm.blurred_reports import Mixture, batch_of, mixed_embeddings
 
-SOFT = "soft"  # key of a row: what is mixed into its slots, where it has any
+SOFT = "soft"  # row key of the mixture in its slots; absent in rows without slots
 
 
 class PackedLoss(nn.Module):
-    """A causal LM whose forward pass gives the loss on the answers of packed rows.
+    """A causal LM whose forward pass returns the loss on the answers of packed rows.
 
     Parameters
     ----------
-    slot_id : stands in ``input_ids`` where words are mixed
+    lm : PreTrainedModel
+        The causal language model.
+    slot_id : int
+        Token id in `input_ids` that marks a slot.
     """
 
     def __init__(self, lm: PreTrainedModel, slot_id: int):
@@ -38,9 +41,10 @@ class PackedLoss(nn.Module):
         soft_token: Tensor,
         soft_weight: Tensor,
     ) -> dict[str, Tensor]:
-        """A batch of `collate`; logits are computed only where labels are.
+        """Return the loss of a batch from `collate`; only labelled positions get logits.
 
-        The last four are of `blurred_reports.batch_of`, each (N,); N is 0 where all is written.
+        The last four arguments come from `blurred_reports.batch_of`, each of shape (N,). N is 0 if
+        all reports are written.
         """
         slots = input_ids == self.slot_id  # (B, L)
         table = self.lm.get_input_embeddings()
@@ -61,6 +65,6 @@ class PackedLoss(nn.Module):
 
 
 def collate(rows: Sequence[dict], processor: EcgLlmProcessor) -> dict[str, Tensor]:
-    """Packed rows, and what is mixed into their slots, as right-padded and flat tensors."""
+    """Return packed rows as right-padded tensors and their mixtures as flat tensors."""
     mixtures = [row.get(SOFT, Mixture([], [], [])) for row in rows]
     return packed_batch(rows, processor) | batch_of(mixtures)

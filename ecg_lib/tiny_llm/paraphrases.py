@@ -1,7 +1,7 @@
-"""Paraphrases of questions for the tiny LLM's practice, in place of all that LLaMA has read.
+"""Paraphrased questions for pretraining the tiny LLM, which has not read as much as LLaMA.
 
-`paraphrases.yaml` holds sentences with alternatives, `[a|b]`; one is drawn for every question, so
-that practice does not hang on seven wordings. No question about an ECG has these words.
+`paraphrases.yaml` holds sentences with alternatives, `[a|b]`. One variant is drawn per question, so
+that the model does not depend on seven wordings. Questions about ECGs never use these sentences.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLACED = {"where": {"finding", "old", "new"}, "one": {"finding", "old"}}
 class Paraphrases:
     """Sentences by wording (`ask`), about where a finding is (`where`), about one ECG (`one`).
 
-    `senses` are short words for a relation, `whole` those for a normal and an abnormal ECG.
+    `senses` holds short synonyms of each relation, `whole` those of a normal and an abnormal ECG.
     """
 
     ask: dict[str, tuple[str, ...]]
@@ -38,12 +38,12 @@ class Paraphrases:
 
 
 def one_variant(sentence: str, rng: np.random.Generator) -> str:
-    """One of the sentences that a sentence with alternatives stands for."""
+    """Draw one of the variants of a sentence with alternatives."""
     return _CHOICE.sub(lambda m: (o := m.group(1).split("|"))[rng.integers(len(o))], sentence)
 
 
 def all_variants(sentence: str) -> list[str]:
-    """All sentences that a sentence with alternatives stands for."""
+    """List all variants of a sentence with alternatives."""
     parts = _CHOICE.split(sentence)  # text, alternatives, text, ...
     options = [part.split("|") if i % 2 else [part] for i, part in enumerate(parts)]
     return ["".join(chosen) for chosen in product(*options)]
@@ -51,12 +51,13 @@ def all_variants(sentence: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def load_paraphrases() -> Paraphrases:
-    """The sentences, checked.
+    """Load and check `paraphrases.yaml`.
 
     Raises
     ------
     DataError
-        A wording is unknown to templates.yaml, or a sentence has other placeholders than it needs.
+        templates.yaml lacks a wording, or a sentence does not have exactly the placeholders that it
+        needs.
     """
     path = Path(__file__).parent / "texts" / "paraphrases.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -88,7 +89,7 @@ def load_paraphrases() -> Paraphrases:
 
 
 def paraphrase(question: Question, rng: np.random.Generator) -> str | None:
-    """A question in other words; None where there are none for its wording."""
+    """Return a question in other words, or None if its wording has no paraphrases."""
     ways = load_paraphrases().ask.get(question.template.wording)
     if ways is None:
         return None
@@ -101,5 +102,5 @@ def paraphrase(question: Question, rng: np.random.Generator) -> str | None:
 
 
 def begin_sentence(text: str) -> str:
-    """Capitalise a leading "the"; a leading finding stays as reports write it."""
+    """Capitalise a leading "the"; a leading finding keeps the spelling of the reports."""
     return "T" + text[1:] if text.startswith("the ") else text

@@ -1,4 +1,4 @@
-"""One of several options, drawn at random."""
+"""Random choice of one of several options."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ Option = TypeVar("Option")
 
 
 def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
-    """Any one of the options; each is as likely."""
+    """Draw one of the options uniformly."""
     return options[rng.integers(len(options))]

@@ -1,4 +1,4 @@
-"""Questions about a cohort's written reports: what the tiny LLM practises, and is tested with."""
+"""Questions about a cohort's written reports, for training and testing the tiny LLM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecg_lib.questions.worlds import find_world
 from ecg_lib.tiny_llm.paraphrases import paraphrase
 from ecg_lib.tiny_llm.synthetic_reports import PLACES
 
-_PAIRS_AMONG = 300  # ECGs per split among which different patients are compared
+_PAIRS_AMONG = 300  # ECGs per split from which comparisons of different patients are drawn
 _ASKED_OF_EACH = 2  # yes/no questions about each of the two ECGs of a comparison
 _IRRELEVANT = ("irrelevant-verify", "irrelevant-query")  # comparisons of different patients
 _THIS_ECG = re.compile(r"(this|the) (ECG|recording|electrocardiogram|tracing)")
@@ -23,16 +23,22 @@ _THIS_ECG = re.compile(r"(this|the) (ECG|recording|electrocardiogram|tracing)")
 
 @dataclass(frozen=True, eq=False)
 class ReportQuestions:
-    """Draws question rows about written reports; every pass has other questions and ECGs.
+    """Source of question rows about written reports, with new questions and ECGs in every pass.
 
     Parameters
     ----------
-    records : `EcgStore.records` of the cohort
-    templates : ids of ECG-QA's templates; empty means all
-    per_answer : reports that a yes/no question is asked of, for each of its answers
-    prompt : the question of Table 4, with a place for the "{label}"
-    paraphrased : share of the questions that are asked in words of `paraphrases.yaml`
-    seed : the same seed draws the same rows
+    records : DataFrame
+        `EcgStore.records` of the cohort.
+    templates : tuple of int
+        Ids of ECG-QA templates; empty means all.
+    per_answer : int
+        Reports per yes/no question and answer.
+    prompt : str
+        The question of Table 4, with the placeholder "{label}".
+    paraphrased : float
+        Share of the questions that are paraphrased with `paraphrases.yaml`.
+    seed : int
+        The same seed draws the same rows.
     """
 
     records: pd.DataFrame
@@ -43,10 +49,11 @@ class ReportQuestions:
     seed: int
 
     def of_split(self, split: str, number: int = 0) -> pd.DataFrame:
-        """Questions in the wordings of a split, as many yes as no: reading must teach no shortcut.
+        """Draw questions in the wordings of a split, with as many yes as no answers.
 
-        Different patients are compared among few, so that many questions share a pair of reports
-        and are read at once. Another pass `number` has other questions, patients and pairs.
+        The balance keeps the model from learning a shortcut. Comparisons of different patients use
+        few ECGs, so that many questions share a pair of reports and one packed row. Each pass
+        `number` has different questions, patients and pairs.
         """
         known, seed = load_templates(), self._seed(number)
         asked = self.templates or list(known)
@@ -62,11 +69,11 @@ class ReportQuestions:
         return pd.concat(parts, ignore_index=True)
 
     def __call__(self, number: int) -> pd.DataFrame:
-        """Question rows of a training pass.
+        """Draw the question rows of a training pass.
 
         They are the train questions, a share of them paraphrased, the labels of Table 4, and
-        questions about one of two ECGs. Half of the rows are kept: a template with four times the
-        rows of another is practised twice as often.
+        questions about one of two ECGs. Half of the rows are kept. They are sampled so that a
+        template with four times the rows of another is practised twice as often.
         """
         rows, seed = self.of_split("train", number), self._seed(number)
         rng, known = np.random.default_rng(seed), load_templates()
@@ -87,7 +94,7 @@ class ReportQuestions:
 
 
 def label_rows(records: pd.DataFrame, n: int, seed: int, prompt: str) -> pd.DataFrame:
-    """Question rows about each label of Table 4: up to `n` ECGs that have it and `n` without."""
+    """Draw question rows about each label of Table 4: up to `n` ECGs with it and `n` without."""
     targets = zero_shot_targets(records).fillna(False).astype(bool)
     rows = []
     for number, label in enumerate(targets):
@@ -108,12 +115,18 @@ def label_rows(records: pd.DataFrame, n: int, seed: int, prompt: str) -> pd.Data
 
 
 def placed_rows(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """Yes/no questions about one ECG, asked about one of two: what comparing is made of.
+    """Turn yes/no questions about one ECG into questions about one of two ECGs.
+
+    A model must answer these before it can compare.
 
     Parameters
     ----------
-    rows : question rows about one ECG and about two
-    n : questions about each of the two ECGs of every comparison
+    rows : DataFrame
+        Question rows about one ECG and about two.
+    n : int
+        Questions about each of the two ECGs of every comparison.
+    seed : int
+        Seed of all random draws.
     """
     rng, single = np.random.default_rng(seed), rows[rows["question_type"] == "single-verify"]
     asked = dict(iter(single.groupby(single["ecg_id"].str[0])))

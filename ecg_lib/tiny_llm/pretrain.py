@@ -1,6 +1,6 @@
-"""Pretraining of the tiny LLM, in the role of LLaMA-2: it can read before it meets an ECG.
+"""Pretraining of the tiny LLM, so that it can read, as LLaMA-2 can, before it sees an ECG.
 
-It learns short look-ups first, then reading comprehension; after that it is frozen.
+It learns short look-ups first, then reading comprehension. After that it is frozen.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ecg_lib.questions.written_reports import Report
     from ecg_lib.tiny_llm.curriculum import Questions
 
-_MORE = 2  # further courses at most, each half as long
-_FRESH = 16  # one more look-up comes with the reading per so many of the first course
+_MORE = 2  # maximum number of further courses, each half as long
+_FRESH = 16  # the reading courses add one new look-up per 16 of the first course
 
 
 def pretrain(
@@ -40,18 +40,27 @@ def pretrain(
 ) -> Path:
     """Train a tokenizer and a tiny Llama that reads; save both and `curve.csv` in `folder`.
 
-    Where the model does not read well enough, more reading follows, in other texts.
+    If the model does not read well enough, up to two further reading courses follow on new texts.
 
     Parameters
     ----------
-    reports : gives a written report of an ECG, worded anew at each call
-    questions : number of a pass -> question rows about training ECGs, never in a held-out wording.
-        Every pass has others: rows that come again are learnt by heart, comparisons first of all
-    settings : sizes of model and courses, learning rates
-    folder : exists, and is the place for checkpoints as well
-    reads : the share of development questions read right, compared with `settings.reading_gate`;
-        None: one course
-    look_ups : what `learn_look_ups` has saved with the same arguments; None: it is trained first
+    reports : callable
+        Returns a written report of an ECG, with its statements in a new order at each call.
+    questions : callable
+        Maps a pass number to question rows about training ECGs, never in a held-out wording. Every
+        pass has different rows, because repeated rows are memorised, comparisons first.
+    settings : Llm
+        Sizes of the model and the courses, and the learning rates.
+    folder : Path
+        An existing folder; checkpoints are written there as well.
+    seed : int
+        Seed of the training and of all texts.
+    reads : callable, optional
+        Returns the share of development questions that the model reads correctly, to compare with
+        `settings.reading_gate`. Without it there is one reading course.
+    look_ups : Path, optional
+        Folder that `learn_look_ups` saved with the same arguments. Without it, that course is
+        trained first.
     """
     if look_ups is None:
         look_ups = folder / "look_ups"
@@ -62,7 +71,7 @@ def pretrain(
     model.requires_grad_(True)
     courses = Courses(model, CachedTokenizer(tokenizer, slots=1), settings, seed, folder)
     courses.curves.append(pd.read_csv(look_ups / CURVE))
-    fresh = lookup_tasks(settings.look_ups // _FRESH, seed + 100)  # lest the rare be forgotten
+    fresh = lookup_tasks(settings.look_ups // _FRESH, seed + 100)  # else rare names are forgotten
     for k in range(1 + _MORE):
         if k and (reads is None or reads(model, tokenizer) >= settings.reading_gate):
             break

@@ -1,4 +1,4 @@
-"""Orders of training rows in which batches hold rows of similar length, so little padding."""
+"""Orders of training rows that put similar lengths into one batch, to save padding."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_AMONG = 30  # batches whose rows are sorted by length together
+_AMONG = 30  # number of batches whose rows are sorted by length together
 
 
 def shuffled_by_length(
     rows: Sequence[dict], batch_size: int, seed: int, among: int = _AMONG
 ) -> list[dict]:
-    """Rows in a random order, batch by batch of similar length; incomplete batches come last."""
+    """Shuffle rows so that each batch has similar lengths; incomplete batches come last."""
     rng = np.random.default_rng(seed)
     order, batches = rng.permutation(len(rows)), []
     for start in range(0, len(rows), among * batch_size):
@@ -29,7 +29,7 @@ def shuffled_by_length(
 def in_order_by_length(
     rows: Sequence[dict], batch_size: int, seed: int, among: int = _AMONG
 ) -> list[dict]:
-    """As `shuffled_by_length`, for a course from easy to hard: rows move only to places near by."""
+    """Shuffle as `shuffled_by_length` does, but only nearby rows, to keep a course's order."""
     near = among * batch_size
     return [
         row

@@ -1,7 +1,7 @@
-"""Synthetic reports, and questions in sentences about pairs of them: the tiny LLM's practice.
+"""Synthetic reports, and full-sentence questions about pairs of them, for training the tiny LLM.
 
-Findings are drawn without regard to which occur together. A cohort's own reports repeat themselves,
-and a model this small learns their pairs by heart sooner than it learns to compare.
+Findings are drawn independently of which occur together. A cohort's own reports are repetitive, and
+a model this small memorises pairs of them before it learns to compare.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from ecg_lib.questions.vocabulary import (
 from ecg_lib.tiny_llm.paraphrases import begin_sentence, load_paraphrases, one_variant
 from ecg_lib.tiny_llm.pick import pick
 
-# Names of the ECGs of a comparison: first, second.
+# Names of the two ECGs of a comparison, in order.
 PLACES = (("the first ECG", "the second ECG"), ("the previous ECG", "the recent ECG"))
-# Where a finding is: in the first report, in the second.
+# (in the first report, in the second report) -> answer to "where is the finding?"
 WHERE = {
     (True, False): "first",
     (False, True): "second",
     (True, True): "both",
     (False, False): NONE,
 }
-MOST, LONG = 3, 5  # findings per relation: only in one report, in both, in none but asked about
+MOST, LONG = 3, 5  # most findings per relation (see `CHANGES`), in shorter and longer report pairs
 DOUBT = 0.3  # share of findings that a report calls possible
-_OWN = 0.4  # share of questions in a train wording of templates.yaml; the others are paraphrased
+_OWN = 0.4  # share of questions in a train wording of templates.yaml; the rest are paraphrased
 
 
 class Topic(NamedTuple):
-    """The names that a list may hold, its answer where it is empty, and whether doubts stay out."""
+    """The names a list may hold, the answer if it is empty, and whether doubtful names stay out."""
 
     names: frozenset[str]
     empty: str
@@ -51,17 +51,18 @@ class Topic(NamedTuple):
 
 
 class Exercise(NamedTuple):
-    """One report or two, and questions about them with their answers."""
+    """One or two reports, and questions about them with their answers."""
 
     reports: tuple[str, ...]
     turns: list[tuple[str, str]]
 
 
 def names_in_reports() -> list[str]:
-    """Names that a report may state and a question ask about.
+    """List the names that a report may state and a question may ask about.
 
-    They are the closed answers except leads and ranges, and the findings that ECG-QA asks for but
-    never answers with. "Normal ecg" is left out: what stands beside it is not left to chance.
+    They are the closed answers except leads and ranges, and the findings that ECG-QA asks about but
+    never uses as answers. "Normal ecg" is left out, because the statements beside it cannot be
+    arbitrary.
     """
     answers = answers_in("diagnostic", "form", "rhythm", "axis", "stage", "noise", "extrasystole")
     return [
@@ -75,16 +76,17 @@ def names_in_reports() -> list[str]:
 
 
 def single_tokens() -> list[str]:
-    """Names that are one word to a cardiologist and become one token: findings, answers, labels.
+    """List the names that become single tokens: findings, answers and labels.
 
-    So is a possible finding: a model this small does not connect the two words.
+    A cardiologist reads each as one word. "Possible" and a finding also share one token, because a
+    model this small does not connect the two words.
     """
     possible = [f"possible {name}" for name in names_in_reports()]
     return [*load_findings()["name"], *all_answers(), *LABEL_TEXT.values(), *possible]
 
 
 def synthetic_pairs(n: int, seed: int, questions: int = 12) -> list[Exercise]:
-    """Draw `n` pairs of reports, asked about in sentences; half of the comparisons are true."""
+    """Draw `n` pairs of reports with full-sentence questions; half of the comparisons are true."""
     rng, names = np.random.default_rng(seed), names_in_reports()
     wordings: dict[tuple[str, str], tuple[str, ...]] = {}
     for template in load_templates().values():
@@ -105,7 +107,7 @@ def synthetic_pairs(n: int, seed: int, questions: int = 12) -> list[Exercise]:
 
 @cache
 def topics() -> dict[str, Topic]:
-    """Topics of lists: those that templates query about a whole ECG."""
+    """Return the topics of list questions: those that templates query about a whole ECG."""
     known, found = set(names_in_reports()), {}
     for template in load_templates().values():
         topic, names = template.fill.get("topic"), known & set(classes_for(template.id))
@@ -116,7 +118,7 @@ def topics() -> dict[str, Topic]:
 
 
 def list_answer(names: Sequence[str], topic: str) -> str:
-    """The names of a topic as an answer, in the order given."""
+    """Return the names that belong to a topic as an answer, in the given order."""
     of = topics()[topic]
     return JOINER.join([name for name in names if name in of.names] or [of.empty])
 
@@ -124,7 +126,7 @@ def list_answer(names: Sequence[str], topic: str) -> str:
 def list_changed(
     rng: np.random.Generator, where: Mapping[str, tuple[bool, bool]]
 ) -> tuple[str, str]:
-    """A relation that a list may be asked about, and the findings that it holds for, as answer."""
+    """Draw a relation for a list question; return it and the findings that it holds for."""
     relation = pick(rng, [name for name in CHANGES if name != "absent"])
     return relation, list_answer(
         [name for name, pattern in where.items() if pattern == CHANGES[relation]], "finding"
@@ -134,7 +136,7 @@ def list_changed(
 def two_reports(
     rng: np.random.Generator, names: Sequence[str], most: int
 ) -> tuple[tuple[str, str], dict[str, tuple[bool, bool]]]:
-    """Two reports, and for each finding whether it is in the first and in the second."""
+    """Draw two reports and return, for each finding, whether the first and the second state it."""
     drawn_names = [names[i] for i in rng.permutation(len(names))[: 4 * most]]
     cut = np.cumsum(1 + rng.integers(most, size=4))
     groups = np.split(drawn_names[: cut[-1]], cut[:-1])
@@ -152,7 +154,7 @@ def two_reports(
 
 
 def report_of(names: Sequence[str], doubt: Mapping[str, bool]) -> str:
-    """A report that states the names, and those in doubt as possible."""
+    """Write a report that states the names, with "possible" before those in doubt."""
     return ". ".join(("possible " if doubt[name] else "") + name for name in names)
 
 
@@ -162,7 +164,7 @@ def change_question(
     held: tuple[bool, bool],
     senses: Mapping[str, Sequence[str]],
 ) -> tuple[str, str]:
-    """Ask in a word or two whether a finding is new, gone, kept or absent; question and answer."""
+    """Ask briefly whether a finding is new, gone, kept or absent; return question and answer."""
     truth, relation = _claimed(rng, held)
     return f"{finding} {pick(rng, senses[relation])}?", YES if relation == truth else NO
 
@@ -170,14 +172,14 @@ def change_question(
 def pick_finding(
     rng: np.random.Generator, where: dict[str, tuple[bool, bool]]
 ) -> tuple[str, tuple[bool, bool]]:
-    """A finding, and which reports hold it; each relation is equally likely."""
+    """Draw a finding and return which reports state it; each relation is equally likely."""
     pattern = pick(rng, list(CHANGES.values()))
     finding = pick(rng, [name for name, held in where.items() if held == pattern])
     return finding, pattern
 
 
 def _claimed(rng: np.random.Generator, held: tuple[bool, bool]) -> tuple[str, str]:
-    """The relation that holds and the one to ask about; they agree every second time."""
+    """Return the relation that holds and one to ask about; they agree half of the time."""
     truth = next(name for name, pattern in CHANGES.items() if pattern == held)
     others = [name for name in CHANGES if name != truth]
     return truth, truth if rng.random() < 0.5 else pick(rng, others)
@@ -186,7 +188,7 @@ def _claimed(rng: np.random.Generator, held: tuple[bool, bool]) -> tuple[str, st
 def _asked_of_two(
     rng: np.random.Generator, where: dict, place: dict[str, str], wordings: dict
 ) -> tuple[str, str]:
-    """A question in a sentence, and its answer; lists are in the order of the reports."""
+    """Draw a full-sentence question and its answer; lists follow the order of the reports."""
     ways, kind = load_paraphrases(), rng.random()
     finding, held = pick_finding(rng, where)
     if kind < 0.05:

@@ -1,7 +1,7 @@
 """Toy passages: two lists of everyday things, and questions about what is new, gone or kept.
 
-LLaMA knows what "gained" or "as well as" means from everything it has read. The tiny language
-model that stands in for it learns that here, about bread and rain, before it compares ECGs.
+LLaMA knows what "gained" or "as well as" means from everything it has read. The tiny language model
+that stands in for it learns these words here, from bread and rain, before it compares ECGs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ecg_lib.errors import DataError
 from ecg_lib.questions.vocabulary import NO, NONE, YES, answer_text
 from ecg_lib.tiny_llm.pick import pick
 
-TRUE_OF = {  # relation: whether the thing is in the first, in the second
+TRUE_OF = {  # relation -> (in the first list, in the second list)
     "gone": (True, False),
     "new": (False, True),
     "kept": (True, True),
     "absent": (False, False),
 }
-_LONGEST = 6  # things per list
+_LONGEST = 6  # most things per list
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Passage:
 
 @lru_cache(maxsize=1)
 def load_toy_sentences() -> dict:
-    """Things, names of the lists, frames and sentences (`toy_passages.yaml`).
+    """Load and check the things, list names, frames and sentences of `toy_passages.yaml`.
 
     Raises
     ------
     DataError
-        A relation is missing, or a sentence lacks a placeholder.
+        A relation is missing or unknown, or a sentence lacks a placeholder.
     """
     content = yaml.safe_load(
         (Path(__file__).parent / "texts" / "toy_passages.yaml").read_text(encoding="utf-8")
@@ -58,10 +58,9 @@ def load_toy_sentences() -> dict:
 
 
 def toy_passages(n: int, seed: int, questions: int = 6) -> list[Passage]:
-    """Draw `n` passages with `questions` questions each, as many yes as no on average.
+    """Draw `n` passages with `questions` questions each; on average half of the answers are yes.
 
-    The relation that is asked about is the true one every second time, and otherwise any of the
-    other three.
+    Half of the comparisons ask about the true relation, the rest about one of the other three.
     """
     rng, table = np.random.default_rng(seed), load_toy_sentences()
     return [_passage(rng, table, questions) for _ in range(n)]

@@ -1,6 +1,6 @@
 """Training rows of the tiny LLM: texts, questions and answers as token ids.
 
-Each turn has the paper's prompt with a report in the place of the ECG embeddings.
+Questions about ECGs use the paper's prompt, with a report in place of the ECG embeddings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ASKED_AFTER = QUESTION.format(question="").strip()
 
 
 class CachedTokenizer(EcgLlmProcessor):
-    """A processor that tokenises each text once: most questions come up again and again."""
+    """A processor that caches the tokens of each text, because most questions recur often."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         super().__init__(tokenizer, slots)
@@ -46,12 +46,29 @@ def report_rows(
     disturb: Callable[[str, np.random.Generator], str] | None = None,
     blur: Blur | None = None,
 ) -> list[dict]:
-    """Question rows -> training rows: a written report in the ECG's place, up to `pack` questions.
+    """Turn question rows into training rows with a report in place of the ECG.
 
-    Questions about the same ECG share one report and the paper's prompt, so that a token read
-    teaches more answers; each is answered as if asked alone (:mod:`ecg_lib.ecg_llm.packing`).
-    Which questions stand together is drawn anew for each seed. Several answers stand in the order
-    of the reports, which is easier to learn than ECG-QA's and no less true.
+    Questions about the same ECG share one report and the paper's prompt, so that fewer tokens teach
+    as many answers. Each is answered as if it were asked alone (:mod:`ecg_lib.ecg_llm.packing`).
+    The seed decides which questions share a row. Multiple answers follow the order of the report,
+    which is easier to learn than ECG-QA's order and equally correct.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Question rows (`question`, `answer`, `ecg_id`).
+    report : callable
+        Returns the written report of an ECG.
+    processor : EcgLlmProcessor
+        Tokenises prompts and answers.
+    seed : int
+        Seed of all random draws.
+    pack : int
+        Most questions per training row.
+    disturb : callable, optional
+        Changes the words of questions about one ECG (see `disturber`).
+    blur : Blur, optional
+        Replaces the text of some reports by slots.
     """
     rng = np.random.default_rng(seed)
     shuffled = rows.iloc[rng.permutation(len(rows))]
@@ -59,7 +76,7 @@ def report_rows(
     for question, answer, ecgs in zip(
         shuffled["question"], shuffled["answer"], shuffled["ecg_id"], strict=True
     ):
-        if disturb and len(ecgs) == 1:  # in a comparison every word counts
+        if disturb and len(ecgs) == 1:  # every word of a comparison matters
             question = disturb(question, rng)
         by_ecgs.setdefault(tuple(ecgs), []).append((question, answer))
     examples = []
@@ -75,7 +92,7 @@ def report_rows(
 
 
 def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
-    """Answers in the order in which the reports state them; only whole statements count."""
+    """Sort answers by where the reports state them; only whole statements count."""
     if len(answers) < 2:
         return list(answers)
     text = ". ".join(reports)
@@ -90,10 +107,10 @@ def _as_reported(answers: Sequence[str], reports: Sequence[str]) -> list[str]:
 def disturber(
     general: Sequence[str], phrases: Sequence[str], share: float
 ) -> Callable[[str, np.random.Generator], str]:
-    """Return a function that disturbs a share of questions, so that exact wordings do not count.
+    """Return a function that disturbs a share of questions, so that exact wordings do not matter.
 
-    Words are dropped, replaced by or preceded by words of the general text; terms stay. LLaMA has
-    met every way of asking; this stands in for some of that.
+    It drops words, replaces them by words of the general text, or puts such words in front. Medical
+    terms (`phrases`) stay. This makes up for some of the ways of asking that LLaMA has seen.
     """
     words = sorted({w.strip(".,;:?!()\"'") for line in general for w in line.split()} - {""})
     terms = re.compile("|".join(re.escape(p) for p in sorted(phrases, key=lambda p: (-len(p), p))))
@@ -117,7 +134,7 @@ def disturber(
 
 
 def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> list[dict]:
-    """Toy passages -> training rows: the text, its questions, loss on the answers."""
+    """Turn toy passages into training rows: text and questions, with loss on the answers."""
     start = processor.tokenizer.bos_token_id
     return [
         _row(
@@ -132,7 +149,7 @@ def passage_rows(passages: Sequence[Passage], processor: EcgLlmProcessor) -> lis
 def exercise_rows(
     exercises: Sequence[Exercise], processor: EcgLlmProcessor, blur: Blur | None = None
 ) -> list[dict]:
-    """Synthetic reports and their questions -> training rows."""
+    """Turn synthetic reports and their questions into training rows."""
     return [_asked(e.reports, e.turns, processor, blur) for e in exercises]
 
 
@@ -142,7 +159,7 @@ def _asked(
     processor: EcgLlmProcessor,
     blur: Blur | None,
 ) -> dict:
-    """Questions about reports: written, or in the share of `blur` mixed into slots."""
+    """Build a row of questions about reports, which are written or, as `blur` draws, blurred."""
     if blur is None or not blur.next():
         return _row(processor.prompt_ids("", reports), turns, processor)
     ids, soft, texts = [], Mixture([], [], []), iter(reports)
@@ -158,7 +175,7 @@ def _asked(
 def _row(
     prefix: Sequence[int], turns: Sequence[tuple[str, str]], processor: EcgLlmProcessor
 ) -> dict:
-    """The paper's prompt up to where a question begins, and questions with their answers."""
+    """Append questions and answers to the prompt, which ends where a question begins."""
     return packed_row(
         prefix,
         [
@@ -174,9 +191,9 @@ def _row(
 def dialogue_rows(
     talk: Sequence[tuple[str, str]], processor: EcgLlmProcessor, pack: int = 1
 ) -> list[dict]:
-    """Questions and answers about no ECG -> training rows of `pack`, loss on the answers.
+    """Turn questions without an ECG into training rows of `pack`, with loss on the answers.
 
-    Few in a row: words are learned by heart in many small steps, not in few large ones.
+    Rows are short because exact words are memorised in many small steps, not in a few large ones.
     """
     start = processor.tokenizer.bos_token_id
     turns = [
@@ -187,7 +204,7 @@ def dialogue_rows(
 
 
 def sentence_rows(texts: Sequence[str], processor: EcgLlmProcessor) -> list[dict]:
-    """Plain text -> training rows with loss on every token."""
+    """Turn plain text into training rows with loss on every token."""
     rows = []
     for text in texts:
         ids = [*processor.text_ids(text), processor.tokenizer.eos_token_id]

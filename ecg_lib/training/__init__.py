@@ -1,0 +1,1 @@
+"""The training loop, its optimisers and callbacks, and the cache of trained models."""

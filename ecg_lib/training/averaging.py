@@ -1,7 +1,8 @@
-"""The mean of the weights that a training passes through at a constant rate.
+"""Stochastic weight averaging: the mean of the weights of the last training steps.
 
-Stochastic weight averaging (Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and
-Better Generalization"): steps stay large, and their mean is what a falling rate would look for.
+Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization". The
+learning rate stays constant, so the steps stay large; the mean of the weights takes the place of a
+falling learning rate.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ _FILE = "averaged.safetensors"
 
 
 class Averaging(TrainerCallback):
-    """Averages the weights after each of the last steps of a training; a checkpoint keeps the mean.
+    """A callback that averages the weights over the last steps and stores the mean in checkpoints.
 
     Parameters
     ----------
-    share : the last steps, as a share of all
+    share : float
+        The steps that are averaged, the last ones, as a share of all steps.
     """
 
     def __init__(self, share: float):
@@ -33,6 +35,7 @@ class Averaging(TrainerCallback):
 
     @torch.no_grad()
     def on_step_end(self, args, state, control, model=None, **kwargs):
+        """Add the weights to the mean if this is one of the last steps."""
         if state.global_step <= (1 - self.share) * state.max_steps:
             return
         if not self.steps:
@@ -42,11 +45,13 @@ class Averaging(TrainerCallback):
         self.steps += 1
 
     def on_save(self, args, state, control, **kwargs):
+        """Store the mean in the checkpoint."""
         if self.steps and state.is_world_process_zero:
             numbered = {f"{i}": mean.contiguous() for i, mean in enumerate(self.mean)}
             save_file({**numbered, "steps": torch.tensor(self.steps)}, _kept(args, state))
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
+        """Restore the mean if training resumes from a checkpoint."""
         if state.global_step and _kept(args, state).is_file():
             kept = load_file(_kept(args, state))
             self.steps = int(kept.pop("steps"))
@@ -55,7 +60,7 @@ class Averaging(TrainerCallback):
 
     @torch.no_grad()
     def apply(self, model: nn.Module) -> None:
-        """Give a model the mean weights; buffers stay (see `renew_batch_norm`)."""
+        """Copy the mean weights into a model; its buffers stay (see `renew_batch_norm`)."""
         if self.steps:
             for own, mean in zip(model.parameters(), self.mean, strict=True):
                 own.copy_(mean)
@@ -67,9 +72,16 @@ def _kept(args, state) -> Path:
 
 @torch.no_grad()
 def renew_batch_norm(model: nn.Module, batches: Iterable[dict]) -> None:
-    """Batch norm's running statistics anew, as the mean over some batches.
+    """Recompute the running statistics of batch norm as their mean over some batches.
 
-    Those gathered in training belong to the weights passed through, not to their mean.
+    The statistics gathered in training belong to the weights of each step, not to their mean.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its batch-norm layers are updated in place.
+    batches : iterable of dict
+        Arguments of the model's `forward`.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     if not norms:
@@ -77,7 +89,7 @@ def renew_batch_norm(model: nn.Module, batches: Iterable[dict]) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain mean
+        norm.momentum = None  # makes PyTorch take a plain mean over the batches
     was_training, device = model.training, next(model.parameters()).device
     model.train()
     for batch in batches:

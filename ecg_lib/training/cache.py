@@ -1,4 +1,4 @@
-"""Train, or load what the same parameters, data and code have trained before."""
+"""A cache of trained models: train one, or load it if the same inputs trained it before."""
 
 from __future__ import annotations
 
@@ -24,20 +24,29 @@ _BEGUN = "begun.json"
 
 
 def key_of(train: Callable[..., Any], *others: Callable[..., Any], **parts: Any) -> dict[str, str]:
-    """The key of what `train` makes of `parts`: these, its code and the libraries it runs on.
+    """Return the cache key of a training run: hashes of its inputs, code and libraries.
 
     Parameters
     ----------
-    train : the function that will train, in the file that defines how; a `functools.partial` of
-        it counts with what it is applied to. A lambda would count as the file it is written in.
-    others : functions, classes or modules that decide as well what comes out.
-    parts : parameters, data and whatever else it depends on, under the names that messages use.
+    train : callable
+        The function that trains. Its code and all code that it depends on count. Of a
+        `functools.partial`, the arguments count as well. A lambda counts as the file in which it
+        is written, so pass a function from the file that defines the training.
+    others : callables or modules
+        Further code that affects the result.
+    parts : Any
+        Parameters, data and all other inputs, under the names that messages use.
+
+    Returns
+    -------
+    dict of str to str
+        One hash per part, and one each for the code and the libraries.
     """
     return fingerprint(**parts, code=code_hash(train, *others))
 
 
 def fingerprint(**parts: Any) -> dict[str, str]:
-    """One short hash per part (params, data ...) and one of the libraries, to name a difference."""
+    """Return one short hash per part and one of the libraries, so that a change can be named."""
     return {
         name: hashlib.sha256(json.dumps(part, sort_keys=True, default=str).encode()).hexdigest()[
             :16
@@ -47,12 +56,12 @@ def fingerprint(**parts: Any) -> dict[str, str]:
 
 
 def _libraries() -> dict[str, str]:
-    """Versions of the libraries that train, whether built for a CPU or a GPU."""
+    """Return the versions of torch and transformers, without the CPU or CUDA suffix."""
     return {name: version(name).split("+")[0] for name in ("torch", "transformers")}
 
 
 def why_not_current(folder: Path, key: dict[str, str]) -> str:
-    """Empty if `folder` holds what `key` describes, else the reason in words."""
+    """Return why `folder` does not hold the model of `key`, in words; empty if it does."""
     marker = folder / MARKER
     if not marker.is_file():
         return "nothing trained yet"
@@ -62,7 +71,7 @@ def why_not_current(folder: Path, key: dict[str, str]) -> str:
 
 
 def version_of(folder: Path | str) -> str:
-    """The fingerprint of what was trained into a folder; the name itself where there is none."""
+    """Return the fingerprint of the model in a folder, or `folder` itself if there is none."""
     marker = Path(folder) / MARKER
     return marker.read_text() if marker.is_file() else str(folder)
 
@@ -73,13 +82,23 @@ def train_or_load(
     train: Callable[[Path], None],
     say: Callable[[str], None] | None = print,
 ) -> Path:
-    """Return `folder`, trained for `key`.
+    """Return `folder`, after training it unless it holds the model of `key` already.
 
-    `train(partial)` writes everything below `partial`, where an interrupted run of the same key
-    finds its own checkpoints again. Only a finished run is renamed to `folder`. Several processes
-    of a launcher all train; the first looks after the folders. Of two runs of their own, such as a
-    notebook that is open while the pipeline runs, the second waits for what the first trains.
-    `say` tells what is done and why, or None.
+    Several processes of one launcher train together, and the first of them handles the folders. Of
+    two separate runs, such as an open notebook and the pipeline, the second waits for the first.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The place of the finished model.
+    key : dict of str to str
+        As `key_of` returns it.
+    train : callable
+        `train(partial)` writes everything below the folder `partial`. A run that resumes with the
+        same key finds its checkpoints there. Only when training has finished is `partial` renamed
+        to `folder`.
+    say : callable, optional
+        Called with one line that says what is done and why; None for silence.
     """
     say, folder = say or (lambda _: None), Path(folder)
     with _one_at_a_time(folder, say):
@@ -91,7 +110,7 @@ def train_or_load(
 
 @contextmanager
 def _one_at_a_time(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a folder's lock on this machine; processes of one launcher share the work instead."""
+    """Hold a folder's lock on this machine, except among the processes of one launcher."""
     if launched() > 1:
         yield
         return
@@ -116,11 +135,11 @@ def _trained(
     reason: str,
 ) -> Path:
     partial = folder.with_name(folder.name + ".partial")
-    if is_first():  # the others would read what is being written
+    if is_first():  # the other processes would read files that are still being written
         begun = _begin(partial, key)
         say(f"{folder.name}: {'resuming' if begun else 'training'} ({reason})")
     wait()
-    partial.mkdir(parents=True, exist_ok=True)  # processes may first meet in `train`
+    partial.mkdir(parents=True, exist_ok=True)  # `wait` has no effect before `train` connects them
     train(partial)
     wait()
     if is_first():
@@ -134,10 +153,10 @@ def _trained(
 
 
 def _begin(partial: Path, key: dict[str, str]) -> bool:
-    """Keep what an interrupted run of the same key has left (then true), drop that of another."""
+    """Return whether an interrupted run of this key left files; delete those of another key."""
     begun = partial / _BEGUN
     same = begun.is_file() and json.loads(begun.read_text()) == key
     if partial.is_dir() and not same:
         shutil.rmtree(partial)
-    write_atomically(begun, json.dumps(key))  # whole or not at all, whenever the run ends
+    write_atomically(begun, json.dumps(key))  # an interrupted run must not leave half a file
     return same

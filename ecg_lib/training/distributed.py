@@ -1,4 +1,4 @@
-"""The processes of one launcher: how many there are, which one looks after files, waiting."""
+"""Helpers for the processes of one launcher: their number, the first one, and a barrier."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from torch import distributed
 
 
 def processes() -> int:
-    """How many processes train together."""
+    """Return the number of processes that are connected and train together."""
     ready = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if ready else 1
 
 
 def launched() -> int:
-    """How many processes the launcher started, which may not have met yet."""
-    return int(os.environ.get("WORLD_SIZE", "1"))  # torchrun's and accelerate's convention
+    """Return the number of processes that the launcher started, connected or not."""
+    return int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun and accelerate
 
 
 def is_first() -> bool:
-    """Whether this process is the one that looks after files."""
+    """Return whether this is the first process, which handles the files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def wait() -> None:
-    """Let every process come to this point."""
+    """Wait until every process has reached this point."""
     if processes() > 1:
         distributed.barrier()

@@ -1,4 +1,4 @@
-"""transformers' Trainer with the habits that all trainings here share."""
+"""The training loop of this library: transformers' Trainer with settings that all runs share."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ _ORDERS = MappingProxyType(
 
 
 class Progress(TrainerCallback):
-    """One bar per training, with the latest loss, instead of a printed line per log entry."""
+    """One progress bar per training run with the latest loss, instead of printed log entries."""
 
     def __init__(self, title: str):
         self.title, self.bar = title, None
 
     def on_train_begin(self, args, state, control, **kwargs):
+        """Open the bar."""
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.title)
 
     def on_step_end(self, args, state, control, **kwargs):
+        """Move the bar to the current step."""
         self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
+        """Show the latest loss."""
         if self.bar is not None and logs and "loss" in logs:
             self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
 
     def on_train_end(self, args, state, control, **kwargs):
+        """Close the bar."""
         self.bar.close()
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a training goes: how long, in which batches, at which rate, in which order."""
+    """Length, batches, learning rate and order of a training run."""
 
     epochs: float
     batch_size: int
@@ -55,24 +59,24 @@ class Schedule:
     weight_decay: float = 1e-4
     warmup: float = 0.1  # share of the steps
     bf16: bool = False
-    clip_norm: float = 0.0  # of the gradient; 0 = not clipped
-    average: float = 0.0  # above 0: constant rate, mean of the weights of this share of the steps
+    clip_norm: float = 0.0  # largest norm of the gradient; 0 = no clipping
+    average: float = 0.0  # final share of the steps to average; above 0: constant learning rate
     order: str = "random"  # or "by length" (rows with `input_ids`), or "as given"
     drop_last: bool = False
 
     @classmethod
     def of(cls, settings: Any, **more: Any) -> Schedule:
-        """The schedule that some settings name, field by field; `more` adds or replaces."""
+        """Take each field from `settings` if they have it; `more` adds or replaces fields."""
         names = [field.name for field in fields(cls)]
         return cls(**{n: getattr(settings, n) for n in names if hasattr(settings, n)} | more)
 
 
 class _Trainer(Trainer):
-    """Checkpoints hold what a training changes: a frozen 7B model is not written every epoch.
+    """A Trainer whose checkpoints hold only what training changes.
 
-    That is trainable weights, buffers (batch-norm statistics), a module's extra state (a generator
-    of random numbers), and the frozen companions that a module names, such as a teacher that
-    follows the student as a moving average.
+    A frozen 7B model is thus not written every epoch. A checkpoint holds the trainable weights, the
+    buffers (batch-norm statistics), a module's extra state (a random generator) and the frozen
+    companions that a module names, such as a teacher that follows the student as a moving average.
     """
 
     def _changing(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -91,7 +95,7 @@ class _Trainer(Trainer):
         save_file(self._changing(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """The held-out loss, of any model that gives one: labels may have any name, or none."""
+        """Compute the validation loss of any model that returns one, whatever its labels' names."""
         with torch.no_grad():
             loss = self.compute_loss(model, self._prepare_inputs(inputs))
         return loss.detach().mean(), None, None
@@ -113,21 +117,33 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     optimizer: torch.optim.Optimizer | None = None,
 ) -> pd.DataFrame:
-    """Train in place: AdamW, cosine with warm-up; return the learning curve.
+    """Train a module in place and return its learning curve.
 
-    An interrupted run resumes from its last epoch in `folder`.
+    The default is AdamW with warm-up and a cosine schedule. An interrupted run resumes from its
+    last epoch, whose checkpoint is in `folder`.
 
     Parameters
     ----------
-    module : its forward takes what `collate` makes and returns a `loss`. It may name prefixes of
-        frozen parts that change in training in `companions()`; a resumed run has them again.
-    valid : rows whose loss stands in the curve; it decides nothing.
-    callbacks : told of each step, after the optimiser's, with the module as `model`.
-    optimizer : in AdamW's place; it brings its own decay.
+    module : nn.Module
+        Its forward takes what `collate` returns, and returns a `loss`. Its method `companions`, if
+        any, names prefixes of frozen weights that change in training, to be kept in checkpoints.
+    rows : sequence of dict
+    collate : callable
+        Turns rows into a batch.
+    folder : Path
+    schedule : Schedule
+    valid : sequence of dict, optional
+        Rows whose loss is recorded in the curve and has no effect on training.
+    seed : int
+    callbacks : sequence of TrainerCallback, optional
+        Called after each step of the optimiser, with the module as `model`.
+    optimizer : Optimizer, optional
+        Used instead of AdamW, with its own weight decay.
 
     Returns
     -------
-    DataFrame with columns step, epoch, loss, learning_rate and, where `valid` is given, valid_loss.
+    DataFrame
+        Columns step, epoch, loss, learning_rate and, if `valid` is given, valid_loss.
     """
     work = Path(folder) / "trainer"
     steps = max(1, int(schedule.epochs * len(rows) / schedule.batch_size))
@@ -173,13 +189,13 @@ def fit(
     trainer.train(resume_from_checkpoint=last)
     for one in averaging:
         one.apply(module)
-    shutil.rmtree(work, ignore_errors=True)  # only needed to resume
+    shutil.rmtree(work, ignore_errors=True)  # checkpoints are only needed to resume
     module.eval()
     return curve(trainer.state.log_history)
 
 
 def curve(log_history: Sequence[dict]) -> pd.DataFrame:
-    """The Trainer's log as one tidy table."""
+    """Return the Trainer's log as one tidy table."""
     frame = pd.DataFrame(log_history).rename(columns={"eval_loss": "valid_loss"})
     columns = [c for c in ("step", "epoch", "loss", "learning_rate", "valid_loss") if c in frame]
     keep = [c for c in ("loss", "valid_loss") if c in frame]

@@ -1,4 +1,4 @@
-"""Muon for matrices and AdamW for the rest: small models trained from nothing learn sooner."""
+"""An optimiser with which small models learn faster from scratch: Muon for matrices, else AdamW."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from torch import nn
 
 
 class MuonAdamW(torch.optim.Optimizer):
-    """torch's Muon on hidden matrices and AdamW on embeddings, norms and biases, as one optimiser.
+    """One optimiser: torch's Muon for hidden matrices, AdamW for embeddings, norms and biases.
 
-    Muon (Jordan 2024) turns a matrix's momentum into an orthogonal step of AdamW's size (Liu et
-    al. 2025, section 2.2), so that one learning rate serves both. A convolution's kernels are a
-    matrix with one row per output channel.
+    Muon (Jordan 2024) turns a matrix's momentum into an orthogonal step. The step is scaled to the
+    size of AdamW's (Liu et al. 2025, section 2.2), so one learning rate serves both. The kernels of
+    a convolution are treated as a matrix with one row per output channel.
 
     Parameters
     ----------
-    model : whose trainable parameters are stepped
-    embeddings : modules whose matrices hold one row per token and are no map: AdamW's
+    model : nn.Module
+        Its trainable parameters are optimised.
+    embeddings : tuple of nn.Module
+        Modules whose matrices are tables with one row per token, not linear maps; AdamW steps them.
+    lr : float
+        Learning rate.
+    weight_decay : float
     """
 
     def __init__(
@@ -40,16 +45,18 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        """What a scheduler sets in a group is what the part steps with."""
+        """Expose the groups of both optimisers, so that a scheduler's changes reach them."""
         self.param_groups = list(chain.from_iterable(part.param_groups for part in self.parts))
 
     @torch.no_grad()
     def step(self, closure=None):
+        """Step both optimisers; return the loss of `closure`, if given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for kernel, flat in self.kernels:  # torch's Muon takes matrices only; both share memory
+        # torch's Muon takes matrices only; the flat view shares the kernel's memory
+        for kernel, flat in self.kernels:
             flat.data = kernel.data.flatten(1)
             flat.grad = None if kernel.grad is None else kernel.grad.flatten(1)
         for part in self.parts:
@@ -57,14 +64,17 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear all gradients, including those of the kernels."""
         super().zero_grad(set_to_none)
-        for kernel, _ in self.kernels:  # the groups hold their matrices in their place
+        for kernel, _ in self.kernels:  # the groups hold the flat views instead of the kernels
             kernel.grad = None
 
     def state_dict(self) -> dict:
+        """Return the states of both optimisers."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict) -> None:
+        """Restore the states of both optimisers."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()

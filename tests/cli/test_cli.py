@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,3 +245,20 @@ def test_the_language_model_explains_without_its_adapters(model):
         with loaded.language_model.disable_adapter():
             off = loaded.language_model(**ids).logits
     assert not np.allclose(on, off)
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+    assert done.value.code == 0
+    assert re.fullmatch(r"debiased-ecg \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_the_readmes_python_answers_a_question(model, capsys):
+    """The snippet as it stands, with a small untrained model in place of the demo's."""
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    block = readme.read_text("utf-8").split("```python\n")[1].split("```")[0]
+    folder = re.search(r'load_model\("(.+?)"\)', block)[1]
+    assert folder == "checkpoints/demo/stage2/de-biased"
+    exec(compile(block.replace(folder, str(model)), str(readme), "exec"), {})
+    assert re.fullmatch(r".*[01]\.\d+\n", capsys.readouterr().out, re.S)

@@ -1,4 +1,4 @@
-"""Tables: published numbers, stamps, CSV and Markdown, the README block."""
+"""Tables: published numbers, stamps, CSV and Markdown, the blocks of README and results page."""
 
 import shutil
 
@@ -9,7 +9,13 @@ import pytest
 from ecg_lib.errors import DataError
 from ecg_lib.paths import ROOT
 from ecg_lib.report.provenance import Provenance, data_hash, params_hash
-from ecg_lib.report.readme import arms_block, readme_block, update_readme
+from ecg_lib.report.pages import (
+    PAGES,
+    arms_block,
+    headline_block,
+    profile_block,
+    update_page,
+)
 from ecg_lib.report.reference import (
     COLUMNS,
     LABELS,
@@ -196,23 +202,35 @@ def test_a_file_that_is_no_result_table_is_refused(tmp_path):
         read_table(path)
 
 
-def test_the_readme_block_shows_ours_beside_the_papers_model_only(tmp_path):
+def test_a_profiles_block_shows_ours_beside_the_papers_model_only(tmp_path):
     write(tmp_path / "demo")
-    block = readme_block("demo", tmp_path)
+    block = profile_block("demo", tmp_path, up="../")
     assert LABEL in block and "| Ours: ECG-LLM | 81.2 (79.0-83.3) |" in block
     assert "| Paper: ECG-LLM | 77.2 |" in block and "M3AE" not in block
-    assert "results/demo/table3_ecgqa.md" in block
+    assert "(../results/demo/table3_ecgqa.md)" in block
 
 
-def test_updating_the_readme_twice_changes_it_once_and_keeps_the_rest(tmp_path):
+def test_updating_a_page_twice_changes_it_once_and_keeps_the_rest(tmp_path):
     write(tmp_path / "demo")
-    readme = tmp_path / "README.md"
-    readme.write_text("# Top\n<!-- results:demo -->\nold 12.3\n<!-- /results:demo -->\nBottom\n")
-    assert update_readme(readme, ["demo"], tmp_path)
-    text = readme.read_text()
+    page = tmp_path / "README.md"
+    page.write_text("# Top\n<!-- results:demo -->\nold 12.3\n<!-- /results:demo -->\nBottom\n")
+    assert update_page(page, ["demo"], tmp_path)
+    text = page.read_text()
     assert text.startswith("# Top\n") and text.endswith("\nBottom\n") and "old" not in text
-    assert not update_readme(readme, ["demo"], tmp_path)
-    assert readme.read_text() == text
+    assert not update_page(page, ["demo"], tmp_path)
+    assert page.read_text() == text
+
+
+@pytest.mark.usefixtures("committed_results")
+def test_the_readmes_few_numbers_are_those_of_table_5_and_the_paper():
+    table = read_table(ROOT / "results" / "demo" / "table5_random_ecg.csv")
+    ours = table[table["source"] == "ours"].set_index(["row", "column"])["value"]
+    right = [ours[f"{arm}, original ECG", "average"] for arm in ("de-biased", "not de-biased")]
+    lines = {line.split(" | ")[0][2:]: line for line in headline_block().splitlines()[2:]}
+    first = lines["De-biased minus not de-biased (Table 5, average)"]
+    assert f"| {right[0] - right[1]:.1f} (" in first and first.endswith("| 12.2 |")  # 79.1 - 66.9
+    assert lines["Accuracy that a random ECG costs the de-biased model"].endswith("| 18.2 |")
+    assert lines["Accuracy that an equally ill patient's ECG costs it"].endswith("|  |")
 
 
 def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
@@ -244,17 +262,18 @@ def test_the_arms_block_takes_its_numbers_from_three_profiles_tables(tmp_path):
         "|  | demo: S-Verify | demo: average | ptbxl: average "
         "| demo-full, 2 seeds: S-Verify | demo-full, 2 seeds: average |",
         "|:--|--:|--:|--:|--:|--:|",
-        "| de-biased above the control | 1.5 | 0.5 | -3.5 | 4.5 |  |",
-        "| a random ECG costs de-biased |  | 2.5 |  | 5.5 |  |",
-        "| a random ECG, as ill, costs de-biased |  |  |  |  | 6.5 |",
+        "| de-biased minus control | 1.5 | 0.5 | -3.5 | 4.5 |  |",
+        "| drop with a random ECG, de-biased |  | 2.5 |  | 5.5 |  |",
+        "| drop with an equally ill patient's ECG, de-biased |  |  |  |  | 6.5 |",
     ]
 
 
 @pytest.mark.usefixtures("committed_results")
-def test_the_readmes_numbers_are_those_of_the_committed_results(tmp_path):
-    readme = tmp_path / "README.md"
-    shutil.copy(ROOT / "README.md", readme)
-    assert not update_readme(readme, ["arms", "demo", "ptbxl"])
+@pytest.mark.parametrize("name", PAGES)
+def test_the_numbers_of_a_page_are_those_of_the_committed_results(name, tmp_path):
+    page = tmp_path / "page.md"
+    shutil.copy(ROOT / name, page)
+    assert not update_page(page, PAGES[name], up="../" * name.count("/"))
 
 
 def test_what_the_committed_demo_says_of_its_arms_demo_full_says_too(committed_results):
@@ -283,10 +302,10 @@ def test_what_the_committed_demo_says_of_its_arms_demo_full_says_too(committed_r
         assert lacking.empty, f"{name}: {lacking.iloc[0].to_dict()}"
 
 
-def test_a_readme_without_markers_or_a_profile_without_results_is_reported(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("# Top\n")
+def test_a_page_without_markers_or_a_profile_without_results_is_reported(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("# Top\n")
     with pytest.raises(DataError, match="results:demo"):
-        update_readme(readme, ["demo"], tmp_path)
+        update_page(page, ["demo"], tmp_path)
     with pytest.raises(DataError, match="run the pipeline"):
-        readme_block("demo", tmp_path)
+        profile_block("demo", tmp_path)

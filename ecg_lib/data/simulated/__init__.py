@@ -1,6 +1,6 @@
 """A simulated cohort of 12-lead ECGs: heart dipole, Dower's leads, noise, patients, reports.
 
-`SimulatedCohort` is the source; what it knows stands in `waves.yaml`, `population.yaml` and
+`SimulatedCohort` is the source. Its medical knowledge is in `waves.yaml`, `population.yaml` and
 `phrases.yaml`.
 """
 

@@ -1,7 +1,7 @@
-"""A simulated cohort as a source of ECG records, the same whoever reads it and in what order.
+"""Provide a simulated cohort as a source of ECG records that do not depend on reading order.
 
-Every patient has a seed of their own, derived from the cohort's seed and the patient's number, so
-a patient is the same in a cohort of ten and of ten thousand, alone and in a batch.
+Every patient has their own random seed, derived from the cohort's seed and the patient's number. A
+patient is therefore the same in a cohort of ten and of ten thousand, alone and in a batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ecg_lib.data.simulated.simulator_tables import fingerprint, population
 from ecg_lib.data.simulated.truth import attributes, intervals, labels
 from ecg_lib.errors import DataError
 
-_BATCH = 24  # patients rendered together; more no longer fits the cache
+_BATCH = 24  # patients rendered together; more would not fit into the CPU cache
 
 
 @dataclass
@@ -41,20 +41,28 @@ class Draft:
 
 
 class SimulatedCohort:
-    """Simulated 12-lead ECGs of `patients` patients, one to three each.
+    """Simulated 12-lead ECGs, one to three per patient.
 
     Parameters
     ----------
-    patients : number of patients
-    seed : two cohorts with the same seed share their first patients
-    splits : shares of train, valid, test; drawn per patient
-    noise : 1 as in clinical recordings, 0 none; scales amplitudes and the rate of marked noise
-    name : prefix of `ecg_id`
-    rate : Hz; hearts are rendered at 100 Hz only
+    patients : int
+        Number of patients.
+    seed : int
+        Two cohorts with the same seed share their first patients.
+    splits : sequence of 3 float
+        Fractions of patients in train, valid and test; the split is drawn per patient.
+    noise : float
+        1 for noise as in clinical recordings, 0 for none. Scales the amplitude of noise and the
+        probability of marked noise.
+    name : str
+        Prefix of `ecg_id`.
+    rate : int, Hz
+        Must be 100, the only rate at which hearts are rendered.
 
     Raises
     ------
-    DataError : impossible parameters, or a table of the simulator that is not valid
+    DataError
+        A parameter is impossible, or a table of the simulator is not valid.
     """
 
     NAME, SIGNATURE = "simulated", None  # it needs no folder
@@ -89,15 +97,15 @@ class SimulatedCohort:
         return int(self.first[-1])
 
     def index(self) -> range:
-        """Numbers of the cohort's records."""
+        """Return the numbers of the cohort's records."""
         return range(len(self))
 
     def item_name(self, item: int) -> str:
-        """The record's `ecg_id`."""
+        """Return the `ecg_id` of a record."""
         return f"{self.name}/{item:06d}"
 
     def read(self, item: int) -> EcgRecord:
-        """Simulate one record on its own: the plain path, equal to the batch path's record."""
+        """Simulate one record on its own; the result is the same as from `batches`."""
         if not 0 <= item < len(self):
             raise DataError(f"{self.name}: record {item} is outside 0..{len(self) - 1}")
         patient = int(np.searchsorted(self.first, item, side="right")) - 1
@@ -105,7 +113,7 @@ class SimulatedCohort:
         return self._record(item, patient, draft, finish([draft])[0])
 
     def batches(self) -> Iterator[list[EcgRecord]]:
-        """All records in order, many at a time: the fast path."""
+        """Yield all records in order, many at a time, which is faster than `read`."""
         for start in range(0, self.patients, _BATCH):
             patients = range(start, min(start + _BATCH, self.patients))
             drafts = [(p, draft) for p in patients for draft in self._patient(p)]
@@ -116,15 +124,15 @@ class SimulatedCohort:
             ]
 
     def labels_only(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """Number and labels of each record, without rendering signals."""
+        """Yield the number and labels of each record, without rendering signals."""
         for patient in range(self.patients):
             for k, draft in enumerate(self._patient(patient)):
                 yield int(self.first[patient]) + k, draft.labels
 
     def _patient(self, number: int) -> list[Draft]:
-        """Draw a patient's records, signals excepted."""
+        """Draw a patient's records without their signals."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(1, number))
-        rng = np.random.Generator(np.random.SFC64(sequence))  # the fastest of NumPy's
+        rng = np.random.Generator(np.random.SFC64(sequence))  # NumPy's fastest generator
         return draw_patient(rng, int(self.counts[number]), self.noise)
 
     def _record(self, item: int, patient: int, draft: Draft, signal: np.ndarray) -> EcgRecord:
@@ -144,7 +152,7 @@ class SimulatedCohort:
 
 
 def draw_patient(rng: np.random.Generator, number: int, noise: float = 1.0) -> list[Draft]:
-    """Draw a patient with `number` ECGs."""
+    """Draw a patient with `number` ECGs, whose signals are still to be rendered."""
     visits = draw_visits(rng, number)
     diseased = any(set(v.findings) & set(population()["diseases"]) for v in visits)
     body = draw_constitution(rng, diseased, visits[0].sex)
@@ -154,7 +162,7 @@ def draw_patient(rng: np.random.Generator, number: int, noise: float = 1.0) -> l
 def draw_ecg(
     rng: np.random.Generator, visit: Visit, body: Constitution, noise: float = 1.0
 ) -> Draft:
-    """Draw one ECG of a patient: beats, waves, truth, report and noise."""
+    """Draw one ECG of a patient: beats, waves, ground truth, report and noise."""
     beats = draw_beats(rng, visit)
     high, low = noise_room.draw_filter(rng)
     beat, found = meet_criteria(visit, body, beats.rr, low)
@@ -164,15 +172,20 @@ def draw_ecg(
     course, course_leads = draw_atrial(rng, visit)
     gains = breathing_gains(rng, beats.times)
     drawn = Drawn(beats, beat, gains, course, course_leads)
-    # noise has its own stream: the same hearts can be recorded with more or less of it
+    # noise has its own random stream, so the same hearts can be recorded with more or less of it
     sounds, truth["noise"] = noise_room.electrode_noise(rng.spawn(1)[0], noise)
     return Draft(visit, drawn, codes, truth, write_report(rng, codes, truth), sounds, high)
 
 
 def finish(drafts: list[Draft]) -> np.ndarray:
-    """Render, add noise, filter, round: float32 (R, 12, 1000) mV.
+    """Render the signals of some drafts, add noise, filter and round.
 
-    The eight independent leads are rounded as by a recorder, the other four computed from them.
+    The eight independent leads are rounded as a recorder does; the other four are computed from
+    them.
+
+    Returns
+    -------
+    (R, 12, 1000) float32, mV
     """
     eight = render([draft.drawn for draft in drafts])
     eight += np.matmul(EIGHT.astype(np.float32), np.stack([draft.noise for draft in drafts]))

@@ -1,8 +1,8 @@
-"""A finding is written only where its criterion is met: the beat is changed until it is.
+"""Change a beat until it meets the criteria of the patient's findings.
 
-Nobody writes left anterior fascicular block without a left axis, high voltage without high voltage,
-or an old inferior infarction without Q waves. What is demanded stands in `waves.yaml` (`axis_deg`,
-`sokolow_mv`); Q waves are judged by `truth.q_leads`.
+A reader reports left anterior fascicular block only with a left axis, high voltage only if the
+voltage is high, and an old inferior infarction only with Q waves. The limits are in `waves.yaml`
+(`axis_deg`, `sokolow_mv`); Q waves are judged by `truth.q_leads`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,30 @@ from ecg_lib.data.simulated.truth import Measures, measure, q_leads
 
 INFERIOR = ("II", "III", "aVF")
 INFERIOR_INFARCTIONS = ("IMI", "ILMI", "IPMI", "IPLMI")
-TRIES = 12  # turns of the heart; areas do not turn quite as the vectors do
-STRAIGHTER = 0.8  # share of the tilt that stays at each turn
-FOLD = 0.3  # a heart outside the demanded axes comes to lie this share of its excess inside
-USUAL = [0, 1, 3]  # kinds of beats that share the usual QRS: all but the ventricular
-Q_STEP, Q_STEPS = 0.06, 16  # mV by which a Q wave in III is deepened at a time
+TRIES = 12  # rotations of the heart; the axis (from areas) does not turn exactly as the vectors do
+STRAIGHTER = 0.8  # fraction of the tilt that remains after each rotation
+FOLD = 0.3  # a heart outside the axis limits is turned inside them by this fraction of its excess
+USUAL = [0, 1, 3]  # kinds of beats with the usual QRS: all but the ventricular
+Q_STEP, Q_STEPS = 0.06, 16  # mV by which each step deepens a Q wave in III, and number of steps
 
 
 def meet_criteria(
     visit: Visit, body: Constitution, rr: float, low_pass: float
 ) -> tuple[Heartbeat, Measures]:
-    """Waves of the visit's beats, and their measures, with all that its findings demand.
+    """Return the waves of the visit's beats, changed to meet all criteria, and their measures.
 
     Parameters
     ----------
-    rr, low_pass : s and Hz, see `heart.heartbeat`
+    visit : Visit
+    body : Constitution
+    rr : float, s
+        Mean RR interval.
+    low_pass : float, Hz
+        Cut-off of the recorder, see `heart.heartbeat`.
+
+    Returns
+    -------
+    tuple of Heartbeat and Measures
     """
     beat = heartbeat(visit, body, rr, low_pass)
     found = measure(beat)
@@ -45,7 +54,7 @@ def meet_criteria(
         if limits[0] <= axis <= limits[1]:
             break
         target = target if target is not None else _folded(axis, limits)
-        # a tilted heart turns its forces to the back into the frontal plane, where they stay
+        # rotating a tilted heart brings posterior forces into the frontal plane, where they stay
         tilt = (STRAIGHTER * body.tilt[0], STRAIGHTER * body.tilt[1])
         body = replace(body, frontal=body.frontal + target - axis, tilt=tilt)
         beat = heartbeat(visit, body, rr, low_pass)
@@ -59,32 +68,32 @@ def _axis_limits(visit: Visit) -> tuple[float, float] | None:
 
 
 def _unwrapped(axis: float, limits: tuple[float, float]) -> float:
-    """The axis counted the nearer way round from the limits: 10 degrees beyond -90 are -100."""
+    """Return the axis within 180 degrees of the limits' middle: 10 degrees beyond -90 is -100."""
     middle = (limits[0] + limits[1]) / 2
     return middle + (axis - middle + 180) % 360 - 180
 
 
 def _folded(axis: float, limits: tuple[float, float]) -> float:
-    """Where a heart outside the limits is turned to: inside, by a share of its excess."""
+    """Return the axis that a heart is turned to: inside the limits, by a fraction of its excess."""
     low, high = limits
     edge = low if axis < low else high
     return min(max(edge + FOLD * (edge - axis), low + 1), high - 1)
 
 
 def _lacks_q(visit: Visit, found: Measures) -> bool:
-    """Whether an old inferior infarction that nobody doubts has no Q waves to show for it."""
+    """Return whether an old and certain inferior infarction lacks Q waves."""
     codes = set(INFERIOR_INFARCTIONS) & set(visit.findings) - visit.uncertain
     return bool(codes) and visit.stage == "old" and len(set(q_leads(found)) & set(INFERIOR)) < 2
 
 
 def _deepen_q(beat: Heartbeat, found: Measures) -> tuple[Heartbeat, Measures]:
-    """Add to the first vector of the QRS, upwards and to the left, until Q waves are there."""
+    """Enlarge the first vector of the QRS, upwards and to the left, until there are Q waves."""
     slots = waves().slots
     q0, q1 = slots.index("q0"), slots.index("q1")
     for step in range(Q_STEPS):
         beat.weights[USUAL, 0, q0] += 0.4 * Q_STEP
         beat.weights[USUAL, 1, q0] -= 0.6 * Q_STEP
-        if step == 0:  # an r before it would make it an S
+        if step == 0:  # after an r wave, it would be an S wave
             beat.weights[USUAL, :2, q1] *= 0.2
         found = measure(beat)
         if len(set(q_leads(found)) & set(INFERIOR)) >= 2:
@@ -95,7 +104,7 @@ def _deepen_q(beat: Heartbeat, found: Measures) -> tuple[Heartbeat, Measures]:
 def _enlarge(
     visit: Visit, body: Constitution, beat: Heartbeat, found: Measures
 ) -> tuple[Heartbeat, Measures]:
-    """Enlarge the QRS to the voltage demanded."""
+    """Enlarge the QRS to the voltage that a finding requires."""
     changes = waves().changes
     code = next((c for c in visit.findings if c in changes and changes[c].sokolow), None)
     if code is None:
@@ -104,9 +113,9 @@ def _enlarge(
     least = low + (high - low) * visit.findings[code]
     if found.sokolow >= least:
         return beat, found
-    # the place of the heart decides how far beyond the least it lies
+    # the patient's constitution decides how far beyond the minimum the voltage is
     gain = min(least / max(found.sokolow, 1.0) * (1 + 0.15 * body.t_at), 2.2)
     qrs = waves().group["qrs"]
-    beat.weights[:, :2, qrs] *= gain**0.5  # the large heart is near the chest electrodes
+    beat.weights[:, :2, qrs] *= gain**0.5  # a large heart is close to the chest electrodes
     beat.weights[:, 2:, qrs] *= gain
     return beat, measure(beat)

@@ -1,8 +1,8 @@
-"""The heart's waves: the normal beat, changed by each finding in proportion to its grade.
+"""Compute the heart's waves: the normal beat, changed by each finding according to its grade.
 
-A beat is a sum of Gaussian waves, each a vector in Frank's frame (mV), a time from the R peak and
-a rising and a falling width (s): McSharry et al., IEEE Trans Biomed Eng 50 (2003) 289-294, in three
-dimensions as in Sameni et al., EURASIP J Adv Signal Process (2007) 43407.
+A beat is a sum of Gaussian waves. Each has a vector in Frank's frame (mV), a time from the R peak,
+and a rising and a falling width (s): McSharry et al., IEEE Trans Biomed Eng 50 (2003) 289-294, in
+three dimensions as in Sameni et al., EURASIP J Adv Signal Process (2007) 43407.
 """
 
 from __future__ import annotations
@@ -17,44 +17,45 @@ from ecg_lib.data.simulated.patients import Visit
 from ecg_lib.data.simulated.rhythm import KINDS
 from ecg_lib.data.simulated.simulator_tables import Change, population, waves
 
-PREMATURE = {"S": "PAC", "V": "PVC", "A": "PRC(S)"}  # kind of beat: the finding it comes with
-OVERALL = ("LVOLT", "HVOLT")  # scale whatever the other findings have made
+PREMATURE = {"S": "PAC", "V": "PVC", "A": "PRC(S)"}  # kind of beat -> its finding
+OVERALL = ("LVOLT", "HVOLT")  # applied last, to scale the result of the other findings
 LONGEST_PR = 0.198  # s without AV block
 
 
 @dataclass(frozen=True)
 class Constitution:
-    """What stays the same over a patient's ECGs."""
+    """Properties that are the same in all ECGs of a patient."""
 
     electrodes: np.ndarray  # (9, 3) lead vectors
     frontal: float  # degrees
     tilt: tuple[float, float]
-    gain: np.ndarray  # (S, 1) of each wave
+    gain: np.ndarray  # (S, 1) factor of each wave
     offset: np.ndarray  # (S, 3) mV
-    residue: np.ndarray  # (9, S): part of a wave that is no dipole, share of its length
+    residue: np.ndarray  # (9, S) non-dipolar part of each wave, as a fraction of its length
     widths: np.ndarray  # (S, 1)
-    pr: float  # place within the range of PR intervals, 0..1
+    pr: float  # position within the range of PR intervals, 0..1
     t_at: float
     t_rise: float
     t_fall: float
     left_beats: bool  # premature beats come from the left ventricle
-    focus: float  # degrees in the frontal plane: where in the ventricle they start
-    focus_gain: float  # how large they are
-    slow: float  # place within the range of widths of a blocked or paced QRS, 0..1
+    focus: float  # degrees in the frontal plane: their origin in the ventricle
+    focus_gain: float  # their size
+    slow: float  # position within the range of widths of a blocked or paced QRS, 0..1
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """Waves of the usual beat and of premature ones: K kinds, S slots, eight leads.
+    """Waves of the usual beat and of premature beats: K kinds, S slots, eight leads.
 
-    weights (K, 8, S) mV; at (K, S) s; sd (K, S, 2) s, after the recorder's low-pass filter.
+    `weights` is (K, 8, S) in mV, `at` (K, S) in s, and `sd` (K, S, 2) in s; weights and widths are
+    those after the recorder's low-pass filter.
     """
 
     weights: np.ndarray
     at: np.ndarray
     sd: np.ndarray
     pr: float  # s from P onset to QRS onset, as drawn
-    p_onset: float  # s before R
+    p_onset: float  # s from R, negative
     p_duration: float  # s
 
 
@@ -99,13 +100,17 @@ def draw_constitution(rng: np.random.Generator, diseased: bool, sex: str) -> Con
 
 
 def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> Heartbeat:
-    """Waves of one ECG's beats.
+    """Compute the waves of one ECG's beats.
 
     Parameters
     ----------
-    rr : mean RR interval, s; the T wave comes earlier at higher rates (RR ** rr_power)
-    low_pass : cut-off of the recorder, Hz. A Gaussian filter only widens Gaussian waves
-        (variances add, areas stay), so it costs nothing and has no edge effects.
+    visit : Visit
+    body : Constitution
+    rr : float, s
+        Mean RR interval. The T wave comes earlier at higher rates (RR ** rr_power).
+    low_pass : float, Hz
+        Cut-off of the recorder. A Gaussian filter only widens Gaussian waves (variances add, areas
+        stay), so it costs nothing and has no edge effects.
     """
     wave = waves()
     timing, slots = wave.timing, wave.slots
@@ -131,7 +136,7 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
             squeeze += grade * (low + (high - low) * body.slow - squeeze)
         shift += grade * change.t_delay
         if change.pr is not None:
-            # squared: most are only a little too long (PTB-XL)
+            # squared because most are only slightly prolonged (PTB-XL)
             pr = max(pr, change.pr[0] + (change.pr[1] - change.pr[0]) * grade**2)
     at[qrs] *= squeeze
     sd[qrs] *= squeeze
@@ -140,12 +145,12 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
     sd[t] *= 0.5 + 0.5 * pace
     _blend_st(mv, at, sd, body, pace)
     right, left, after = p
-    late = at[left] - at[right]  # of an enlarged left atrium
+    late = at[left] - at[right]  # delay from an enlarged left atrium
     pr = max(pr, min(pr + late, LONGEST_PR))
     gap, half = timing["p_gap_ms"] / 1000 + late, 2.0 * sd[p, 0]
     p_onset = qrs_onset(mv, at, sd, qrs) - pr
     if "retrograde_p" in visit.modifiers:
-        p_onset = at[right] - half[0] - rr  # follows the R of the beat before
+        p_onset = at[right] - half[0] - rr  # follows the R of the preceding beat
     at[right] = p_onset + half[0]
     at[left] = at[right] + gap
     at[after] = at[left] + timing["p_after_ms"] / 1000
@@ -158,14 +163,24 @@ def heartbeat(visit: Visit, body: Constitution, rr: float, low_pass: float) -> H
     weights = _project(mvs, body)
     filtered = np.sqrt(sds**2 + (np.sqrt(np.log(2)) / (2 * np.pi * low_pass)) ** 2)
     weights *= (sds.sum(-1) / filtered.sum(-1))[:, None, :]
-    place = [1 + drawn.index(kind) if kind in drawn else 0 for kind in KINDS]  # others: unused
+    place = [1 + drawn.index(kind) if kind in drawn else 0 for kind in KINDS]  # 0 if unused
     return Heartbeat(weights[place], ats[place], filtered[place], pr, p_onset, p_duration)
 
 
 def apply_change(
     change: Change, grade: float, mv: np.ndarray, at: np.ndarray, sd: np.ndarray
 ) -> None:
-    """Change mv (S, 3), at (S,) and sd (S, 2) in place by a finding of the given grade 0..1."""
+    """Apply a finding to a beat in place.
+
+    Parameters
+    ----------
+    change : Change
+    grade : float
+        0 (absent) to 1 (full).
+    mv : (S, 3) float, mV
+    at : (S,) float, s
+    sd : (S, 2) float, s
+    """
     mv[change.has_to] *= 1 - grade
     mv += grade * (change.to + change.add)
     mv *= 1 + grade * (change.times - 1)
@@ -178,18 +193,17 @@ def apply_change(
 def _blend_st(
     mv: np.ndarray, at: np.ndarray, sd: np.ndarray, body: Constitution, pace: float
 ) -> None:
-    """Make ST the foot of the T wave, in place: no dome before a T of its own.
+    """Blend ST into the start of the T wave, in place, so that it is not a separate dome.
 
-    The normal ST shift belongs to the T wave, so it shrinks and vanishes with it. ST comes earlier
-    at high rates as T does, and where no finding gives it a width of its own it falls off slowly
-    enough to reach T.
+    The normal ST shift belongs to the T wave, so it shrinks and vanishes with it. Like T, ST comes
+    earlier at high rates. Unless a finding sets its width, ST falls off slowly enough to reach T.
     """
     wave = waves()
     st, t = wave.slots.index("st"), wave.slots.index("t")
     usual = body.gain[t] * wave.mv[t]
     share = min(max(float(mv[t] @ usual) / float(usual @ usual), 0.0), 1.0)
     mv[st] -= (1 - share) * body.gain[st] * wave.mv[st]
-    own = abs(sd[st, 1] - wave.sd[st, 1] * body.widths[st, 0]) > 1e-9  # width
+    own = abs(sd[st, 1] - wave.sd[st, 1] * body.widths[st, 0]) > 1e-9  # a finding set the width
     at[st] *= min(pace, 1.0)
     sd[st] *= 0.5 + 0.5 * min(pace, 1.0)
     gap = at[t] - at[st]
@@ -200,16 +214,16 @@ def _blend_st(
 
 
 def qrs_onset(mv: np.ndarray, at: np.ndarray, sd: np.ndarray, qrs: np.ndarray) -> float:
-    """Time (s) at which the earliest QRS wave of some size begins, two widths before its peak."""
+    """Return the start (s) of the earliest sizeable QRS wave, two widths before its peak."""
     size = np.abs(mv[qrs]).sum(-1)
     size[0] = 0  # the pacing spike
     return float((at[qrs] - 2.0 * sd[qrs, 0])[size > 0.06].min())
 
 
 def _changes(visit: Visit) -> list[tuple[str, float]]:
-    """Rows of waves.yaml that apply, in the order of that table, overall size last."""
+    """Return the rows of waves.yaml that apply, in the order of that table, overall size last."""
     found = {**visit.modifiers, **visit.findings}
-    hidden = "SVTAC" in found and "retrograde_p" not in found  # P within QRS or T
+    hidden = "SVTAC" in found and "retrograde_p" not in found  # P lies within QRS or T
     if hidden or {"AFIB", "AFLT"} & set(found):
         found["no_p"] = 1.0
     for premature in ("PVC", "PAC"):
@@ -221,7 +235,7 @@ def _changes(visit: Visit) -> list[tuple[str, float]]:
 def _premature(
     kind: str, body: Constitution, mv: np.ndarray, at: np.ndarray, sd: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Waves of a premature beat: another P (S), another QRS (V), or a broad QRS after a P (A)."""
+    """Return the waves of a premature beat: new P (S), new QRS (V), or broad QRS after a P (A)."""
     mv, at, sd = mv.copy(), at.copy(), sd.copy()
     wave = waves()
     if kind == "S":
@@ -243,7 +257,7 @@ def _premature(
 
 
 def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
-    """Lead weights (K, 8, S) of wave vectors (K, S, 3), through the electrodes."""
+    """Project wave vectors (K, S, 3) through the electrodes to lead weights (K, 8, S)."""
     turned = np.empty_like(mv)
     for share, slots in _turning():
         tilt = (share * body.tilt[0], share * body.tilt[1])
@@ -259,7 +273,7 @@ def _project(mv: np.ndarray, body: Constitution) -> np.ndarray:
 
 @cache
 def _turning() -> list[tuple[float, slice | np.ndarray]]:
-    """How far each group of waves turns with the heart, and its slots (a slice is the faster)."""
+    """Return how far each group of waves turns with the heart, and its slots (slices for speed)."""
     share = population()["constitution"]["turning"]
     return [
         (share[group], slice(slots[0], slots[-1] + 1) if (np.diff(slots) == 1).all() else slots)

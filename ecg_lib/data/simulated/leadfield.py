@@ -1,9 +1,9 @@
-"""From the heart dipole to nine electrodes to twelve leads.
+"""Convert the heart dipole to the potentials of nine electrodes, and these to twelve leads.
 
 The dipole is given in Frank's frame (x left, y foot, z BACK). Dower's synthesis gives the leads
-I, II and V1..V6; they are rewritten as potentials of the electrodes RA, LA, LL, V1..V6 against
-Wilson's central terminal, so that whatever happens at an electrode (position, gain, noise) reaches
-the leads as in a real recorder and Einthoven's and Goldberger's identities hold by construction.
+I, II and V1..V6. They are rewritten as potentials of the electrodes RA, LA, LL, V1..V6 against
+Wilson's central terminal. Whatever happens at an electrode (position, gain, noise) thus reaches the
+leads as in a real recorder, and Einthoven's and Goldberger's identities hold by construction.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ EIGHT[range(2, 8), range(3, 9)] = 1
 
 
 def electrode_vectors() -> np.ndarray:
-    """Lead vectors (9, 3) of the electrodes against Wilson's central terminal."""
+    """Return the lead vectors (9, 3) of the electrodes against Wilson's central terminal."""
     one, two = DOWER[0], DOWER[1]
     limbs = np.stack([-(one + two) / 3, (2 * one - two) / 3, (2 * two - one) / 3])
     return np.concatenate([limbs, DOWER[2:]])
 
 
 def patient_vectors(rng: np.random.Generator, constitution: dict) -> np.ndarray:
-    """Electrode vectors (9, 3) of one patient: other chest, other places, other contact.
+    """Draw the electrode vectors (9, 3) of one patient.
 
-    Chest electrodes slip towards a neighbour and up or down; each vector gets an error and a gain
-    (`constitution` of population.yaml).
+    Chest electrodes slip towards a neighbour and up or down, and each vector gets a random error
+    and gain (`constitution` of population.yaml).
     """
     vectors = electrode_vectors()
     chest = vectors[3:]
@@ -64,11 +64,11 @@ def patient_vectors(rng: np.random.Generator, constitution: dict) -> np.ndarray:
 
 
 def rotation(frontal_deg: float, tilt_deg: tuple[float, float]) -> np.ndarray:
-    """Rotation (3, 3) of the heart: frontal (positive: to the right), x-z, then y-z."""
+    """Return the rotation (3, 3) of the heart: frontal (positive: to the right), x-z, then y-z."""
     (ca, sa), (cb, sb), (cc, sc) = (
         (math.cos(math.radians(x)), math.sin(math.radians(x))) for x in (frontal_deg, *tilt_deg)
     )
-    # side @ level @ frontal, written out: three small matrix products cost ten times as much
+    # side @ level @ frontal, written out because three small matrix products take ten times as long
     return np.array(
         [
             [cb * ca, -cb * sa, -sb],
@@ -79,9 +79,19 @@ def rotation(frontal_deg: float, tilt_deg: tuple[float, float]) -> np.ndarray:
 
 
 def twelve_leads(eight: np.ndarray) -> np.ndarray:
-    """Form I, II, III, aVR, aVL, aVF, V1..V6 (..., 12, T) from I, II, V1..V6 (..., 8, T).
+    """Compute twelve leads from the eight independent ones.
 
     Einthoven: III = II - I; Goldberger: aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2.
+
+    Parameters
+    ----------
+    eight : (..., 8, T) float
+        I, II, V1..V6.
+
+    Returns
+    -------
+    (..., 12, T) float
+        I, II, III, aVR, aVL, aVF, V1..V6.
     """
     one, two = eight[..., 0, :], eight[..., 1, :]
     half = eight.dtype.type(0.5)

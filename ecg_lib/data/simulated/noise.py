@@ -1,7 +1,7 @@
-"""Noise where it arises, at the electrodes, and the recorder's filters.
+"""Simulate noise at the electrodes, where it arises, and the recorder's filters.
 
-Every recording has some baseline wander and muscle noise; a few have remarkable noise of one of
-ECG-QA's four kinds in some electrodes, and the leads that suffer from it are recorded as truth.
+Every recording has some baseline wander and muscle noise. A few also have marked noise of one of
+ECG-QA's four kinds at some electrodes; the affected leads are part of the ground truth.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from ecg_lib.data.simulated.leadfield import EIGHT, twelve_leads
 from ecg_lib.data.simulated.simulator_tables import population
 from ecg_lib.signal.leads import LEADS
 
-FS = 100  # Hz at which hearts are rendered, whatever cohorts of recordings have
+FS = 100  # Hz; hearts are rendered at this rate, whatever the rate of recorded cohorts
 SAMPLES = 10 * FS
 KINDS = ("baseline drift", "static noise", "burst noise", "electrodes problems")
 MUSCLE_HZ = (3.0, 48.0)
-REACH = 0.6  # a lead is noisy if it carries this share of the noisiest lead's rms
+REACH = 0.6  # a lead is noisy if its rms is at least this fraction of the noisiest lead's
 
 _HZ = np.arange(SAMPLES // 2 + 1) * FS / SAMPLES
-_TAPE = 2**18  # samples of muscle noise that recordings are cut from: 44 minutes
+_TAPE = 2**18  # samples of muscle noise (44 minutes) from which recordings are cut
 _TWELVE = twelve_leads(EIGHT).astype(np.float32)  # (12, 9)
 _LOW_BINS = 16  # the high-pass acts on bins 0..15 (0 to 1.5 Hz)
 
 
 def _band(low: float, high: float, slope: float) -> np.ndarray:
-    """Amplitude spectrum f**slope within a band, scaled so that the noise has an rms of 1."""
+    """Return the amplitude spectrum f**slope within a band, scaled so that the noise has rms 1."""
     outside = (_HZ < low) | (_HZ > high)
     shape = np.where(outside, 0.0, np.maximum(_HZ, 0.05) ** slope)
     return (shape * SAMPLES / (2 * np.sqrt((shape**2).sum()))).astype(np.float32)
@@ -44,7 +44,7 @@ _BASIS = np.concatenate(
     ],
     axis=1,
 ).astype(np.float32)  # (1000, 31)
-# wander has few components: summing them is cheaper than a transform
+# baseline wander has few components, so summing them is cheaper than a transform
 _WANDER_WAVES = np.fft.irfft(
     np.concatenate([part * np.diag(_WANDER)[:_LOW_COUNT] for part in (1, 1j)]), SAMPLES, axis=-1
 ).astype(np.float32)  # (2 _LOW_COUNT, 1000)
@@ -53,16 +53,26 @@ _WANDER_WAVES = np.fft.irfft(
 def electrode_noise(
     rng: np.random.Generator, factor: float = 1.0
 ) -> tuple[np.ndarray, dict[str, list[str]]]:
-    """Noise of the nine electrodes, float32 (9, 1000) mV, and which leads are remarkably noisy.
+    """Draw the noise of the nine electrodes.
 
-    `factor` scales amplitudes and the probability of remarkable noise; 0 gives none.
+    Parameters
+    ----------
+    rng : numpy Generator
+    factor : float
+        Scales amplitudes and the probability of marked noise; 0 gives no noise.
+
+    Returns
+    -------
+    noise : (9, 1000) float32, mV
+    truth : dict of str to list of str
+        Kinds of marked noise -> the noisy leads.
     """
     table = population()["noise"]
     if factor <= 0:
         return np.zeros((9, SAMPLES), dtype=np.float32), {}
     muscle = _level(rng, table["muscle"], factor)
     wander = _level(rng, table["wander"], factor)
-    # each electrode has its own piece of tape, either way up: a fresh draw costs ten times as much
+    # each electrode gets a piece of tape, either way up: drawing afresh takes ten times as long
     begin, up = rng.integers(_TAPE, size=9), 1 - 2 * rng.integers(2, size=9)
     noise = _muscle_tape()[begin]
     noise *= muscle * up[:, None].astype(np.float32)
@@ -79,7 +89,7 @@ def electrode_noise(
 
 
 def marked_noise(rng: np.random.Generator, kind: str, mv: float) -> np.ndarray:
-    """One remarkable noise of size `mv` in some electrodes, float32 (9, 1000)."""
+    """Draw one marked noise of size `mv` at some electrodes, float32 (9, 1000) mV."""
     places = _places(rng)
     out = np.zeros((9, SAMPLES), dtype=np.float32)
     if kind == "baseline drift":
@@ -96,7 +106,7 @@ def marked_noise(rng: np.random.Generator, kind: str, mv: float) -> np.ndarray:
             window = np.maximum(window, np.exp(-0.5 * away * away))
         out[places] = mv * window * raw
     elif kind == "electrodes problems":
-        # a loose contact: the potential jumps and decays back, with crackle while it is loose
+        # a loose contact: the potential jumps and decays back, with crackle throughout
         place = places[:1]
         jumps = np.zeros(SAMPLES)
         at = rng.integers(0, SAMPLES, 2 + rng.poisson(2.0))
@@ -111,17 +121,32 @@ def marked_noise(rng: np.random.Generator, kind: str, mv: float) -> np.ndarray:
 
 
 def noisy_leads(noise: np.ndarray) -> list[str]:
-    """Leads with at least `REACH` of the noisiest lead's rms; noise is (9, T) at electrodes."""
+    """Return the leads whose rms is at least `REACH` of the noisiest lead's.
+
+    Parameters
+    ----------
+    noise : (9, T) float, mV
+        Noise at the electrodes.
+    """
     noise = noise - noise.mean(axis=-1, keepdims=True)
     rms = np.sqrt(np.einsum("le,ef,lf->l", _TWELVE, noise @ noise.T, _TWELVE))
     return [lead for lead, size in zip(LEADS, rms, strict=True) if size >= REACH * rms.max()]
 
 
 def high_pass(eight: np.ndarray, cutoff: np.ndarray) -> np.ndarray:
-    """First-order high-pass of (R, 8, 1000) with a cut-off (R,) in Hz, without phase shift.
+    """Apply a first-order high-pass filter without phase shift.
 
-    Only the lowest Fourier components change, so they are subtracted by projection. The mean
-    always goes: a recorder is AC-coupled.
+    Only the lowest Fourier components change, so they are subtracted by projection. The mean is
+    always removed, because a recorder is AC-coupled.
+
+    Parameters
+    ----------
+    eight : (R, 8, 1000) float32, mV
+    cutoff : (R,) float, Hz
+
+    Returns
+    -------
+    (R, 8, 1000) float32, mV
     """
     hz = (np.arange(_LOW_BINS) * FS / SAMPLES)[None, :]
     lost = 1 - hz / np.sqrt(hz**2 + np.asarray(cutoff)[:, None] ** 2)
@@ -131,7 +156,7 @@ def high_pass(eight: np.ndarray, cutoff: np.ndarray) -> np.ndarray:
 
 
 def draw_filter(rng: np.random.Generator) -> tuple[float, float]:
-    """High-pass and low-pass cut-off (Hz) of the recorder."""
+    """Draw the high-pass and low-pass cut-off (Hz) of the recorder."""
     table = population()["filter"]
     u = rng.random(2)
     return _pick(table["high_hz"], u[0]), _pick(table["low_hz"], u[1])
@@ -147,7 +172,7 @@ def _pick(odds: dict[float, float], u: float) -> float:
 
 
 def _level(rng: np.random.Generator, entry: dict, factor: float) -> np.ndarray:
-    """rms (9, 1) of the electrodes: one level a recording, half as much scatter between them."""
+    """Draw the electrodes' rms (9, 1): one level per recording, half that scatter between them."""
     common = rng.standard_normal()
     own = rng.standard_normal((9, 1))
     level = factor * entry["mv"] * np.exp(entry["log_sd"] * (common + 0.5 * own))
@@ -155,14 +180,14 @@ def _level(rng: np.random.Generator, entry: dict, factor: float) -> np.ndarray:
 
 
 def _spectrum(rng: np.random.Generator, rows: int) -> np.ndarray:
-    """White complex noise of unit variance a part, complex64 (rows, 501)."""
+    """Draw white complex noise with unit variance per component, complex64 (rows, 501)."""
     draws = rng.standard_normal((rows, 2 * len(_HZ)), dtype=np.float32)
     return draws.view(np.complex64)
 
 
 @cache
 def _muscle_tape() -> np.ndarray:
-    """Ten seconds of muscle noise of unit rms from every place of a tape without end, float32."""
+    """Return 10 s of muscle noise of unit rms from every start on an endless tape, float32."""
     rng, hz = np.random.default_rng(0), np.fft.rfftfreq(_TAPE, 1 / FS)
     inside = (hz >= MUSCLE_HZ[0]) & (hz <= MUSCLE_HZ[1])
     tape = np.fft.irfft(inside * (rng.standard_normal((len(hz), 2)) @ [1, 1j]), _TAPE)
@@ -172,7 +197,7 @@ def _muscle_tape() -> np.ndarray:
 
 
 def _places(rng: np.random.Generator) -> np.ndarray:
-    """Electrodes a remarkable noise sits at: a limb, neighbours on the chest, or all."""
+    """Draw the electrodes of a marked noise: one limb, one or two chest neighbours, or all."""
     u = rng.random()
     if u < 0.45:
         return np.array([rng.integers(3)])

@@ -1,4 +1,4 @@
-"""Patients: who they are, what they suffer from, and how it develops over one to three ECGs."""
+"""Draw patients, their diseases, and the course of these over one to three ECGs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ecg_lib.data.simulated.simulator_tables import population, waves
 
 STAGES = ("early", "middle", "old")
-MODIFIES = {  # rows of waves.yaml without a label: the finding they go with, how often
+MODIFIES = {  # row of waves.yaml without a label -> its finding, and how often it comes with it
     "strain": ("LVH", 0.65),
     "rv_strain": ("RVH", 0.45),
     "retrograde_p": ("SVTAC", 0.5),
@@ -21,7 +21,7 @@ MODIFIES = {  # rows of waves.yaml without a label: the finding they go with, ho
 
 @dataclass
 class Visit:
-    """One ECG's worth of a patient before anything is drawn: `findings` maps code -> grade 0..1."""
+    """A patient at the time of one ECG; `findings` maps codes to grades 0..1."""
 
     age: float
     sex: str
@@ -33,11 +33,11 @@ class Visit:
     stage: str = ""  # of the infarction: early, middle, old
     stage_known: bool = True
     rate: float = 70.0  # per minute
-    atrial_hz: float = 0.0  # of flutter waves, which the beats are conducted from
+    atrial_hz: float = 0.0  # Hz of the flutter waves that conduct the beats
 
 
 def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
-    """Draw one patient with `number` ECGs in order of time (tables: `population.yaml`)."""
+    """Draw the visits of one patient with `number` ECGs, in order of time (`population.yaml`)."""
     table = population()
     severity = float(rng.random())
     shape = table["severity"]
@@ -66,7 +66,7 @@ def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
             sex=sex,
             severity=round(severity, 4),
             recorded_at=when.isoformat(timespec="seconds"),
-            # a disease waxes and wanes a little between two ECGs
+            # a disease waxes and wanes slightly between ECGs
             findings={
                 c: min(max(grades[c] + 0.08 * rng.standard_normal(), waves_floor(c)), 1.0)
                 for c in present
@@ -89,7 +89,7 @@ def draw_visits(rng: np.random.Generator, number: int) -> list[Visit]:
 
 
 def waves_floor(code: str) -> float:
-    """Least grade at which a finding is called present."""
+    """Return the least grade at which a finding counts as present."""
     change = waves().changes.get(code)
     return change.grade[0] if change else 0.0
 
@@ -101,14 +101,15 @@ def _grade(rng: np.random.Generator, code: str, severity: float) -> float:
 
 
 def _draw_diseases(rng: np.random.Generator, severity: float) -> list[str]:
-    """One disease, and more the more severe, by weight, at most one of a group.
+    """Draw one disease or more by weight, at most one per group.
 
-    `joins` of a chosen disease are drawn with it where they agree with the others.
+    The number grows with severity. Companions of a drawn disease (`joins`) are drawn with it if
+    they are compatible with the others.
     """
     table = population()["diseases"]
     wanted = 1 + rng.poisson(population()["severity"]["extra"] * severity)
     codes = list(table)
-    # exponential race: the order of a weighted draw without replacement
+    # exponential race: gives the order of a weighted draw without replacement
     race = rng.standard_exponential(len(codes)) / np.array([table[c]["weight"] for c in codes])
     chosen: list[str] = []
     for i in np.argsort(race):
@@ -132,7 +133,7 @@ def _agree(table: dict, one: str, other: str) -> bool:
 
 
 def _courses(rng: np.random.Generator, diseases: list[str], number: int) -> dict[str, list[bool]]:
-    """Course of each disease; one that comes and goes follows the disease it joins."""
+    """Draw the course of each disease; a paroxysmal one follows the disease that it joins."""
     table, courses = population()["diseases"], {}
     for code in diseases:
         courses[code] = _course(rng, code, number)
@@ -144,7 +145,7 @@ def _courses(rng: np.random.Generator, diseases: list[str], number: int) -> dict
 
 
 def _course(rng: np.random.Generator, code: str, number: int) -> list[bool]:
-    """On which of the patient's ECGs the disease is seen."""
+    """Draw on which of the patient's ECGs a disease is present."""
     table = population()
     if table["diseases"][code]["course"] == "paroxysmal":
         return [bool(x) for x in rng.random(number) < table["paroxysm"]]
@@ -157,7 +158,7 @@ def _course(rng: np.random.Generator, code: str, number: int) -> list[bool]:
 def _modifiers(
     rng: np.random.Generator, diseases: list[str], unspecific: float
 ) -> dict[str, float]:
-    """Changes of a diseased heart that get no label of their own."""
+    """Draw changes of a diseased heart that have no label of their own."""
     found: dict[str, float] = {}
     for row, (code, share) in MODIFIES.items():
         if code in diseases and rng.random() < share:
@@ -186,7 +187,7 @@ def _rate(rng: np.random.Generator, entry: dict, severity: float) -> float:
 
 
 def _variants(rng: np.random.Generator, visit: Visit, table: dict) -> None:
-    """Rate, sinus arrhythmia and premature beats: also found in healthy people."""
+    """Draw rate, sinus arrhythmia and premature beats, which healthy people have as well."""
     chance = {c: a + (b - a) * visit.severity for c, (a, b) in table["variants"].items()}
     draws = dict(zip(chance, rng.random(len(chance)), strict=True))
     rates = table["rate"]
@@ -221,7 +222,7 @@ def _variants(rng: np.random.Generator, visit: Visit, table: dict) -> None:
             elif pattern < table["bigeminy"] + table["trigeminy"]:
                 visit.findings["TRIGU"] = 1.0
             elif rng.random() < table["aberrant"] and not {"AFIB", "AFLT"} & set(visit.findings):
-                # a broad premature beat whose origin nobody can tell
+                # a broad premature beat of uncertain origin
                 visit.findings.pop("PAC", None)
                 visit.findings.pop("PVC", None)
                 visit.findings["PRC(S)"] = 1.0

@@ -1,7 +1,8 @@
-"""From beats and waves to leads: the fast, vectorised part, many records at a time.
+"""Render beats and waves to leads, vectorised over many records.
 
-Gaussian waves are evaluated only in a window around their beat, all beats of all records at once,
-multiplied by their lead weights as one stack of small matrix products, and added at their place.
+Gaussian waves are evaluated only in a window around their beat, for all beats of all records at
+once. They are multiplied by their lead weights as one stack of small matrix products, and each
+beat is then added at its place.
 """
 
 from __future__ import annotations
@@ -18,22 +19,27 @@ from ecg_lib.data.simulated.rhythm import Beats
 from ecg_lib.data.simulated.simulator_tables import population, waves
 
 WINDOWS = {"p": (-0.46, 0.12), "qrs": (-0.16, 0.22), "t": (-0.06, 0.80)}  # s around R
-_PAD = 250  # samples of room before and after the recording
+_PAD = 250  # padding before and after the recording, samples
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """All that is drawn of one recording except noise: what `render` needs."""
+    """All random draws of one recording except noise, as needed by `render`."""
 
     beats: Beats
     heartbeat: Heartbeat
-    gains: np.ndarray  # (B,) of each beat, breathing moves the heart
+    gains: np.ndarray  # (B,) size of each beat, as breathing moves the heart
     atrial: np.ndarray | None  # (C, 1000) courses of fibrillation or flutter, mV
     atrial_leads: np.ndarray | None  # (8, C)
 
 
 def render(drawn: list[Drawn]) -> np.ndarray:
-    """Leads I, II, V1..V6 of each recording without noise and filters, float32 (R, 8, 1000) mV."""
+    """Render leads I, II and V1..V6 of each recording, without noise and filters.
+
+    Returns
+    -------
+    (R, 8, 1000) float32, mV
+    """
     out = np.zeros((len(drawn), 8, SAMPLES + 2 * _PAD), dtype=np.float32)
     record = np.repeat(np.arange(len(drawn)), [len(d.beats.times) for d in drawn])
     times = np.concatenate([d.beats.times for d in drawn])
@@ -41,7 +47,7 @@ def render(drawn: list[Drawn]) -> np.ndarray:
     gains = np.concatenate([d.gains for d in drawn]).astype(np.float32)
     weights = np.stack([d.heartbeat.weights for d in drawn]).astype(np.float32)
     at = np.stack([d.heartbeat.at for d in drawn]).astype(np.float32)
-    # sqrt(1/2) / sd: the square of a distance times it is the Gaussian's exponent
+    # sqrt(1/2) / sd: times a distance and squared, this is minus the Gaussian's exponent
     inverse = (np.sqrt(0.5) / np.stack([d.heartbeat.sd for d in drawn])).astype(np.float32)
     leads = weights[record, kinds] * gains[:, None, None]  # (E, 8, S)
     first = np.floor(times * FS).astype(int)
@@ -74,10 +80,17 @@ def render(drawn: list[Drawn]) -> np.ndarray:
 def draw_atrial(
     rng: np.random.Generator, visit: Visit
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Fibrillation waves (irregular) or flutter waves: time courses and lead weights.
+    """Draw fibrillation waves (irregular) or flutter waves.
 
-    Flutter is a saw that falls slowly and rises fast in the inferior leads, and a small upright
-    wave in V1 at the same moment as the rise.
+    Flutter is a sawtooth in the inferior leads that falls slowly and rises fast, with a small
+    upright wave in V1 at the moment of the rise.
+
+    Returns
+    -------
+    courses : (C, 1000) float, mV, or None
+        Time courses; None without fibrillation and flutter.
+    leads : (8, C) float, or None
+        Weights in I, II, V1..V6.
     """
     table = population()
     code = next((c for c in ("AFIB", "AFLT") if c in visit.findings), None)
@@ -104,6 +117,6 @@ def draw_atrial(
 
 
 def breathing_gains(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
-    """Size of each beat, about 1: the heart moves with breathing."""
+    """Draw the size of each beat, about 1, which varies as the heart moves with breathing."""
     phase = 2 * np.pi * (rng.uniform(0.18, 0.33) * times + rng.random())
     return 1 + 0.03 * np.sin(phase) + 0.01 * rng.standard_normal(len(times))

@@ -1,8 +1,8 @@
-"""What a reader writes about an ECG.
+"""Write reports of simulated ECGs.
 
-`write_report` imitates a short clinical report: wording and style vary, most but not all is said.
-`full_report` says everything that is true of a record in ECG-QA's own words; the order of its
-statements is drawn, so that a reader has to read it instead of remembering positions.
+`write_report` imitates a short clinical report: wording and style vary, and it states most but not
+all findings. `full_report` states everything that is true of a record in ECG-QA's own words. The
+order of its statements is random, so that a model has to read them and cannot rely on positions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ecg_lib.data.record import EcgRecord
 from ecg_lib.data.simulated.simulator_tables import phrases
 from ecg_lib.knowledge.findings import is_certain, name_of
 
-# ECG-QA's normal ranges, s (fairseq-signals' generator; see the questions built from them)
+# ECG-QA's normal ranges, s (from fairseq-signals' generator; questions are built from them)
 NORMAL_RANGES = {
     "rr interval": (0.6, 1.0),
     "p duration": (0.0, 0.12),
@@ -27,7 +27,7 @@ NORMAL_RANGES = {
 
 
 def write_report(rng: np.random.Generator, labels: dict[str, float], attributes: dict) -> str:
-    """Report from labels (code -> likelihood) and attributes; `rng` picks the words."""
+    """Write a report from labels (code -> likelihood) and attributes; `rng` picks the wording."""
     table = phrases()
     odds = table["say"]
     u = iter(rng.random(3 * len(labels) + 24).tolist())
@@ -65,7 +65,7 @@ def write_report(rng: np.random.Generator, labels: dict[str, float], attributes:
 
 
 def full_report(record: EcgRecord, rng: np.random.Generator | None = None) -> str:
-    """Everything true of a record as short statements in ECG-QA's words; `rng` shuffles them."""
+    """State all that is true of a record in ECG-QA's words; `rng` shuffles the statements."""
     said = statements(record)
     if rng is not None:
         said = [said[i] for i in rng.permutation(len(said))]
@@ -73,17 +73,23 @@ def full_report(record: EcgRecord, rng: np.random.Generator | None = None) -> st
 
 
 def statements(record: EcgRecord, about: Collection[str] | None = None) -> list[str]:
-    """What is true of a record, one statement each.
+    """Return what is true of a record as separate statements.
 
-    Labels (an uncertain one is "possible ..."), the leads of form findings, heart axis, noise with
-    its leads, extrasystoles, infarction stage, and each interval as below, within or above its
-    normal range. Absent groups are said to be absent.
+    They give the labels (an uncertain one as "possible ..."), the leads of form findings, the heart
+    axis, noise with its leads, extrasystoles, the infarction stage, and whether each interval is
+    below, within or above its normal range. Absent noise, extrasystoles and infarction are stated.
 
     Parameters
     ----------
-    about : names of ECG-QA's attribute types, optional
-        Brief statements for a reader who is asked about these only: labels and these, without
-        what is absent or within its range, and without where a form finding is seen.
+    record : EcgRecord
+    about : collection of str, optional
+        Names of ECG-QA's attribute types. Statements are then brief, for a model that is asked
+        about these only: they cover labels and these attributes, but not what is absent or within
+        its normal range, nor the leads of form findings.
+
+    Returns
+    -------
+    list of str
     """
     attributes, brief = record.attributes, about is not None
     form_leads, noise = attributes.get("form_leads", {}), attributes.get("noise", {})
@@ -114,16 +120,16 @@ def _wanted(kind: str, about: Collection[str] | None) -> bool:
 
 
 def range_of(name: str, seconds: float) -> str:
-    """Where an interval lies: "below", "within" (limits included) or "above" its normal range."""
+    """Return "below", "within" (limits included) or "above" for an interval's normal range."""
     low, high = NORMAL_RANGES[name]
     return "below" if seconds < low else "above" if seconds > high else "within"
 
 
 def _short(leads: list[str]) -> str:
-    """Leads as reports write them: "ii, avf, v5"; all twelve are "all leads"."""
+    """Write leads as reports do: "ii, avf, v5", or "all leads" for all twelve."""
     return "all leads" if len(leads) == 12 else ", ".join(lead.lower() for lead in leads)
 
 
 def _listed(leads: list[str]) -> str:
-    """Leads in ECG-QA's words: "lead II, lead aVF"."""
+    """Write leads in ECG-QA's words: "lead II, lead aVF"."""
     return ", ".join(f"lead {lead}" for lead in leads)

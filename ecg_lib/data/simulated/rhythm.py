@@ -1,4 +1,4 @@
-"""Beats: when the ventricles depolarise and what kind of beat each is."""
+"""Draw the beats of a recording: the time and kind of each ventricular depolarisation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = ("N", "S", "V", "A")  # usual, supraventricular, ventricular, aberrant p
 
 @dataclass(frozen=True)
 class Beats:
-    """R times (B,) in s relative to the start of the recording and kinds (B,), numbers of KINDS."""
+    """R times (B,) in s from the start of the recording, and kinds (B,) as positions in KINDS."""
 
     times: np.ndarray
     kinds: np.ndarray
@@ -39,7 +39,7 @@ def draw_beats(rng: np.random.Generator, visit: Visit) -> Beats:
     if "AFIB" in found:
         cv = rng.uniform(*table["rr_afib"])
         rr = np.maximum(rng.gamma(1 / cv**2, mean * cv**2, n), 0.30)
-    elif "PACE" in found or "SVTAC" in found:  # a circuit runs like a clock
+    elif "PACE" in found or "SVTAC" in found:  # a pacemaker or re-entry circuit is regular
         rr = mean * (1 + 0.002 * rng.standard_normal(n))
     else:
         rr = _sinus(rng, n, mean, visit, table)
@@ -51,7 +51,7 @@ def draw_beats(rng: np.random.Generator, visit: Visit) -> Beats:
 
 
 def _sinus(rng: np.random.Generator, n: int, mean: float, visit: Visit, table: dict) -> np.ndarray:
-    """RR intervals that swing with breathing (0.15-0.35 Hz) and scatter a little."""
+    """Draw RR intervals that vary with breathing (0.15-0.35 Hz) and scatter a little."""
     swing = rng.uniform(*table["rr_variation"]) * (1.2 - 0.008 * visit.age)
     if "SARRH" in visit.findings:
         low, high = table["rr_arrhythmia"]
@@ -61,10 +61,10 @@ def _sinus(rng: np.random.Generator, n: int, mean: float, visit: Visit, table: d
 
 
 def _premature(rng: np.random.Generator, visit: Visit, rr: np.ndarray, kinds: np.ndarray) -> None:
-    """Put premature beats in place: RR before and after them, and their kind.
+    """Insert premature beats in place, by changing their kind and the RR before and after them.
 
-    A ventricular beat is followed by a compensatory pause (both intervals make two), an atrial one
-    resets the sinus node (pause about one interval).
+    A ventricular beat is followed by a compensatory pause (the two RR intervals add up to two
+    normal ones). An atrial beat resets the sinus node (the pause is about one interval).
     """
     code = next((c for c in ("PAC", "PVC", "PRC(S)") if c in visit.findings), None)
     if code is None:
@@ -78,7 +78,7 @@ def _premature(rng: np.random.Generator, visit: Visit, rr: np.ndarray, kinds: np
     else:
         many = min(1 + rng.poisson(0.8), 4)
         places = rng.choice(inside, size=min(many, len(inside)), replace=False)
-        places = places[~np.isin(places - 1, places)]  # no couplets: the pause belongs to one beat
+        places = places[~np.isin(places - 1, places)]  # no couplets: each beat has a pause
     coupling = rng.uniform(0.52, 0.76) if kind != 1 else rng.uniform(0.58, 0.80)
     # rr[i] is the interval that ends with beat i
     short = coupling * (1 + 0.02 * rng.standard_normal(len(places)))

@@ -1,8 +1,8 @@
-"""The simulator's knowledge, read from three tables that a cardiologist can edit.
+"""Read the simulator's medical knowledge from three tables that a cardiologist can edit.
 
-`waves.yaml` (wave vectors of the normal beat and of each finding), `population.yaml` (who has what,
-how noisy) and `phrases.yaml` (how a report says it) are validated here, once, with a message that
-names the field that is wrong.
+`waves.yaml` has the wave vectors of the normal beat and of each finding, `population.yaml` the
+prevalences and the noise, and `phrases.yaml` the wording of reports. They are validated here, once,
+with error messages that name the wrong field.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ OPERATIONS = {"to", "add", "times", "at_ms", "sd_ms"}
 
 @dataclass(frozen=True)
 class Change:
-    """What one finding does to the waves: arrays over the S slots of a beat.
+    """Effect of one finding on the waves, as arrays over the S slots of a beat.
 
-    keep, to, add, times (S, 3); at (S,) s; sd (S, 2) s; `moved`, `widened`: slots whose time or
-    width changes; squeeze: time scale of the QRS in the fastest and the slowest heart, None where
-    the finding leaves it. `axis` (degrees) and `sokolow` (mV at the least and at full grade) are
-    what readers demand before they write the finding, None where they demand nothing.
+    `to`, `add` and `times` are (S, 3), `at` is (S,) in s, and `sd` is (S, 2) in s. `has_to`,
+    `moved` and `widened` mark the slots whose vector is replaced or whose time or width changes.
+    `squeeze` is the time scale of the QRS in the fastest and the slowest heart, None if the finding
+    does not change it. `axis` (degrees) and `sokolow` (mV at the least and at full grade) are the
+    criteria without which readers do not report the finding, None if there are none.
     """
 
     grade: tuple[float, float]
@@ -56,7 +57,7 @@ class Waves:
     """`waves.yaml` as arrays in mV and seconds."""
 
     slots: tuple[str, ...]
-    group: dict[str, np.ndarray]  # p, qrs, t -> slot numbers
+    group: dict[str, np.ndarray]  # p, qrs or t -> slot numbers
     mv: np.ndarray  # (S, 3)
     at: np.ndarray  # (S,)
     sd: np.ndarray  # (S, 2)
@@ -144,7 +145,13 @@ def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
 
 @lru_cache(maxsize=1)
 def waves() -> Waves:
-    """The normal beat and what each finding changes; `DataError` names a bad field."""
+    """Read the normal beat and the changes by each finding.
+
+    Raises
+    ------
+    DataError
+        A field is not valid; the message names it.
+    """
     table = _read("waves.yaml")
     slots = tuple(table["slots"])
     if bad := [s for s in slots if table["slots"][s] not in GROUPS]:
@@ -179,7 +186,13 @@ def waves() -> Waves:
 
 @lru_cache(maxsize=1)
 def population() -> dict[str, Any]:
-    """Prevalences, courses, rhythm, constitution and noise (`population.yaml`), validated."""
+    """Read prevalences, courses, rhythm, constitution and noise (`population.yaml`).
+
+    Raises
+    ------
+    DataError
+        A field is not valid; the message names it.
+    """
     table = _read("population.yaml")
     groups = {entry["group"] for entry in table["diseases"].values()}
     for code, entry in table["diseases"].items():
@@ -199,7 +212,13 @@ def population() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def phrases() -> dict[str, Any]:
-    """How a report words each statement (`phrases.yaml`)."""
+    """Read the wordings of reports (`phrases.yaml`).
+
+    Raises
+    ------
+    DataError
+        A disease has no wording, or a negation names an unknown code.
+    """
     table = _read("phrases.yaml")
     if missing := [c for c in population()["diseases"] if not table["findings"].get(c)]:
         raise DataError(f"phrases.yaml: findings.{missing[0]} needs at least one wording")
@@ -214,6 +233,6 @@ def phrases() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
-    """Eight hex digits that change when a table changes (part of the cohort's version)."""
+    """Return eight hex digits that change when a table changes; part of the cohort's version."""
     content = b"".join((FOLDER / name).read_bytes() for name in FILES)
     return hashlib.sha256(content).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What is true of a simulated ECG: intervals, axis, voltages and the labels that follow."""
+"""Derive the ground truth of a simulated ECG: intervals, axis, voltages and labels."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from ecg_lib.signal.leads import LEADS
 STEP = 0.002  # s
 _GRID = np.arange(-0.16, 0.24, STEP)
 _TWELVE = twelve_leads(np.eye(8))  # (12, 8)
-EDGE = 0.005  # QRS begins and ends where the vector of eight leads exceeds this share of its peak
+EDGE = 0.005  # QRS lasts while the vector of eight leads exceeds this fraction of its peak
 EXTRASYSTOLES = {
     "PAC": "supraventricular extrasystoles",
     "PVC": "ventricular extrasystoles",
     "PRC(S)": "extrasystoles",
 }
-T_END = 2.3  # widths after its peak at which the T wave ends
+T_END = 2.3  # the T wave ends this many widths after its peak
 RHYTHM_CODES = ("AFIB", "AFLT", "SVTAC", "PACE")
 BEATS = ("PAC", "PVC", "BIGU", "TRIGU", "PRC(S)")
-SLOW, FAST = 60, 100  # per minute: sinus rhythm between, as in ECG-QA's normal RR interval
-CALM = (50, 100)  # per minute: rates that a normal ECG may have (ACC/AHA/HRS, bradycardia, 2018)
-QTC = {"M": 0.45, "F": 0.46}  # s: longer is prolonged (AHA/ACC/HRS, part IV, 2009)
-Q_EDGE = 0.02  # mV: smaller waves of a QRS are none
-Q_SECONDS = 0.03  # a pathological Q wave lasts at least as long, in two neighbouring leads
+SLOW, FAST = 60, 100  # per minute; sinus rhythm lies between, as in ECG-QA's normal RR interval
+CALM = (50, 100)  # per minute; rates of a normal ECG (ACC/AHA/HRS, bradycardia, 2018)
+QTC = {"M": 0.45, "F": 0.46}  # s; longer is prolonged (AHA/ACC/HRS, part IV, 2009)
+Q_EDGE = 0.02  # mV; smaller deflections of a QRS do not count as waves
+Q_SECONDS = 0.03  # s; least duration of a pathological Q wave, in two neighbouring leads
 NEIGHBOURS = (("I", "aVL"), ("II", "III", "aVF"), *((f"V{i}", f"V{i + 1}") for i in range(2, 6)))
-STRAIN = 0.5  # grade from which readers write ischaemia beside left ventricular hypertrophy
+STRAIN = 0.5  # grade from which readers report ischaemia along with left ventricular hypertrophy
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Measured on the noise-free usual beat; mV and s, leads in the order of LEADS."""
+    """Measures of the noise-free usual beat, in mV and s, with leads in the order of LEADS."""
 
     r: np.ndarray  # (12,) highest point of the QRS
     s: np.ndarray  # (12,) lowest point
-    q: np.ndarray  # (12,) depth of a first wave that is negative, >= 0
-    q_duration: np.ndarray  # (12,) s of that wave
+    q: np.ndarray  # (12,) depth of the first wave if it is negative, >= 0
+    q_duration: np.ndarray  # (12,) duration of that wave, s
     st: np.ndarray  # (12,)
     t: np.ndarray  # (12,)
     axis_deg: float
@@ -80,7 +80,7 @@ def measure(beat: Heartbeat) -> Measures:
     area = leads.sum(1)
     st, t = (wave.slots.index(s) for s in ("st", "t"))
     flat = _TWELVE @ beat.weights[0][:, [st, t]]
-    # augmented leads are smaller by sqrt(3) / 2 than the limb leads of the same vector
+    # augmented leads are smaller than limb leads by sqrt(3) / 2 for the same vector
     axis = np.degrees(np.arctan2(area[5] * 2 / np.sqrt(3), area[0]))
     return Measures(
         r=leads[rows, peak],
@@ -97,10 +97,20 @@ def measure(beat: Heartbeat) -> Measures:
 
 
 def first_negative(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (mV) and duration (s) of the first wave of each lead's QRS if it is negative.
+    """Return depth (mV) and duration (s) of the first wave of each lead's QRS if it is negative.
 
-    A wave before it that does not reach `Q_EDGE` does not count; it lasts from where it passes
-    that edge to where the lead rises above it again. Zero where the QRS begins with an r.
+    A preceding wave that does not reach `Q_EDGE` does not count. The duration is from where the
+    lead falls below -`Q_EDGE` to where it rises above it again. Both are 0 if the QRS begins with
+    an r wave.
+
+    Parameters
+    ----------
+    leads : (L, T) float, mV
+        QRS complexes sampled every `STEP` seconds.
+
+    Returns
+    -------
+    tuple of (L,) float and (L,) float
     """
     below, end = leads < -Q_EDGE, leads.shape[1]
     start = below.argmax(1)
@@ -108,14 +118,14 @@ def first_negative(leads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     r = np.where(risen.any(1), risen.argmax(1), end)
     depth, duration = np.zeros(len(leads)), np.zeros(len(leads))
     for i in np.flatnonzero((start > 0) & (start < r)):
-        back = int(below[i, start[i] :].argmin())  # 0: negative to the end of the grid
+        back = int(below[i, start[i] :].argmin())  # 0 if negative to the end of the grid
         stop = start[i] + back if back else end
         depth[i], duration[i] = -leads[i, start[i] : stop].min(), (stop - start[i]) * STEP
     return depth, duration
 
 
 def axis_class(degrees: float) -> str:
-    """ECG-QA's classes: normal -30..90, left -90..-30, right 90..180, extreme the rest."""
+    """Return ECG-QA's class: normal -30..90, left -90..-30, right 90..180, else extreme."""
     if -30 <= degrees <= 90:
         return "normal heart axis"
     if -90 <= degrees < -30:
@@ -124,7 +134,7 @@ def axis_class(degrees: float) -> str:
 
 
 def intervals(visit: Visit, beats: Beats, beat: Heartbeat, found: Measures) -> dict[str, float]:
-    """Mean intervals in s; without P wave and PR interval where there is no P wave. QTc: Bazett."""
+    """Return mean intervals (s), QTc by Bazett; no P duration and PR interval without P waves."""
     rr = float(np.diff(beats.times[beats.inside]).mean()) if beats.inside.sum() > 1 else beats.rr
     qt = found.t_end - found.qrs_onset
     out = {"rr interval": rr}
@@ -138,7 +148,7 @@ def intervals(visit: Visit, beats: Beats, beat: Heartbeat, found: Measures) -> d
 def labels(
     rng: np.random.Generator, visit: Visit, found: Measures, times: dict[str, float]
 ) -> dict[str, float]:
-    """Codes with likelihoods as in PTB-XL: 100 certain, 80, 50, 15 not; 0 form and rhythm."""
+    """Return codes with likelihoods as in PTB-XL: 100, 80, 50 or 15; 0 for form and rhythm."""
     table, out = population()["diseases"], {}
     doubt = rng.random(len(visit.findings) + 1)
     for i, code in enumerate(sorted(visit.findings)):
@@ -166,9 +176,9 @@ def labels(
 
 
 def within_limits(visit: Visit, found: Measures, times: dict[str, float]) -> bool:
-    """Whether an ECG without disease may be called normal.
+    """Return whether an ECG without disease may be called normal.
 
-    It may not where rate, heart axis, PR interval or QTc lie outside their limits, nor with
+    It may not if its rate, heart axis, PR interval or QTc is outside the limits, or if it has
     bigeminy or trigeminy. Such an ECG has neither NORM nor a disease among its labels.
     """
     low, high = NORMAL_RANGES["pr interval"]
@@ -182,7 +192,7 @@ def within_limits(visit: Visit, found: Measures, times: dict[str, float]) -> boo
 
 
 def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
-    """Forms that readers write beside a diagnosis, where they are marked."""
+    """Return the forms that readers report along with a diagnosis if they are marked."""
     st, t = found.st[_judged()], found.t[_judged()]
     named = any(code.startswith(("ISC", "INJ")) or code == "DIG" for code in codes)
     out = []
@@ -205,7 +215,7 @@ def _forms(visit: Visit, found: Measures, codes: dict[str, float]) -> list[str]:
 def attributes(
     visit: Visit, beats: Beats, found: Measures, times: dict[str, float], codes: dict[str, float]
 ) -> dict:
-    """`EcgRecord.attributes` of a simulated ECG, without noise."""
+    """Return the `EcgRecord.attributes` of a simulated ECG, without noise."""
     inside = beats.inside
     out = {
         "heart_axis": axis_class(found.axis_deg),
@@ -224,7 +234,7 @@ def attributes(
 
 
 def form_leads(found: Measures, codes: dict[str, float]) -> dict[str, list[str]]:
-    """Leads in which each form finding is seen; the three most affected if no lead is clear."""
+    """Return the leads that show each form finding, or the three most affected if none is clear."""
     judged = np.zeros(12, dtype=bool)
     judged[_judged()] = True
     size = {
@@ -252,10 +262,11 @@ def form_leads(found: Measures, codes: dict[str, float]) -> dict[str, list[str]]
 
 
 def q_leads(found: Measures) -> list[str]:
-    """Leads with a pathological Q wave or QS that a neighbouring lead has too.
+    """Return the leads with a pathological Q wave or QS that a neighbouring lead has too.
 
-    At least 0.03 s, 0.1 mV deep and a quarter of R (not in aVR and V1): after the fourth universal
-    definition of myocardial infarction, Thygesen et al., Circulation 138 (2018) e618.
+    The wave lasts at least 0.03 s and is at least 0.1 mV and a quarter of R deep; aVR and V1 are
+    not judged. This follows the fourth universal definition of myocardial infarction, Thygesen et
+    al., Circulation 138 (2018) e618.
     """
     deep = (found.q > 0.1) & (found.q > 0.25 * np.maximum(found.r, 0.05))
     deep &= found.q_duration > Q_SECONDS - STEP / 2
@@ -265,7 +276,7 @@ def q_leads(found: Measures) -> list[str]:
 
 
 def _repolarises(codes: dict[str, float]) -> bool:
-    """Whether a disease of ST and T is named already."""
+    """Return whether the codes include a disease of ST and T."""
     table = population()["diseases"]
     groups = {table[code]["group"] for code in codes if code in table}
     return bool(groups & {"ischaemia", "injury", "repolarisation", "st", "drug"})
@@ -273,17 +284,17 @@ def _repolarises(codes: dict[str, float]) -> bool:
 
 @cache
 def _diagnostic() -> frozenset[str]:
-    """Codes that carry a likelihood; forms and rhythms are stated without one."""
+    """Return the codes that have a likelihood; forms and rhythms are stated without one."""
     return frozenset(FINDINGS.index[["diagnostic" in kinds for kinds in FINDINGS["kinds"]]])
 
 
 def _judged() -> np.ndarray:
-    """Leads whose ST and T are judged: all but aVR, and V1 where T may be negative."""
+    """Return the leads whose ST and T are judged: not aVR, nor V1, where T may be negative."""
     return np.array([i for i, lead in enumerate(LEADS) if lead not in ("aVR", "V1")])
 
 
 def _sinus(visit: Visit, rate: float) -> str:
-    """Name of a sinus rhythm by rate (mean, per minute) and regularity."""
+    """Return the code of a sinus rhythm by mean rate (per minute) and regularity."""
     if "SARRH" in visit.findings:
         return "SARRH"
     if rate < SLOW:

@@ -1,1 +1,1 @@
-"""One file per source of ECGs: a class with `NAME` and `SIGNATURE` is a cohort by being here."""
+"""Sources of ECGs, one file each; every class here with `NAME` and `SIGNATURE` is a cohort."""

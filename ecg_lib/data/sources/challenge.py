@@ -1,4 +1,4 @@
-"""PhysioNet/CinC Challenge 2021: CPSC 2018, Georgia, Ningbo, Chapman-Shaoxing and others in WFDB.
+"""Read PhysioNet/CinC Challenge 2021: CPSC 2018, Georgia, Ningbo, Chapman-Shaoxing and others.
 
 Reyna et al., https://doi.org/10.13026/34va-7q14
 """
@@ -20,19 +20,23 @@ from ecg_lib.signal.resample import STANDARD_RATE
 class Challenge:
     """Source of `training/<source>/[gN/]*.hea` and `.mat`; every ECG is `test`.
 
-    `Dx` holds SNOMED CT codes, in early releases CPSC's class names; both are in label_maps.csv.
-    A record with an empty `Dx` is quarantined: it would count as a negative for every label.
+    `Dx` holds SNOMED CT codes, or CPSC's class names in early releases; label_maps.csv has both.
+    A record with an empty `Dx` is quarantined: it would count as negative for every label.
 
     Parameters
     ----------
-    root : folder with training/, or one above
-    sources : folders of training/ to read, in place of the cohort's own (`FOLDERS`)
-    rate : Hz of the records
-    method : resampler, see `signal.resample`
+    root : str or path
+        The folder with training/, or one above it.
+    sources : sequence of str
+        Folders of training/ to read instead of the cohort's own (`FOLDERS`).
+    rate : int, Hz
+        Sampling rate of the records.
+    method : {"fft", "polyphase"}
+        Resampler, see `signal.resample`.
     """
 
     NAME, SIGNATURE = "challenge", "training/*"
-    FOLDERS: tuple[str, ...] = ()  # of training/; all that are there
+    FOLDERS: tuple[str, ...] = ()  # in training/; if empty, all that exist
 
     def __init__(
         self,
@@ -56,7 +60,7 @@ class Challenge:
         self.version = f"1.0.3; {' '.join(self.sources)}; {method}; maps {maps_version()}"
 
     def index(self) -> list[str]:
-        """One item a recording: its path below training/, without suffix."""
+        """Return one item per recording: its path below training/, without suffix."""
         folder = self.root / "training"
         items: set[str] = set()
         for source in self.sources:
@@ -68,10 +72,12 @@ class Challenge:
         return sorted(items)
 
     def item_name(self, item: str) -> str:
+        """Return the `ecg_id` of an item."""
         path = PurePosixPath(item)
         return f"{path.parts[0]}/{path.name}"
 
     def read(self, item: str) -> EcgRecord:
+        """Read one record, see `record.Source`."""
         recording = read_wfdb(self.root / "training" / item)
         codes = [code.strip() for code in comment_value(recording.comments, "Dx").split(",")]
         codes = [code for code in codes if code and code.lower() not in ("unknown", "nan")]
@@ -81,7 +87,7 @@ class Challenge:
         ecg_id = self.item_name(item)
         return EcgRecord(
             ecg_id=ecg_id,
-            patient_id=ecg_id,  # the challenge has none: one record, one patient
+            patient_id=ecg_id,  # the challenge gives no patient ids: each record is its own patient
             signal=recording.standard(self.rate, self.method),
             age=age_of(comment_value(recording.comments, "Age")),
             sex=sex_of(comment_value(recording.comments, "Sex")),
@@ -93,13 +99,13 @@ class Challenge:
 
 
 class Cpsc(Challenge):
-    """CPSC 2018 as the challenge gives it; in its own format: `cpsc2018`."""
+    """CPSC 2018 as distributed by the challenge; `cpsc2018` reads its own format."""
 
     NAME, SIGNATURE, FOLDERS = "cpsc", "training/cpsc_2018", ("cpsc_2018",)
 
 
 class Shaoxing(Challenge):
-    """Chapman University and Shaoxing, then Ningbo, as one cohort."""
+    """The challenge's Chapman-Shaoxing and Ningbo ECGs, in this order, as one cohort."""
 
     NAME, SIGNATURE, FOLDERS = "shaoxing", "training/ningbo", ("chapman_shaoxing", "ningbo")
 

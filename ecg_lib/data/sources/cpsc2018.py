@@ -1,6 +1,6 @@
-"""CPSC 2018 in its own format: TrainingSet*/A0001.mat and a REFERENCE table.
+"""Read CPSC 2018 in its own format: TrainingSet*/A0001.mat and a REFERENCE table.
 
-Liu et al., J Med Imaging Health Inform 2018, 8:1368. The same records in WFDB: `challenge`.
+Liu et al., J Med Imaging Health Inform 2018, 8:1368. `challenge` reads the same records in WFDB.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
-FS = 500  # Hz, of every record
+FS = 500  # Hz; all records have this rate
 TABLE = "REFERENCE*.csv"
 _LABELS = ["First_label", "Second_label", "Third_label"]
 
@@ -29,13 +29,17 @@ _LABELS = ["First_label", "Second_label", "Third_label"]
 class Cpsc2018:
     """Source of CPSC 2018's native files; every ECG is `test`.
 
-    The files name no leads; the challenge's page gives the order I, II, III, aVR, aVL, aVF, V1-V6.
+    The files do not name their leads. The order I, II, III, aVR, aVL, aVF, V1-V6 is the one on the
+    challenge's web page.
 
     Parameters
     ----------
-    root : folder with REFERENCE*.csv and TrainingSet*/, or one above
-    rate : Hz of the records
-    method : resampler, see `signal.resample`
+    root : str or path
+        The folder with REFERENCE*.csv and TrainingSet*/, or one above it.
+    rate : int, Hz
+        Sampling rate of the records.
+    method : {"fft", "polyphase"}
+        Resampler, see `signal.resample`.
     """
 
     NAME, SIGNATURE = "cpsc2018", TABLE
@@ -48,7 +52,7 @@ class Cpsc2018:
         self.not_at_hand = 0
 
     def index(self) -> Rows:
-        """One item a file at hand; the table may list many more."""
+        """Return one item per file on disk; the table may list many more."""
         path = sorted(self.root.glob(TABLE))[0]
         table = pd.read_csv(path)
         missing = [column for column in ("Recording", *_LABELS) if column not in table]
@@ -64,16 +68,18 @@ class Cpsc2018:
         return Rows(items)
 
     def item_name(self, item: dict[str, Any]) -> str:
+        """Return the `ecg_id` of an item."""
         return f"cpsc2018/{item['Recording']}"
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
+        """Read one record, see `record.Source`."""
         classes = [str(int(item[column])) for column in _LABELS if pd.notna(item[column])]
         if not classes:
             raise BadRecord("no label in REFERENCE")
         try:
             ecg = loadmat(self.root / item["file"], squeeze_me=True, struct_as_record=False)["ECG"]
             signal, sex, age = np.asarray(ecg.data, dtype=float), ecg.sex, ecg.age
-        except Exception as error:  # whatever scipy meets in a damaged file
+        except Exception as error:  # SciPy raises many types on a damaged file
             raise BadRecord(".mat file truncated or without the struct ECG") from error
         found = translate("cpsc", classes)
         ecg_id = self.item_name(item)

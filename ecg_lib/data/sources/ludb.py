@@ -1,4 +1,4 @@
-"""LUDB: 200 ECGs with cardiologists' diagnoses, in its PhysioNet layout.
+"""Read LUDB, 200 ECGs with cardiologists' diagnoses, in its PhysioNet layout.
 
 Kalyakulina et al., IEEE Access 2020, 8:186181; https://doi.org/10.13026/eegm-h675
 """
@@ -23,14 +23,17 @@ TABLE = "ludb.csv"
 class Ludb:
     """Source of LUDB; every ECG is `test`, for zero-shot classification.
 
-    A cell of ludb.csv may hold several diagnoses, one a line; each line is looked up whole in
-    label_maps.csv ("Complete ... block" is a part of "Incomplete ... block").
+    A cell of ludb.csv may hold several diagnoses, one per line. Each line is looked up as a whole
+    in label_maps.csv, because "complete ... block" is also a part of "Incomplete ... block".
 
     Parameters
     ----------
-    root : folder with ludb.csv and data/, or one above
-    rate : Hz of the records
-    method : resampler, see `signal.resample`
+    root : str or path
+        The folder with ludb.csv and data/, or one above it.
+    rate : int, Hz
+        Sampling rate of the records.
+    method : {"fft", "polyphase"}
+        Resampler, see `signal.resample`.
     """
 
     NAME, SIGNATURE = "ludb", TABLE
@@ -43,7 +46,7 @@ class Ludb:
         self.not_at_hand = 0
 
     def index(self) -> Rows:
-        """One item a recording in data/."""
+        """Return one item per recording in data/."""
         table = pd.read_csv(self.root / TABLE, dtype=str, keep_default_na=False)
         table.columns = [column.strip() for column in table.columns]
         if not {"ID", "Sex", "Age", "Rhythms"} <= set(table.columns):
@@ -59,9 +62,11 @@ class Ludb:
         return Rows(items.reset_index(drop=True))
 
     def item_name(self, item: dict[str, Any]) -> str:
+        """Return the `ecg_id` of an item."""
         return f"ludb/{item['ID']}"
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
+        """Read one record, see `record.Source`."""
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
         recording = read_wfdb(self.root / "data" / item["ID"])

@@ -1,4 +1,4 @@
-"""MIMIC-IV-ECG: about 800,000 ECGs with the machine's report, in its PhysioNet layout.
+"""Read MIMIC-IV-ECG, about 800,000 ECGs with machine reports, in its PhysioNet layout.
 
 Gow et al., https://doi.org/10.13026/4nqg-sb35; access needs a PhysioNet account.
 """
@@ -22,10 +22,10 @@ from ecg_lib.signal.resample import STANDARD_RATE
 
 TABLE = "record_list.csv"
 REPORTS = [f"report_{i}" for i in range(18)]
-FEWEST_WORDS = 3  # paper: reports that are empty or have under three words are dropped
+FEWEST_WORDS = 3  # paper: empty reports and those under three words are dropped
 _TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end", "qrs_axis"]
 _ABSENT = 29999  # the machine's value for "not measured"
-# Before a phrase, within the same statement:
+# A phrase is denied or doubted by such words before it in the same statement.
 _DENIED = re.compile(r"\b(no|not|without|absent|absence of|no longer)\b[^,;]*$")
 _DOUBTED = re.compile(
     r"\b(possibl[ey]|probabl[ey]|cannot rule out|cannot exclude|consider|suggests?|suggesting|"
@@ -35,17 +35,21 @@ DOUBTED = 50.0  # likelihood of a doubted finding
 
 
 class MimicIvEcg:
-    """Source of MIMIC-IV-ECG, wholly or partly downloaded.
+    """Source of MIMIC-IV-ECG, completely or partly downloaded.
 
-    Labels are read from the report by the phrases in label_maps.csv. Patients are assigned to
-    splits by a hash of their id, so the split of a patient never depends on what is at hand.
+    Labels are read from the report with the phrases in label_maps.csv. Patients are assigned to
+    splits by a hash of their id, so a patient's split never depends on which files are on disk.
 
     Parameters
     ----------
-    root : folder with record_list.csv, machine_measurements.csv and files/, or one above
-    shares : of patients in train, valid, test
-    rate : Hz of the records
-    method : resampler, see `signal.resample`
+    root : str or path
+        The folder with record_list.csv, machine_measurements.csv and files/, or one above it.
+    shares : tuple of 3 float
+        Fractions of patients in train, valid and test.
+    rate : int, Hz
+        Sampling rate of the records.
+    method : {"fft", "polyphase"}
+        Resampler, see `signal.resample`.
     """
 
     NAME, SIGNATURE = "mimic_iv_ecg", TABLE
@@ -66,7 +70,7 @@ class MimicIvEcg:
         self.not_at_hand = 0
 
     def index(self) -> Rows:
-        """One item a recording whose files are at hand."""
+        """Return one item per recording whose files are on disk."""
         records = self._read_csv(TABLE, ["subject_id", "study_id", "ecg_time", "path"])
         measured = self._read_csv("machine_measurements.csv", ["study_id", *REPORTS, *_TIMES])
         table = records.merge(measured, on="study_id", how="left", validate="one_to_one")
@@ -84,9 +88,11 @@ class MimicIvEcg:
         return Rows(table[here].reset_index(drop=True))
 
     def item_name(self, item: dict[str, Any]) -> str:
+        """Return the `ecg_id` of an item."""
         return f"mimic-iv-ecg/{item['study_id']}"
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
+        """Read one record, see `record.Source`."""
         statements = clean_statements([item[column] for column in REPORTS])
         report = ". ".join(statements) + "."
         if len(report.split()) < FEWEST_WORDS:
@@ -119,7 +125,7 @@ class MimicIvEcg:
 
 
 def split_of(patient_id: str, shares: tuple[float, float, float]) -> str:
-    """train, valid or test by a hash of the patient's id: stable, and blind to everything else."""
+    """Assign a patient to train, valid or test by a hash of the id, and by nothing else."""
     place = int(hashlib.sha256(patient_id.encode()).hexdigest()[:12], 16) / 16**12
     if place < shares[0]:
         return SPLITS[0]
@@ -127,20 +133,21 @@ def split_of(patient_id: str, shares: tuple[float, float, float]) -> str:
 
 
 def clean_statements(statements: list[str]) -> list[str]:
-    """The machine's statements as the field prepares them; case is left to the tokeniser.
+    """Clean the machine's statements in the usual way; the tokeniser takes care of case.
 
-    Empty ones go, white space and closing dots are trimmed, EKG becomes ECG, repeats are dropped.
+    Empty and repeated statements are dropped, white space and final full stops are trimmed, and
+    EKG becomes ECG.
     """
     cleaned = (re.sub(r"\bEKG\b", "ECG", " ".join(s.split()).strip(" .;")) for s in statements)
     return list(dict.fromkeys(text for text in cleaned if text))
 
 
 def read_findings(statements: list[str]) -> Translation:
-    """Labels from statements by the phrases of label_maps.csv.
+    """Read labels from statements with the phrases of label_maps.csv.
 
-    Longer phrases go first and use up their words, so "incomplete right bundle branch block" is
-    not also a "right bundle branch block". A denied finding is none; a doubted one ("possible",
-    "cannot rule out") has likelihood 50.
+    Longer phrases are matched first and use up their words, so "incomplete right bundle branch
+    block" is not also a "right bundle branch block". A denied finding is left out. A doubted one
+    ("possible", "cannot rule out") has likelihood 50.
     """
     meanings = label_map("mimic_iv_ecg")
     phrases = sorted(meanings, key=len, reverse=True)
@@ -148,7 +155,7 @@ def read_findings(statements: list[str]) -> Translation:
     for statement in statements:
         text = statement.lower()
         for phrase in phrases:
-            if phrase not in text:  # quick way out; the pattern below decides
+            if phrase not in text:  # a fast test; the pattern below decides
                 continue
             for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text):
                 before = text[: match.start()]
@@ -160,7 +167,7 @@ def read_findings(statements: list[str]) -> Translation:
 
 
 def _measurements(item: dict[str, Any]) -> dict[str, Any]:
-    """The machine's own intervals (s) and axis, by the ranges of ECG-QA."""
+    """Return the machine's intervals (s), and its axis in the classes of ECG-QA."""
     at = {name: item[name] for name in _TIMES}
     at = {n: float(v) for n, v in at.items() if pd.notna(v) and 0 <= abs(v) < _ABSENT}
 

@@ -1,4 +1,4 @@
-"""PTB-XL: 21,799 clinical ECGs, in its PhysioNet layout, wholly or partly downloaded.
+"""Read PTB-XL, 21,799 clinical ECGs, in its PhysioNet layout.
 
 Wagner et al., Sci Data 2020, 7:154; https://doi.org/10.13026/kfzx-aw45
 """
@@ -36,29 +36,36 @@ NOISE = {
 _TEXTS = ["recording_date", "report", "scp_codes", "heart_axis", "extra_beats", *NOISE.values()]
 _TEXTS += ["infarction_stadium1", "infarction_stadium2"]
 _NEEDED = ["ecg_id", "patient_id", "age", "sex", "strat_fold", "filename_lr", "filename_hr"]
-COARSE, FINE = 100, 500  # Hz; recorded at the latter, the coarse files were made of the fine
-_FILES = {COARSE: ("records100", "_lr"), FINE: ("records500", "_hr")}  # folder, end of names
-_Stems = tuple[dict[int, str], dict[int, str]]  # of complete pairs of files, of lone files
+COARSE, FINE = 100, 500  # Hz; recorded at 500, from which the 100 Hz files were made
+_FILES = {COARSE: ("records100", "_lr"), FINE: ("records500", "_hr")}  # folder, end of file names
+_Stems = tuple[dict[int, str], dict[int, str]]  # complete file pairs, lone files
 OVER_89 = 300  # PTB-XL 1.0.3's age for patients over 89
 
 
 class PtbXl:
-    """Source of the PTB-XL records at hand.
+    """Source of PTB-XL, completely or partly downloaded.
 
-    Rows whose waveform is absent are counted (`not_at_hand`), waveforms without a row are left to
-    quarantine. Splits: with `ecgqa_root`, ECG-QA's own (a patient's unlisted ECGs follow the
-    listed ones; patients it does not list are train), else the recommended folds 1-8, 9, 10.
+    Rows without a waveform are counted in `not_at_hand`; waveforms without a row are quarantined.
+    With `ecgqa_root`, the splits are those of ECG-QA: a patient's unlisted ECGs follow the listed
+    ones, and patients that ECG-QA does not list are in train. Without it, they are the recommended
+    folds 1-8, 9 and 10.
 
     Parameters
     ----------
-    root : folder with ptbxl_database.csv and records100/ or records500/, or one above
-    ecgqa_root : folder with ECG-QA's train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv, or one above
-    rate : Hz of the records, at most 500. Up to 100 the 100 Hz files are preferred and the 500 Hz
-        ones stand in; above, only the 500 Hz files will do, and a record without is quarantined
-    method : resampler, see `signal.resample`
-    intervals : measure `attributes["intervals"]` as ECG-QA did, about 20 ms a record: on lead II of
-        the 500 Hz file where it is at hand, else of the record; not where that lead is noted to be
-        noisy or to have extrasystoles
+    root : str or path
+        The folder with ptbxl_database.csv and records100/ or records500/, or one above it.
+    ecgqa_root : str or path, optional
+        The folder with ECG-QA's train_ecgs.tsv, valid_ecgs.tsv and test_ecgs.tsv, or one above it.
+    rate : int, Hz
+        Sampling rate of the records, at most 500. Up to 100 Hz, the 100 Hz files are preferred and
+        the 500 Hz files are used where they are missing. Above 100 Hz, a record without a 500 Hz
+        file is quarantined.
+    method : {"fft", "polyphase"}
+        Resampler, see `signal.resample`.
+    intervals : bool
+        Measure `attributes["intervals"]` as ECG-QA did, which takes about 20 ms per record. Lead II
+        of the 500 Hz file is measured if it is on disk, else lead II of the record's own file. An
+        ECG whose lead II is noted to be noisy or to have extrasystoles is not measured.
     """
 
     NAME, SIGNATURE = "ptbxl", TABLE
@@ -86,7 +93,7 @@ class PtbXl:
         self.not_at_hand = 0
 
     def index(self) -> Rows:
-        """One item a waveform at hand; cheap, reads the table and lists the folders."""
+        """Return one item per waveform on disk, from the table and folder listings alone."""
         table = self._table()
         table["split"] = self._splits(table)
         coarse, fine = self._stems_at(COARSE), self._stems_at(FINE)
@@ -107,9 +114,11 @@ class PtbXl:
         return Rows(items)
 
     def item_name(self, item: dict[str, Any]) -> str:
+        """Return the `ecg_id` of an item."""
         return f"ptbxl/{item['ecg_id']:05d}"
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
+        """Read one record, see `record.Source`."""
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
         if self.rate > COARSE and item["stem"].startswith(_FILES[COARSE][0]):
@@ -148,9 +157,9 @@ class PtbXl:
         return table
 
     def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, Any]:
-        """Attributes `intervals` (s, lead II) and the rate they were measured at; {} if not."""
+        """Return lead II's `intervals` (s) and the rate they were measured at; {} if none."""
         if item["stem_500"] and item["stem_500"] != item["stem"]:
-            with contextlib.suppress(BadRecord):  # damaged: the record's own file will do
+            with contextlib.suppress(BadRecord):  # damaged: use the record's own file
                 recording = read_wfdb(self.root / item["stem_500"])
         lead = by_name(recording.signal, recording.names)[LEADS.index("II")]
         found = measure_intervals(first_seconds(lead, recording.fs), recording.fs, "ecgqa")
@@ -160,13 +169,13 @@ class PtbXl:
         return {"intervals": seconds, "intervals_hz": int(recording.fs)}
 
     def _stems(self, coarse: _Stems, fine: _Stems) -> dict[int, str]:
-        """ecg_id -> path without suffix; a complete pair of files before a lone one."""
-        if self.rate > COARSE:  # even a lone file says more of what is amiss
+        """Map ecg_id to a path without suffix, preferring a complete file pair to a lone file."""
+        if self.rate > COARSE:  # even a lone 500 Hz file gives the better reason
             return coarse[1] | coarse[0] | fine[1] | fine[0]
         return fine[1] | coarse[1] | fine[0] | coarse[0]
 
     def _stems_at(self, rate: int) -> _Stems:
-        """The stems of complete pairs of files at one rate, and those of lone files."""
+        """Return the stems of complete file pairs at one rate, and those of lone files."""
         folder, suffix = _FILES[rate]
         present = {
             path.relative_to(self.root).as_posix()
@@ -196,9 +205,20 @@ class PtbXl:
 
 
 def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
-    """ecg_id -> split, from ECG-QA's {train,valid,test}_ecgs.tsv for PTB-XL."""
+    """Read ECG-QA's splits of PTB-XL from its {train,valid,test}_ecgs.tsv.
+
+    Returns
+    -------
+    dict of int to str
+        ecg_id -> split.
+
+    Raises
+    ------
+    DataError
+        A file is missing.
+    """
     signature = "train_ecgs.tsv"
-    ptbxl = Path(root) / "ptbxl"  # the release holds a mimic-iv-ecg/ folder beside it
+    ptbxl = Path(root) / "ptbxl"  # the release has a mimic-iv-ecg/ folder beside it
     folder = locate(ptbxl if ptbxl.is_dir() else root, signature, "ECG-QA")
     splits: dict[int, str] = {}
     for split in SPLITS:
@@ -220,7 +240,7 @@ def _neurokit_version() -> str:
 
 
 def _noted_leads(row: dict[str, Any]) -> set[str]:
-    """Leads noted for noise or extrasystoles: ECG-QA knows no intervals where II is one of them."""
+    """Return leads noted for noise or extrasystoles; if II is one, ECG-QA has no intervals."""
     return {lead for column in (*NOISE.values(), "extra_beats") for lead in leads_in(row[column])}
 
 
@@ -234,11 +254,11 @@ def _labels(scp_codes: str) -> tuple[dict[str, float], list[str]]:
 
 
 def _attributes(row: dict[str, Any]) -> dict[str, Any]:
-    """What ECG-QA asks about beside the labels.
+    """Return what ECG-QA asks about besides the labels.
 
-    Noise that names no lead ("leicht") is left out, as in ECG-QA; a second infarction stage goes
-    before the first. PTB-XL's axis words and ECG-QA's ranges (by degrees) are compared in
-    label_maps.csv: where they disagree too often there is no `heart_axis`.
+    Noise without a named lead ("leicht") is left out, as in ECG-QA. A second infarction stage takes
+    precedence over the first. label_maps.csv compares PTB-XL's words for the axis with ECG-QA's
+    ranges in degrees; where the two disagree too often, there is no `heart_axis`.
     """
     attributes: dict[str, Any] = {"strat_fold": int(row["strat_fold"])}
     attributes["validated_by_human"] = bool(row.get("validated_by_human", False))

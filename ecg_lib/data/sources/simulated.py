@@ -1,4 +1,4 @@
-"""The simulated cohort, a source without a folder."""
+"""Register the simulated cohort, a source that needs no folder."""
 
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 

@@ -1,7 +1,8 @@
-"""What recorders and skin do to an ECG: random changes that leave its meaning alone.
+"""Augmentation: random changes, as recorders and skin make them, that keep an ECG's findings.
 
-Strengths are those of a study of simulated-to-real transfer, not tuned here. Nothing shifts or
-stretches time, for intervals are findings; amplitudes change by a few percent only.
+The strengths come from a study of simulated-to-real transfer and were not tuned here. Nothing
+shifts or stretches time, because intervals are findings. A lead's gain varies by about 30 % (one
+standard deviation).
 """
 
 from __future__ import annotations
@@ -17,21 +18,34 @@ from ecg_lib.signal.resample import STANDARD_RATE
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; `Augmentation.none()` changes nothing."""
+    """Strengths of the random changes."""
 
-    gain_log_sd: float = 0.2  # of a record
-    lead_gain_log_sd: float = 0.25  # of each of its leads
+    gain_log_sd: float = 0.2  # standard deviation of a record's log gain
+    lead_gain_log_sd: float = 0.25  # the same for each of its leads
     high_pass_hz: tuple[float, float] = (0.02, 0.5)
     low_pass_hz: tuple[float, float] = (25.0, 50.0)
-    white_mv: float = 0.012  # at most
-    wander_mv: float = 0.06  # at most
-    lead_dropout: float = 0.01  # probability of a lead to be flat
+    white_mv: float = 0.012  # largest standard deviation of white noise
+    wander_mv: float = 0.06  # largest amplitude of baseline wander
+    lead_dropout: float = 0.01  # probability that a lead is flat
 
 
 def augment(
     ecg: Tensor, generator: torch.Generator, how: Augmentation, rate: float = STANDARD_RATE
 ) -> Tensor:
-    """Change ECGs (B, 12, T) in mV at `rate` Hz at random; the result has the same shape."""
+    """Apply random filters, gains, baseline wander, noise and lead dropout.
+
+    Parameters
+    ----------
+    ecg : (B, 12, T) float32, mV
+    generator : torch.Generator
+    how : Augmentation
+    rate : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    (B, 12, T) float32, mV
+    """
     batch, leads, samples = ecg.shape
 
     def normal(*shape: int) -> Tensor:

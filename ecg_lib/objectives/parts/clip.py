@@ -1,4 +1,4 @@
-"""ECGs and texts in one space, as CLIP has images and captions."""
+"""CLIP for ECGs: an ECG encoder and a text encoder with one shared embedding space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,19 @@ MAX_SCALE = math.log(100)  # CLIP clips its learnable temperature here (Radford 
 
 
 class EcgClip(nn.Module):
-    """An ECG encoder and a text encoder, each projected linearly to one space."""
+    """An ECG encoder and a text encoder, each projected linearly to a shared space.
+
+    Parameters
+    ----------
+    ecg_encoder : EcgEncoder
+    text_encoder : TextEncoder
+    width : int
+        Dimension E of the shared space.
+    temperature : float
+        Initial temperature; it is learnt.
+    train_text : bool
+        Whether the text encoder is trained; its projection always is.
+    """
 
     def __init__(
         self,
@@ -38,25 +50,25 @@ class EcgClip(nn.Module):
         self.text_encoder.requires_grad_(train_text)
 
     def scale(self) -> Tensor:
-        """What cosines are multiplied by: the inverse of the learnt temperature."""
+        """Return the factor of the cosines: the inverse of the learnt temperature, at most 100."""
         return self.log_scale.clamp(max=MAX_SCALE).exp()
 
     @torch.no_grad()
     def set_temperature(self, temperature: float) -> None:
-        """Let training begin at a temperature again."""
+        """Reset the temperature, for further training."""
         self.log_scale.fill_(math.log(1 / temperature))
 
     def embed_ecg(self, ecg: Tensor) -> Tensor:
-        """(B, 12, T) normalised ECGs -> (B, E) unit vectors."""
+        """Map normalised ECGs (B, L, T) to unit vectors (B, E)."""
         return F.normalize(self.ecg_projection(self.ecg_encoder(ecg).cls), dim=-1)
 
     def embed_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(B, L) token ids -> (B, E) unit vectors."""
+        """Map token ids (B, L) to unit vectors (B, E)."""
         text = self.text_encoder(input_ids, attention_mask)
         return F.normalize(self.text_projection(text), dim=-1)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Both encoders as transformers saves them, and the two projections (safetensors)."""
+        """Write both encoders as transformers saves them, and the projections (safetensors)."""
         folder = Path(folder)
         self.ecg_encoder.save_pretrained(folder / "ecg_encoder")
         self.text_encoder.backbone.save_pretrained(folder / "text_encoder")
@@ -65,7 +77,15 @@ class EcgClip(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> EcgClip:
-        """Load what `save_pretrained` wrote; ready for evaluation."""
+        """Load what `save_pretrained` wrote, in evaluation mode.
+
+        Raises
+        ------
+        DataError
+            The ECG encoder is missing.
+        ValueError
+            A projection or the temperature is missing.
+        """
         folder = Path(folder)
         own = load_file(str(folder / "projections.safetensors"))
         encoder = encoders.load(folder / "ecg_encoder")
@@ -78,7 +98,7 @@ class EcgClip(nn.Module):
 
 
 class PretrainedClip(NamedTuple):
-    """A CLIP, to go on with or to ask, and the tokenizer of its text encoder."""
+    """A trained or untrained CLIP and the tokenizer of its text encoder."""
 
     clip: EcgClip
     tokenizer: Any

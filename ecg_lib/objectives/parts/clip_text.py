@@ -1,4 +1,4 @@
-"""The text side of contrast: a CLIP to train, its tokenizer, and pieces of reports."""
+"""The text side of contrastive pretraining: building a CLIP, its tokenizer, pieces of reports."""
 
 from __future__ import annotations
 
@@ -24,25 +24,30 @@ _STATEMENT = re.compile(r"[.;]\s+|,\s+(?=\w{4})")
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSettings(BaseSettings):
-    """What every contrast of ECGs with texts must be told as well."""
+    """Further hyperparameters of every objective that contrasts ECGs with texts."""
 
-    width: int  # of the space that ECGs and texts share
-    temperature: float | None  # initial; null: that of the CLIP which training goes on from
+    width: int  # dimension of the space that ECGs and texts share
+    temperature: float | None  # initial; null: that of the CLIP whose training is continued
 
 
 def build_clip(
     encoder: PreTrainedModel, settings: ClipSettings, given: Given, texts: Iterable[str]
 ) -> PretrainedClip:
-    """The CLIP that is given, or an untrained one around the encoder.
+    """Return the CLIP of `given.start`, or build an untrained one around the encoder.
 
     Parameters
     ----------
-    texts : what a tokenizer is trained on, where there is none yet
+    encoder : PreTrainedModel
+        The ECG encoder; ignored if `given.start` is set.
+    settings : ClipSettings
+    given : Given
+    texts : iterable of str
+        Texts on which a tokenizer is trained if there is none yet.
 
     Raises
     ------
     ConfigError
-        Width or temperature do not fit what is given.
+        `given.start` has another width, or there is no `given.start` and no temperature.
     """
     if given.start:
         clip, width = given.start.clip, given.start.clip.ecg_projection.out_features
@@ -62,7 +67,15 @@ def build_clip(
 
 
 def build_text(text: TextSettings, texts: Iterable[str]) -> tuple[TextEncoder, object]:
-    """A text encoder and its tokenizer: pretrained by others, or small and untrained."""
+    """Load a pretrained text encoder and its tokenizer, or build a small untrained one.
+
+    Parameters
+    ----------
+    text : TextSettings
+        Sizes of the text encoder, or the name of a pretrained one.
+    texts : iterable of str
+        Texts on which a tokenizer is trained if no pretrained one is named.
+    """
     if text.name_or_path:
         tokenizer = AutoTokenizer.from_pretrained(text.name_or_path)
         return TextEncoder.from_pretrained(text.name_or_path), tokenizer
@@ -72,7 +85,7 @@ def build_text(text: TextSettings, texts: Iterable[str]) -> tuple[TextEncoder, o
 
 
 def tokenised(tokenizer, texts: Sequence[str], max_tokens: int) -> dict[str, Tensor]:
-    """`input_ids` and `attention_mask` (B, L) of some texts."""
+    """Tokenize texts: `input_ids` and `attention_mask`, both (B, L)."""
     words = tokenizer(
         list(texts), truncation=True, padding=True, max_length=max_tokens, return_tensors="pt"
     )
@@ -80,7 +93,7 @@ def tokenised(tokenizer, texts: Sequence[str], max_tokens: int) -> dict[str, Ten
 
 
 def a_statement(report: str, whole: float, generator: torch.Generator) -> str:
-    """One statement of a report, or with probability `whole` all of it."""
+    """Draw one statement of a report, or all of it with probability `whole`."""
     if torch.rand((), generator=generator) < whole:
         return report
     pieces = [piece for piece in _STATEMENT.split(report.rstrip(".")) if piece]

@@ -1,9 +1,10 @@
-"""Contrast across processes: every ECG meets the texts of all of them.
+"""Contrastive loss across processes: every ECG is contrasted with the texts of all processes.
 
-Each process computes the loss of the whole batch from gathered embeddings. `gathered` sums their
-gradients, and DistributedDataParallel then averages over processes: together that is the gradient
-of one process with the whole batch. What batch normalisation measures is still each process's own,
-unless it is converted to SyncBatchNorm. With one process nothing happens here.
+Each process computes the loss of the whole batch from gathered embeddings. `gathered` sums the
+gradients over the processes, and DistributedDataParallel then averages them. Together this gives
+the gradient that one process would compute on the whole batch. Batch norm still uses the statistics
+of each process alone, unless it is converted to SyncBatchNorm. With one process, nothing is
+gathered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ecg_lib.training.distributed import processes
 
 
 class _Gather(torch.autograd.Function):
-    """all_gather with gradients, which torch.distributed alone does not have."""
+    """An all_gather with gradients, which torch.distributed does not offer."""
 
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
@@ -32,20 +33,27 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)  # the losses of all processes depend on these rows
+        distributed.all_reduce(total)  # the loss of every process depends on these rows
         return total[ctx.mine]
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """(B, ...) of each process -> (processes * B, ...), in the order of ranks, with gradients.
+    """Gather rows from all processes in the order of their ranks, with gradients.
 
-    Every process must bring as many rows.
+    Parameters
+    ----------
+    rows : (B, ...)
+        Every process must have the same B.
+
+    Returns
+    -------
+    (processes * B, ...)
     """
     return _Gather.apply(rows) if processes() > 1 else rows
 
 
 def gathered_lists(*lists: Sequence[Any]) -> list[list[Any]]:
-    """Lists of plain objects of all processes, each joined in the order of ranks."""
+    """Join lists of plain objects from all processes, in the order of their ranks."""
     if processes() == 1:
         return [list(one) for one in lists]
     everyone: list[Any] = [None] * processes()
@@ -54,12 +62,12 @@ def gathered_lists(*lists: Sequence[Any]) -> list[list[Any]]:
 
 
 def true_of(texts: Sequence[str], reports: Sequence[str]) -> Tensor:
-    """(B, B) bool: report i contains text j word for word."""
+    """Return whether report i contains text j word for word, (B, B) bool."""
     return torch.tensor([[text in report for text in texts] for report in reports])
 
 
 def equal(reports: Sequence[str]) -> Tensor:
-    """(B, B) bool: reports i and j are word for word the same."""
+    """Return whether reports i and j are word for word the same, (B, B) bool."""
     numbers: dict[str, int] = {}
     ids = torch.tensor([numbers.setdefault(report, len(numbers)) for report in reports])
     return ids[:, None] == ids[None, :]
@@ -68,12 +76,17 @@ def equal(reports: Sequence[str]) -> Tensor:
 def contrast(
     ecg: Tensor, text: Tensor, scale: Tensor, texts: Sequence[str], reports: Sequence[str]
 ) -> Tensor:
-    """CLIP's loss over all processes, where a text is a positive of every ECG it is true of.
+    """Compute CLIP's loss over all processes; all ECGs of which a text is true are its positives.
 
     Parameters
     ----------
-    ecg, text : (B, E) unit vectors of this process
-    texts, reports : (B,), a text for each ECG and the ECG's whole report
+    ecg, text : (B, E)
+        Unit vectors of this process.
+    scale : scalar
+        Inverse temperature.
+    texts, reports : sequences of B str
+        A text for each ECG, and the ECG's whole report. A text is true of an ECG if the ECG's
+        report contains it.
     """
     positives = true_of(*gathered_lists(texts, reports)).to(ecg.device)
     return clip_loss(gathered(ecg), gathered(text), scale, positives=positives)

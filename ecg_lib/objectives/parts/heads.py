@@ -1,4 +1,4 @@
-"""Findings from an encoder's tokens: the supervised reading of a pretrained encoder."""
+"""The supervised head of an encoder: findings from its tokens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ecg_lib.encoders.base import EncoderOutput
 
 
 class FindingHead(nn.Module):
-    """Linear classifier on the mean, the maximum and [CLS] of an encoder's tokens.
+    """A linear classifier on the mean and the maximum of an encoder's tokens and on [CLS].
 
-    The maximum sees what happens once in ten seconds (a premature beat), the mean what lasts.
+    The maximum captures what happens once in ten seconds, such as a premature beat. The mean
+    captures what lasts.
     """
 
     def __init__(self, width: int, findings: int):
@@ -20,7 +21,7 @@ class FindingHead(nn.Module):
         self.linear = nn.Linear(3 * width, findings)
 
     def forward(self, encoded: EncoderOutput) -> Tensor:
-        """Logits (B, F) of F findings, each on its own."""
+        """Return the logits of F findings, (B, F); each finding is a binary decision."""
         tokens = encoded.tokens  # (B, n, D)
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), encoded.cls], dim=-1)  # (B, 3 D)
         return self.linear(self.norm(pooled))

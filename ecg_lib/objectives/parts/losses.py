@@ -1,4 +1,4 @@
-"""Losses of contrast between ECGs and texts."""
+"""The contrastive loss between ECGs and texts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ def clip_loss(
     same: Tensor | None = None,
     positives: Tensor | None = None,
 ) -> Tensor:
-    """Symmetric cross-entropy over cosine similarities.
+    """Compute CLIP's symmetric cross-entropy over cosine similarities (section "ECG Encoder").
 
     Parameters
     ----------
-    ecg, text : (B, E) unit vectors, row i of one belongs to row i of the other.
-    scale : scalar, inverse temperature.
-    same : (B, B) bool, optional. Pairs i != j whose reports are word for word the same: they are
-        left out of the negatives, because a normal ECG must not be pushed from "normal ECG".
-    positives : (B, B) bool, optional. Text j is true of ECG i: the target of a row (column) is
-        spread evenly over its positives. Its diagonal must be true.
+    ecg, text : (B, E)
+        Unit vectors; row i of one belongs to row i of the other.
+    scale : scalar
+        Inverse temperature.
+    same : (B, B) bool, optional
+        Pairs whose reports are word for word the same. Those off the diagonal are left out of the
+        negatives, because a normal ECG must not be pushed away from "normal ECG".
+    positives : (B, B) bool, optional
+        True where text j is true of ECG i. The target of a row (column) is spread evenly over its
+        positives. The diagonal must be true. If given, `same` is ignored.
+
+    Returns
+    -------
+    scalar
     """
     logits = scale * ecg @ text.T  # (B, B)
     if positives is not None:

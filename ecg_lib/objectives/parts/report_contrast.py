@@ -1,4 +1,4 @@
-"""What objectives share that contrast a store's ECGs with texts made of their reports."""
+"""Base class of the objectives that contrast a store's ECGs with texts from their reports."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ecg_lib.objectives.parts.gather import contrast
 
 
 class ReportContrast(BaseObjective):
-    """A CLIP on ECGs and texts; a subclass makes the texts in `collate`."""
+    """A CLIP trained on ECGs and texts; a subclass makes the texts in `collate`."""
 
-    FEWEST = 1  # words of a report that is learned from
+    FEWEST = 1  # shorter reports, in words, are not used
 
     def __init__(self, encoder: PreTrainedModel, settings: ClipSettings, given: Given):
         super().__init__(encoder, settings, given)
@@ -29,14 +29,15 @@ class ReportContrast(BaseObjective):
 
     @staticmethod
     def worded(report: str) -> str:
-        """A report as it is learned from."""
+        """Return a report in the wording used for training."""
         return report
 
     def usable(self, rows: Sequence[int]) -> list[int]:
-        """Those of some rows whose report has words enough."""
+        """Return the rows whose report has at least `FEWEST` words."""
         return [int(i) for i in rows if len(self.reports[i].split()) >= self.FEWEST]
 
     def rows(self) -> tuple[list[dict], list[dict]]:
+        """Return the usable rows of the store, for training and for validation."""
         return [{"row": i} for i in self.train_rows], [{"row": i} for i in self.valid_rows]
 
     def forward(
@@ -47,13 +48,15 @@ class ReportContrast(BaseObjective):
         texts: Sequence[str],
         reports: Sequence[str],
     ) -> ModelOutput:
-        """Loss of a batch.
+        """Return the loss of a batch.
 
         Parameters
         ----------
-        ecg : (B, 12, T), normalised
-        input_ids, attention_mask : (B, L), the texts as tokens
-        texts, reports : (B,), a text for each ECG and the ECG's whole report
+        ecg : (B, L, T) float32, normalised
+        input_ids, attention_mask : (B, L) int64
+            The tokenized texts.
+        texts, reports : sequences of B str
+            A text for each ECG, and the ECG's whole report.
         """
         ecgs = self.clip.embed_ecg(ecg)  # (B, E)
         words = self.clip.embed_text(input_ids, attention_mask)  # (B, E)
@@ -62,10 +65,20 @@ class ReportContrast(BaseObjective):
     def loss(
         self, ecgs: Tensor, words: Tensor, texts: Sequence[str], reports: Sequence[str]
     ) -> Tensor:
-        """Of unit vectors (B, E): every ECG whose report contains a text is a positive of it."""
+        """Compute the contrastive loss of a batch.
+
+        Every ECG whose report contains a text is a positive for that text.
+
+        Parameters
+        ----------
+        ecgs, words : (B, E)
+            Unit vectors of the ECGs and of the texts.
+        texts, reports : sequences of B str
+            A text for each ECG, and the ECG's whole report.
+        """
         return contrast(ecgs, words, self.clip.scale(), texts, reports)
 
     def save(self, folder: Path) -> None:
-        """`clip/` with its tokenizer."""
+        """Write the CLIP and its tokenizer to `clip/`."""
         self.clip.save_pretrained(folder / "clip")
         self.tokenizer.save_pretrained(str(folder / "clip"))

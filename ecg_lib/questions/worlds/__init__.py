@@ -1,7 +1,12 @@
-"""Worlds of asking: who is asked what. Each world is one file of this room, found by its name.
+"""Worlds: rules for which ECGs each question is asked about.
 
-``ecgqa`` asks as the program did that made ECG-QA: by answer. In ``nature`` severity decides who
-is asked what. In ``do`` a lot decides. A file defines the class ``Asking`` and needs no list.
+The same ECG gives the same, true answer in every world. Only the choice of rows differs:
+
+* In `ecgqa`, the answer decides, as in the program that made ECG-QA.
+* In `nature`, severity decides: how ill the patient is.
+* In `do`, the ECGs are drawn at random, which is the intervention do(question).
+
+Each world is one file of this folder, defines the class `Asking` and is found by its file name.
 """
 
 from importlib import import_module
@@ -14,22 +19,24 @@ DEFAULT = "ecgqa"
 
 
 def names() -> list[str]:
-    """The worlds of this room."""
+    """Return the names of all worlds."""
     return sorted(m.name for m in iter_modules(__path__) if m.name != "world")
 
 
 def find_world(name: str = DEFAULT, strength: float = 1.0) -> World:
-    """A world by its name.
+    """Return a world by its name.
 
     Parameters
     ----------
-    name : the name of its file
-    strength : in [0, 1]; how strongly severity decides who is asked (``nature`` alone reads it)
+    name : str
+        Name of the world's file, without `.py`.
+    strength : float
+        How strongly severity decides who is asked, in [0, 1]. Only `nature` uses it.
 
     Raises
     ------
     DataError
-        No such world, or an impossible strength.
+        There is no such world, or `strength` is outside [0, 1].
     """
     if name not in names():
         raise DataError(f"world {name!r}: unknown; use one of {', '.join(names())}")

@@ -1,22 +1,26 @@
-"""The law by which ECG-QA was drawn: by answer, at most one yes to two no, whoever is ill.
+"""Draw rows by ECG-QA's law: a fixed quota per answer, however ill the patients are.
 
-A program made ECG-QA (Oh et al. 2023, fairseq-signals' instantiate_template.py). Of the ECGs that
-answer yes, "not sure" and no it took a fixed number each, Y, U and N being all there are:
+ECG-QA was made by a program (Oh et al. 2023, fairseq-signals' instantiate_template.py). For each
+question it drew up to a fixed number of ECGs per answer, the *quota*, with twice as large a quota
+for no as for yes. If Y, U and N ECGs in all answer yes, "not sure" and no, it drew:
 
-==================================  =================  ==========  ======================
+==================================  =================  ===========  ======================
+question on                         yes                not sure     no (yes: rows drawn)
+==================================  =================  ===========  ======================
 one ECG, train                      min(Y, 100)        min(U, 100)  min(N, 200, 5 x yes)
 one ECG, valid and test             min(Y, 20)         min(U, 20)   min(N, 40, 5 x yes)
 two ECGs, train                     min(Y, 50, 5 N)    -            min(N, 100, 5 Y)
 two ECGs, valid and test            min(Y, 10, 5 N)    -            min(N, 20, 5 Y)
-==================================  =================  ==========  ======================
+==================================  =================  ===========  ======================
 
-The causal graph is question -> answer <- ECG, and a selection node with the arrows question -> S
-and answer -> S: rows exist by their answer. Severity has no arrow to the question. A cohort smaller
-than PTB-XL has smaller caps, in the same ratios: ``sizes(n)`` stands for 100 (or 20) of the table.
+The causal graph is question -> answer <- ECG, plus a selection node S with question -> S and
+answer -> S: whether a row exists depends on its answer. Severity (how ill the patient is) has no
+arrow into the question. A cohort smaller than PTB-XL has smaller caps in the same ratios:
+`sizes(n)` puts n in place of the table's 100 (or 20).
 
-In a comparison yes and no differ in one of the two ECGs. "No longer there": (there, gone) against
-(there, there); "still there" is its mirror; "newly there": (absent, there) against (absent,
-absent); "still absent" is its mirror.
+In a comparison, yes and no differ only in the second ECG. For "no longer there", yes is (there,
+gone) and no is (there, there); for "newly there", yes is (absent, there) and no is (absent,
+absent). "Still there" and "still absent" are these two with yes and no exchanged.
 """
 
 import numpy as np
@@ -27,18 +31,19 @@ from ecg_lib.questions.templates import Question
 from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
 from ecg_lib.questions.worlds.world import Pairs, World
 
-NO_PER_YES = 2  # of the caps
-MOST_PER_RARE = 5  # rows of one answer for each row of the other, where that is rare
+NO_PER_YES = 2  # cap on no rows, as a multiple of the cap on yes rows
+MOST_PER_RARE = 5  # most rows of one answer per row of the other, if the other is rare
 
 
 class Asking(World):
-    """ECG-QA's own draw; ``strength`` changes nothing."""
+    """ECG-QA's own draw; `strength` has no effect."""
 
     def sizes(self, per_answer: int) -> Sizes:
-        """Caps in ECG-QA's ratios: ``per_answer`` is the cap on yes of a question on one ECG.
+        """Return caps in ECG-QA's ratios; `per_answer` caps the yes rows of a one-ECG question.
 
-        At 100 a comparison has 50, a choose 10 an answer, a query 50 an answer set. How many
-        option pairs are chosen between is not ECG-QA's, nor is the bound on a query's rows.
+        At 100, the cap is 50 yes rows for a comparison, 10 rows per answer for a choose question
+        and 50 per answer set for a query question. The limits on option pairs and on the rows of a
+        query question are ours, not ECG-QA's.
         """
         half = max(1, round(per_answer / 2))
         return Sizes(
@@ -55,12 +60,12 @@ class Asking(World):
     def verify(
         self, question: Question, pool: Pool, size: Sizes, rng: np.random.Generator, pairs: Pairs
     ) -> list[Drawn]:
-        """Rows by answer: see the table above."""
+        """Draw rows by their answer, as in the table at the head of this module."""
         if pairs is not None:
             return _comparison(question, pool, size.comparison_verify, rng, pairs)
         masks = verify_masks(question, pool, None)
         caps = caps_of(masks, size.verify)
-        if not caps[YES]:  # without a yes there is no question, only a list of those who lack it
+        if not caps[YES]:  # then 5 x yes allows no "no" either: the question is not asked
             return []
         return [
             Drawn((int(i),), [answer])
@@ -71,19 +76,19 @@ class Asking(World):
     def choose(
         self, question: Question, pool: Pool, size: Sizes, rng: np.random.Generator
     ) -> list[Drawn]:
-        """As many ECGs with either option, with both and with none."""
+        """Draw equally many ECGs with either option, with both and with neither."""
         return choose(question, pool, size.choose, rng, none=size.choose)
 
     def query(
         self, question: Question, pool: Pool, size: Sizes, rng: np.random.Generator, pairs: Pairs
     ) -> list[Drawn]:
-        """As many ECGs for each answer set, twice as many for the empty one."""
+        """Draw equally many ECGs per answer set, and twice as many for the empty one."""
         n = size.query if pairs is None else size.comparison_query
         return query(question, pool, n, size.query_rows, rng, pairs, none=2 * n)
 
 
 def caps_of(masks: dict[str, np.ndarray], cap: int) -> dict[str, int]:
-    """Rows of each answer to a question on one ECG, of those in ``masks`` who give it."""
+    """Return the rows to draw per answer to a question on one ECG; `masks` say who gives which."""
     have = {answer: int(mask.sum()) for answer, mask in masks.items()}
     n_yes = min(have[YES], cap)
     n_no = min(have[NO], NO_PER_YES * cap, MOST_PER_RARE * n_yes)
@@ -93,7 +98,7 @@ def caps_of(masks: dict[str, np.ndarray], cap: int) -> dict[str, int]:
 def _comparison(
     question: Question, pool: Pool, cap: int, rng: np.random.Generator, pairs: np.ndarray
 ) -> list[Drawn]:
-    """Rows of a comparison; yes and no share what the first ECG shows."""
+    """Draw the rows of a comparison; yes and no agree in what the first ECG shows."""
     template = question.template
     name, item = question.bind(template.facet), question.bind(template.item)
     has, known = pool.facets.has(name, item), pool.facets.known(name)
@@ -126,7 +131,7 @@ def _comparison(
 def _strangers(
     first: np.ndarray, second: np.ndarray, patients: np.ndarray, most: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(m, 2) pairs of two patients, one ECG of each side, all different, m up to ``most``."""
+    """Draw up to `most` different pairs of two patients, one ECG from each side: (m, 2)."""
     total = len(first) * len(second)
     tried = min(total, 20 * most + 200)  # more than enough: few ECGs share a patient
     chosen = rng.choice(total, size=tried, replace=False) if total else np.empty(0, dtype=int)

@@ -1,25 +1,28 @@
-"""A world in which people ask: severity decides who is asked what, and ECGs answer truthfully.
+"""Draw rows as if people asked the questions: severity decides who is asked what.
 
-The structural causal model::
+Severity C is how ill the patient is, here normal or not. It is a confounder in this structural
+causal model, because it is a cause of both the question and the ECG::
 
     severity -> question      severity -> ECG      (question, ECG) -> answer
 
-A question about an ECG is asked for one of two reasons. Some are asked *in passing* (broad ones,
-and every other finding): mostly of the well, who mostly lack the finding. Others are asked *on
-suspicion*: mostly of the ill, who mostly have it. So each question has its own share of yes, which
-moves away from one half as ``strength`` grows, and a reader of questions alone gains by it.
+Each question is asked for one of two reasons. Broad questions, and those about every second
+finding, are asked *in passing*, as in a routine check: mostly of the well, who mostly lack the
+finding. The others are asked *on suspicion*, as when the patient seems to have the finding: mostly
+of the ill, who mostly have it. Each question therefore has its own share of yes. As `strength`
+grows, this share moves away from one half, and a model that reads only the question gains.
 
-* Severity C is normal or not. Where nobody chooses (strength 0, do(question)) the share of normal
-  ECGs is ``NORMAL`` for every question: that of a clinic, in which most are ill.
-* P(normal | question) goes from ``NORMAL`` to ``IN_PASSING`` or ``ON_SUSPICION``, linearly in the
-  strength. This is the only thing that the strength changes.
-* P(yes | question, C) is fixed. Among the well it is the cohort's. Among the ill asked about a
-  finding it is such that at strength 0 half of all answer yes: rare findings count more, as in a
-  case-control study, else "no" would nearly always be right. Broad questions keep the cohort's.
+* At strength 0 nobody chooses whom to ask: this is do(question). The share of normal ECGs is
+  `NORMAL` for every question, as in a clinic where most patients are ill.
+* P(normal | question) moves linearly with the strength, from `NORMAL` to `IN_PASSING` or
+  `ON_SUSPICION`. The strength changes nothing else.
+* P(yes | question, C) is fixed. Among the well, it is the cohort's. Among the ill, for a question
+  about a finding, it is set such that half of all answers are yes at strength 0. Rare findings are
+  then over-represented, as in a case-control study; otherwise "no" would nearly always be right.
+  For broad questions it is the cohort's among the ill, too.
 
-Since severity is all that binds question and ECG, adjusting for it (equation 6 of the paper) gives
-back what do(question) shows. Noise, axis, measurements and comparisons are controls: as many yes
-as no whatever the severity.
+Severity alone links question and ECG, so adjusting for it (equation 6 of the paper) recovers what
+do(question) shows. Questions about noise, axis, measurements and two ECGs are controls: they are
+drawn with as many yes as no, whatever the severity.
 """
 
 import numpy as np
@@ -30,28 +33,29 @@ from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
 from ecg_lib.questions.worlds.world import Pairs, World
 
 NORMAL, IN_PASSING, ON_SUSPICION = 0.25, 0.85, 0.05  # shares of normal ECGs among those asked
-UNSURE = 0.1  # most rows of a question answered "not sure", as a share of its ill ECGs
+UNSURE = 0.1  # largest share of "not sure" among a question's ill ECGs
 
 
 def in_passing(question: Question) -> bool:
-    """Whether a question is asked in passing; if not, on suspicion. The same in every split."""
+    """Return whether a question is asked in passing, else on suspicion; the same in all splits."""
     return question.template.kind == "broad" or bool(question.id % 2)
 
 
 class Asking(World):
-    """Severity asks, with ``strength`` in [0, 1]; 0 is do(question)."""
+    """Severity decides who is asked, with `strength` in [0, 1]; 0 is do(question)."""
 
     def normal_share(self, question: Question) -> float:
-        """P(normal | question), in [0, 1]."""
+        """Return P(normal | question), in [0, 1]."""
         end = IN_PASSING if in_passing(question) else ON_SUSPICION
         return NORMAL + self.strength * (end - NORMAL)
 
     def verify(
         self, question: Question, pool: Pool, size: Sizes, rng: np.random.Generator, pairs: Pairs
     ) -> list[Drawn]:
-        """Twice ``size.verify`` ECGs, or fewer: as many as there are for every strength and reason.
+        """Draw twice `size.verify` ECGs, or fewer if the cohort does not have them.
 
-        So a question has as many rows at one strength as at another.
+        The number is one that the cohort can supply at every strength and for both reasons, so
+        that a question has equally many rows at every strength.
         """
         masks = verify_masks(question, pool, pairs)
         if min(masks[YES].sum(), masks[NO].sum()) < size.min_positive:
@@ -73,7 +77,7 @@ class Asking(World):
 def _parts(
     question: Question, pool: Pool, masks: dict[str, np.ndarray], normal: float
 ) -> list[tuple[np.ndarray, float]]:
-    """(candidates, share of the rows): the well by answer, the ill by answer."""
+    """Return (candidates, share of the rows) for the well by answer, then the ill by answer."""
     well = {answer: mask & pool.normal for answer, mask in masks.items()}
     ill = {answer: mask & ~pool.normal for answer, mask in masks.items()}
     among_well, among_ill = _shares(well), _shares(ill)
@@ -91,6 +95,6 @@ def _parts(
 
 
 def _shares(stratum: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of each answer in a stratum; 0 where it is empty."""
+    """Return the share of each answer in a stratum; 0 where the stratum is empty."""
     total = sum(int(mask.sum()) for mask in stratum.values())
     return {answer: mask.sum() / max(total, 1) for answer, mask in stratum.items()}

@@ -1,7 +1,7 @@
-"""What the paper claims, where each claim is read from in our tables, and by which rule.
+"""The paper's claims, the cells of our tables that test each, and the rule that judges it.
 
 To add a claim, add a `Claim` below: a sentence, its place in the paper, a function that finds our
-numbers, a rule of `verdicts.py`, and the published numbers if there are any.
+numbers, a rule from `verdicts.py`, and the published numbers if there are any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ecg_lib.report.claims.verdicts import Number, Rule, minus
 from ecg_lib.report.reference import MODEL, QUESTION_TYPES, arm, paper_table
 from ecg_lib.report.tables import read_table
 
-# Rows of Table 3 beside the ECG-LLM, and of the tables of differences.
+# Row names in Table 3 (besides the ECG-LLM) and in the tables of differences.
 FUSION, TAGGER, BLIND = "fusion classifier", "tags + LLM", "ECG-LLM, ECG tokens zeroed"
 MAJORITY, WORDS = "majority answer", "question words"
 DEBIASED, CONTROL, PLAIN = (ARMS[key].title for key in ("de-biased", "control", "none"))
@@ -31,16 +31,16 @@ _TAGGED_PAPER = "SE-WRN + gpt4"
 
 @dataclass(frozen=True)
 class Setting:
-    """What of a profile decides whether a claim can be tested at all."""
+    """Properties of a profile that decide whether a claim can be tested at all."""
 
-    built: bool = False  # questions built from labels, with as much bias as a parameter says
-    llama: bool = True  # the paper's language model
-    unseen: bool = True  # there are zero-shot data that no training stage drew from
-    seen: tuple[str, ...] = ()  # titles of the zero-shot data that one did draw from
+    built: bool = False  # questions are built from labels, with the bias that a parameter sets
+    llama: bool = True  # the language model is the paper's
+    unseen: bool = True  # some zero-shot data set was not used in training
+    seen: tuple[str, ...] = ()  # titles of the zero-shot data sets that were used in training
 
     @classmethod
     def of(cls, config: Config) -> Setting:
-        """The setting of a profile."""
+        """Derive the setting from a profile's configuration."""
         trained = {config.data.pretraining.source, config.data.questions.source}
         titles = {c.title: c.source in trained for c in config.data.zero_shot}
         return cls(
@@ -52,14 +52,14 @@ class Setting:
 
 
 class Tables:
-    """Our numbers of one profile, and the published ones."""
+    """Our numbers for one profile, and the published ones."""
 
     def __init__(self, folder: Path, published: Path = PAPER_RESULTS, seen: Sequence[str] = ()):
         self.folder, self.published, self.seen = Path(folder), published, seen
         self._read: dict[str, pd.DataFrame] = {}
 
     def frame(self, table: str) -> pd.DataFrame:
-        """Our tidy rows of a table; empty where the profile has not written it."""
+        """Return our tidy rows of a table, or an empty frame if the profile has no such table."""
         if table not in self._read:
             path = self.folder / f"{table}.csv"
             frame = read_table(path) if path.is_file() else pd.DataFrame()
@@ -67,11 +67,11 @@ class Tables:
         return self._read[table]
 
     def ours(self, table: str, row: str, *columns: str) -> list[Number]:
-        """Cells of a row; those that do not exist are left out."""
+        """Return our cells of a row; those that do not exist are left out."""
         return _numbers(self.frame(table), row, columns)
 
     def paper(self, table: str, row: str, *columns: str) -> list[Number]:
-        """Published cells of a row."""
+        """Return the published cells of a row."""
         return _numbers(paper_table(table, self.published), row, columns)
 
 
@@ -97,18 +97,18 @@ Find = Callable[[Tables], list[Number]]
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper (or, where `place` says "ours", one that it needs)."""
+    """One claim of the paper or, if `place` is "ours", one that the paper's claims depend on."""
 
     key: str
     statement: str
     place: str
     ours: Find
-    rule: Rule | None  # None: the published numbers belong to the rule (`verdicts.contains`)
+    rule: Rule | None  # None: compare with the published numbers (`verdicts.contains`)
     paper: Find = lambda tables: []
-    needs: str = ""  # field of Setting that must be as `wanted`
+    needs: str = ""  # field of Setting that must equal `wanted`
     wanted: bool = True
-    otherwise: str = ""  # why it cannot be tested where it is not, or `provided` is not
-    provided: Find | None = None  # numbers that must lie above zero for the claim to say anything
+    otherwise: str = ""  # why the claim cannot be tested if `needs` or `provided` is not met
+    provided: Find | None = None  # numbers that must be above zero for the claim to mean anything
 
 
 def _row(table: str, row: str, *columns: str) -> Find:
@@ -116,7 +116,7 @@ def _row(table: str, row: str, *columns: str) -> Find:
 
 
 def _apart(table: str, first: tuple[str, str], second: tuple[str, str], name: str) -> Find:
-    """The difference of two cells (row, column) as one number."""
+    """Make a function that finds the difference of two cells (row, column) as one number."""
 
     def find(tables: Tables) -> list[Number]:
         a, b = tables.ours(table, *first), tables.ours(table, *second)
@@ -152,7 +152,7 @@ def _paper_drops_apart(tables: Tables) -> list[Number]:
 
 
 def _paper_shares(tables: Tables) -> list[Number]:
-    """Mean share of normal ECGs of the broad and of the specific questions that Table 1 prints."""
+    """Average Table 1's shares of normal ECGs over its broad and over its specific questions."""
     means = paper_table("table1", tables.published).groupby("column")["value"].mean()
     return [
         Number(f"{kind} (mean)", round(value, 1), table="table1_bias", row="mean", column=kind)
@@ -161,7 +161,7 @@ def _paper_shares(tables: Tables) -> list[Number]:
 
 
 def _zero_shot(tables: Tables) -> dict[tuple[str, str, str], Number]:
-    """Table 4 by method, data set and label."""
+    """Return the cells of Table 4 by method, data set and label."""
     cells = {}
     for row in tables.frame("table4_zero_shot").itertuples():
         method, _, title = row.row.partition(", ")
@@ -175,7 +175,7 @@ def _zero_shot(tables: Tables) -> dict[tuple[str, str, str], Number]:
             row.row,
             row.column,
             least=1,
-        )  # n counts ECGs with the label; too few have no value
+        )  # n counts ECGs with the label; with too few, the cell has no value
     return cells
 
 
@@ -371,5 +371,5 @@ CLAIMS = (
 
 
 def rule_of(claim: Claim, published: Sequence[Number]) -> Rule:
-    """The claim's rule, given the published numbers."""
+    """Return the claim's rule; a claim without one is compared with the published numbers."""
     return claim.rule or partial(verdicts.contains, published=published)

@@ -1,8 +1,8 @@
 """The paper's claims, each with a verdict read from the tables of one profile.
 
-`write_claims` reads `results/<profile>/*.csv` and nothing else, so a verdict can be no newer and
-no better than the numbers beside it. What is claimed stands in `claim_list.py`, when it
-holds in `verdicts.py`.
+`write_claims` takes our numbers from `results/<profile>/*.csv` and from nowhere else, so a verdict
+can be no newer and no better than the numbers beside it. The claims are in `claim_list.py`, the
+rules for the verdicts in `verdicts.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import NUMBERS, PAPER_LABEL, STAMPS
 from ecg_lib.report.tables import format_cell
 
-_MOST = 7  # numbers of a claim that its Markdown line shows; the CSV has all
+_MOST = 7  # a claim's Markdown line shows at most so many numbers; the CSV has all
 _JUDGED = ("claim", "statement", "place", "verdict", "why")
 COLUMNS = (*_JUDGED, "source", "measure", *NUMBERS, "table", "row", "column", *STAMPS)
 
@@ -86,16 +86,16 @@ def write_claims(
     folder : Path
         `results/<profile>`, with the tables that the notebooks have written.
     setting : Setting
-        What decides whether a claim can be tested.
+        Properties of the profile that decide whether a claim can be tested.
     label : str
         What our numbers come from, such as "simulated cohort, tiny LLM".
     published : Path
-        Where the published numbers are.
+        Folder of the published numbers.
 
     Returns
     -------
     DataFrame
-        One line a claim: claim, place, verdict, ours, paper, why.
+        One row per claim: claim, place, verdict, ours, paper, why.
     """
     tables = Tables(folder, published, setting.seen)
     judged = [judge(claim, tables, setting) for claim in CLAIMS]
@@ -110,7 +110,7 @@ def write_claims(
 
 
 def _lines(one: Judged) -> list[dict[str, object]]:
-    """One line a number; a claim without any has a line of its own."""
+    """Return one line per number; a claim without numbers gets a single line."""
     claim, verdict = one.claim, one.verdict
     told = (claim.key, claim.statement, claim.place, verdict.verdict, verdict.why)
     head = dict(zip(_JUDGED, told, strict=True))

@@ -1,7 +1,7 @@
-"""When a claim holds: explicit rules on numbers with intervals, the same for every profile.
+"""Rules that decide from numbers and intervals whether a claim holds, the same for every profile.
 
-A claim is not refuted by a wide interval, but neither is it shown: "does not hold" means that our
-numbers do not show it, and the reason says whether they show the opposite.
+A wide interval does not refute a claim, but it does not support it either. "does not hold" means
+that our numbers do not show the claim; the reason says whether they show the opposite.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 HOLDS, FAILS, UNTESTABLE = "holds", "does not hold", "not testable here"
-MIN_N = 30  # fewer questions: no interval of theirs is to be trusted
-MARGIN = 5.0  # percentage points that count as no difference
+MIN_N = 30  # an interval from fewer questions is not trusted
+MARGIN = 5.0  # percentage points; a smaller difference counts as none
 
 
 @dataclass(frozen=True)
 class Number:
-    """A value with its 95 % interval, in percent or percentage points, and where it stands."""
+    """A value with its 95 % interval, in percent or percentage points, and the cell it is from."""
 
     name: str
     value: float
@@ -27,18 +27,18 @@ class Number:
     table: str = ""
     row: str = ""
     column: str = ""
-    least: int = MIN_N  # questions, or whatever n counts, from which the interval is trusted
+    least: int = MIN_N  # smallest n (questions, or what n counts) for a trusted interval
 
     @property
     def usable(self) -> bool:
-        """Whether it has a value, an interval and enough questions behind it."""
+        """Whether the number has a value, an interval and enough questions behind it."""
         known = not any(map(math.isnan, (self.value, self.low, self.high)))
         return known and not self.n < self.least
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of the three verdicts, and one sentence why."""
+    """One of the three verdicts, and the reason in one sentence."""
 
     verdict: str
     why: str
@@ -48,9 +48,10 @@ Rule = Callable[[Sequence[Number]], Verdict]
 
 
 def minus(a: Number, b: Number, name: str = "") -> Number:
-    """a - b of two numbers measured independently, interval by the method of variance recovery.
+    """Subtract b from a, measured independently; the interval is by variance recovery (MOVER).
 
-    For numbers that share their ECGs it is wider than need be, never narrower where these agree.
+    For numbers measured on the same ECGs, the interval is wider than necessary; it is not too
+    narrow as long as the two are positively correlated.
     """
     value = a.value - b.value
     down = math.hypot(a.value - a.low, b.high - b.value)
@@ -71,19 +72,19 @@ def minus(a: Number, b: Number, name: str = "") -> Number:
 
 
 def above_zero(numbers: Sequence[Number]) -> Verdict:
-    """Holds only if every interval lies above zero."""
+    """Accept the claim only if every interval lies above zero."""
     return _all(numbers, "above", 1)
 
 
 def below_zero(numbers: Sequence[Number]) -> Verdict:
-    """Holds only if every interval lies below zero."""
+    """Accept the claim only if every interval lies below zero."""
     return _all(numbers, "below", -1)
 
 
 def most_above_zero(numbers: Sequence[Number]) -> Verdict:
-    """Holds only if more than half of the intervals that can be judged lie above zero.
+    """Accept the claim only if more than half of the usable intervals lie above zero.
 
-    Most must be such: where half of the numbers or more cannot be judged, nothing is said.
+    If half of the numbers or more are not usable, the claim cannot be tested.
     """
     usable = [n for n in numbers if n.usable]
     if 2 * len(usable) <= len(numbers):
@@ -95,7 +96,7 @@ def most_above_zero(numbers: Sequence[Number]) -> Verdict:
 
 
 def near_zero(numbers: Sequence[Number]) -> Verdict:
-    """Holds only if every interval lies within `MARGIN` points of zero."""
+    """Accept the claim only if every interval lies within `MARGIN` points of zero."""
     if not numbers or not all(n.usable for n in numbers):
         return Verdict(UNTESTABLE, _TOO_FEW)
     if all(-MARGIN < n.low and n.high < MARGIN for n in numbers):
@@ -106,7 +107,7 @@ def near_zero(numbers: Sequence[Number]) -> Verdict:
 
 
 def contains(numbers: Sequence[Number], published: Sequence[Number]) -> Verdict:
-    """Holds only if every published value lies in our interval of the same column."""
+    """Accept the claim only if every published value lies in our interval for its column."""
     values = {p.column: p.value for p in published}
     pairs = [(n, values[n.column]) for n in numbers if n.usable and n.column in values]
     if not pairs:
@@ -120,7 +121,7 @@ _TOO_FEW = "no number with an interval from enough questions"
 
 
 def _all(numbers: Sequence[Number], side: str, sign: int) -> Verdict:
-    """Every interval on one side of zero."""
+    """Accept the claim only if every interval lies on the given side of zero."""
     if not numbers or not all(n.usable for n in numbers):
         return Verdict(UNTESTABLE, _TOO_FEW)
     wanted = [n.low > 0 if sign > 0 else n.high < 0 for n in numbers]

@@ -1,6 +1,6 @@
-"""Accuracy as figures: exact match by question type, and the random-ECG test.
+"""Figures of accuracy: exact match by question type, and the random-ECG test.
 
-Both take tidy tables with both sources, values in percent; ours is blue, the paper's grey.
+Both take tidy tables with both sources and values in percent. Ours is blue, the paper's is grey.
 """
 
 import numpy as np
@@ -25,17 +25,17 @@ _MARKS = {
     kind: {"marker": mark, "ls": "", "mfc": "white", "mec": style.INK, "ms": 4.5}
     for kind, mark in (("S-Verify", "o"), ("CC-Verify", "s"), ("CI-Verify", "^"))
 }
-_FIT = 7  # arms side by side whose names fit in one line
+_FIT = 7  # with more arms side by side, their names are wrapped to shorter lines
 
 
 def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
-    """Exact match by question type: our rows as bars, the paper's model as a diamond.
+    """Plot exact match by question type: our rows as bars, the paper's model as a diamond.
 
     Parameters
     ----------
     table : DataFrame
-        Tidy Table 3, both sources; row = method, column = question type. The row "ECG-LLM" of
-        the paper is the diamond, its other rows are small ticks.
+        Tidy Table 3, both sources; row = method, column = question type. The paper's row "ECG-LLM"
+        is the diamond, its other rows are small ticks.
     """
     ours, paper = ours_of(table, "table 3"), table[table["source"] == "paper"]
     methods = list(dict.fromkeys(ours["row"]))
@@ -78,7 +78,7 @@ def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
 
 
 def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
-    """Average accuracy with the right and with a random ECG, by training arm; ours beside paper.
+    """Plot average accuracy with the right and a random ECG, by training arm; ours beside paper.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
 
 
 def _arm_bars(ax: Axes, x: float, cells: pd.DataFrame, color: str) -> None:
-    """Two bars (original, random ECG), the marks of the question types and the fall between."""
+    """Draw two bars (original, random ECG), a mark per question type, and the change between."""
     means = {}
     for side, ecg in ((-0.2, "original"), (0.2, "random")):
         part = cells[cells["ecg"] == ecg].set_index("column")

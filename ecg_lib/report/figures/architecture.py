@@ -1,4 +1,4 @@
-"""Figure 3, drawn afresh: anatomy of the ECG encoder, and how its tokens enter the LLM."""
+"""Figure 3, redrawn: the parts of the ECG encoder, and how its tokens enter the LLM."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ FROZEN, TRAINED, PLAIN = "#dcebf6", "#fdebc8", "#f4f4f4"
 
 @dataclass(frozen=True)
 class Dims:
-    """The sizes printed in Figure 3; the defaults are the full model's."""
+    """Sizes printed in Figure 3; the defaults are those of the full model."""
 
     leads: int = 12
     samples: int = 1000
@@ -26,20 +26,21 @@ class Dims:
     llm_width: int = 4096
     lora_rank: int = 8
     lora_alpha: int = 16
+    adapted: tuple[str, ...] = ("q_proj", "k_proj")  # the modules that have LoRA
 
     @property
     def patches(self) -> int:
-        """Patches of an ECG (equation 5 needs `concat` to divide them)."""
+        """Number of patches per ECG; equation 5 requires that `concat` divides it."""
         return self.samples // self.patch
 
     @property
     def llm_tokens(self) -> int:
-        """ECG tokens that reach the LLM."""
+        """Number of ECG tokens that reach the LLM."""
         return self.patches // self.concat
 
 
 def figure3_architecture(dims: Dims | None = None) -> Figure:
-    """Figure 3: the encoder (left) and the ECG language model (right), with all sizes."""
+    """Draw Figure 3: the encoder (left) and the ECG language model (right), with all sizes."""
     dims = dims or Dims()
     with style.use():
         fig, ax = canvas(8.4, 6.35)
@@ -58,7 +59,7 @@ def figure3_architecture(dims: Dims | None = None) -> Figure:
 
 
 def _encoder(ax: Axes, d: Dims) -> None:
-    """Bottom to top: ECG, stem, patches, tokens, transformer, its two outputs."""
+    """Draw, from bottom to top: ECG, stem, patches, tokens, transformer, its two outputs."""
     middle, x, wide = 1.55, 0.45, 2.2
     ecg_tile(ax, x, 0.58, wide, 0.66)
     label(ax, 2.75, 1.0, f"{d.leads} {style.TIMES} {d.samples:,}", ha="left", color=style.INK)
@@ -87,7 +88,7 @@ def _encoder(ax: Axes, d: Dims) -> None:
 
 
 def _transformer(ax: Axes, d: Dims, x: float, y: float, wide: float) -> None:
-    """One pre-LN block with its two residual arrows, to be read bottom to top."""
+    """Draw one pre-LN block with its two residual arrows, from bottom to top."""
     frame(ax, x, y, wide, 1.52, fc=FROZEN, ec=style.INK)
     middle = x + wide / 2
     parts = (
@@ -121,8 +122,8 @@ def _outputs(ax: Axes, d: Dims, x: float) -> None:
 
 
 def _language_model(ax: Axes, d: Dims) -> None:
-    """Bottom to top: projector, the sequence of text and ECG tokens, the LLM, the answer."""
-    # Projector: four tokens side by side, then one linear map.
+    """Draw, from bottom to top: projector, sequence of text and ECG tokens, LLM, answer."""
+    # Projector: concatenate neighbouring tokens, then apply one linear map.
     box(ax, 4.8, 1.54, 1.25, 0.36, f"concat {d.concat}", "white", style.INK, fontsize=8)
     label(ax, 5.42, 1.38, f"{d.llm_tokens} {style.TIMES} {d.concat * d.width:,}", color=style.INK)
     arrow(ax, (6.07, 1.72), (6.38, 1.72), color=style.BLUE, width=1.8)
@@ -130,7 +131,7 @@ def _language_model(ax: Axes, d: Dims) -> None:
     label(ax, 7.02, 1.38, f"{d.llm_tokens} {style.TIMES} {d.llm_width:,}", color=style.INK)
     frame(ax, 4.66, 1.18, 3.13, 0.86, fc="none", ec=style.QUIET, ls=(0, (3, 2)), lw=0.9)
     label(ax, 6.22, 1.04, f"projector: {d.concat} neighbouring tokens become one")
-    # The sequence.
+    # The sequence of text and ECG tokens.
     y = 2.5
     ax.plot([7.02, 7.02, 6.07, 6.07], [1.92, 2.24, 2.24, 2.34], color=style.BLUE, lw=1.8)
     arrow(ax, (6.07, 2.3), (6.07, y - 0.02), color=style.BLUE, width=1.8)
@@ -140,24 +141,37 @@ def _language_model(ax: Axes, d: Dims) -> None:
     question = "Answer the following questions\nbased on the above content: ..."
     box(ax, 6.55, y, 1.7, 0.46, question, PLAIN, style.QUIET, fontsize=7)
     label(ax, 6.33, 3.09, "two ECGs: each has its own tokens in the sentence", fontsize=7.5)
-    # The LLM and what is added to it.
+    # The LLM with its LoRA adapters.
     arrow(ax, (6.33, 3.18), (6.33, 3.4))
     box(ax, 4.42, 3.42, 3.83, 1.52, "", FROZEN)
     ax.text(4.56, 4.76, d.llm, fontsize=9, weight="bold", va="center")
-    label(ax, 8.12, 4.76, "every layer", ha="right")
+    lora = f"LoRA r = {d.lora_rank}, $\\alpha$ = {d.lora_alpha}, every layer"
+    label(ax, 8.12, 4.76, lora, ha="right")
     for i, name in enumerate("qkv"):
-        left = 4.6 + 1.22 * i
-        box(ax, left, 3.55, 0.5, 0.34, f"$W_{name}$", "white", style.QUIET)
-        if name != "v":
-            box(ax, left + 0.56, 3.55, 0.5, 0.34, "LoRA", TRAINED, weight="bold", fontsize=7.5)
-        arrow(ax, (left + 0.25, 3.9), (left + 0.25, 4.2), width=0.9)
-        if name != "v":
-            right = left + 0.81
-            ax.plot([right, right, left + 0.3], [3.9, 4.05, 4.05], color=style.INK, lw=1)
-            circle = {"boxstyle": "circle,pad=0.08", "fc": "white", "ec": style.INK}
-            label(ax, left + 0.25, 4.05, "+", color=style.INK, bbox=circle)
-    box(ax, 4.6, 4.22, 3.47, 0.32, "causal self-attention", "white", style.QUIET, fontsize=8)
-    label(ax, 7.86, 3.72, f"r = {d.lora_rank}\n$\\alpha$ = {d.lora_alpha}", color=style.INK)
+        left = 4.6 + 0.9 * i
+        box(ax, left, 3.55, 0.36, 0.34, f"$W_{name}$", "white", style.QUIET)
+        arrow(ax, (left + 0.18, 3.9), (left + 0.18, 4.2), width=0.9)
+        if f"{name}_proj" in d.adapted:
+            _lora(ax, left + 0.4)
+            ax.plot([left + 0.61] * 2 + [left + 0.23], [3.9, 4.05, 4.05], color=style.INK, lw=1)
+            _plus(ax, left + 0.18, 4.05)
+    box(ax, 4.6, 4.22, 2.55, 0.32, "causal self-attention", "white", style.QUIET, fontsize=8)
+    arrow(ax, (7.16, 4.38), (7.29, 4.38), width=0.9)
+    box(ax, 7.31, 4.22, 0.36, 0.32, "$W_o$", "white", style.QUIET)
+    if "o_proj" in d.adapted:
+        _lora(ax, 7.67)
+        ax.plot([7.88, 7.88], [3.9, 4.3], color=style.INK, lw=1)
+        ax.plot([7.67, 7.8], [4.38, 4.38], color=style.INK, lw=1)
+        _plus(ax, 7.88, 4.38)
     arrow(ax, (6.33, 4.96), (6.33, 5.2))
     box(ax, 5.28, 5.22, 2.1, 0.36, "answer, token by token", "white", style.GREEN, fontsize=8)
     label(ax, 6.33, 5.72, "cross-entropy on the answer's tokens only")
+
+
+def _lora(ax: Axes, x: float) -> None:
+    box(ax, x, 3.55, 0.42, 0.34, "LoRA", TRAINED, weight="bold", fontsize=7)
+
+
+def _plus(ax: Axes, x: float, y: float) -> None:
+    circle = {"boxstyle": "circle,pad=0.08", "fc": "white", "ec": style.INK}
+    label(ax, x, y, "+", color=style.INK, bbox=circle)

@@ -1,4 +1,4 @@
-"""Figure of the audit: what each way of de-biasing levels, and what it leaves as it was."""
+"""Figure of the audit: what each de-biasing method balances, and what it leaves unbalanced."""
 
 import numpy as np
 import pandas as pd
@@ -28,17 +28,17 @@ _TEXT = (
 def debias_audit(
     by_question: pd.DataFrame, by_kind: pd.DataFrame, base: float, label: str = ""
 ) -> Figure:
-    """P(yes | question) by question (left) and share of normal ECGs by kind (right), by method.
+    """Plot P(yes | question) (left) and the share of normal ECGs by kind (right), by method.
 
     Parameters
     ----------
     by_question, by_kind : DataFrame
-        Both forms of :func:`ecg_lib.questions.audit.audit_methods`, shares as fractions. Broad,
-        specific and noise questions about one ECG are drawn.
+        Both forms of :func:`ecg_lib.questions.audit.audit_methods`, shares as fractions. Only
+        broad, specific and noise questions about one ECG are drawn.
     base : float
         Share of normal ECGs among all of our ECGs, as a fraction.
     label : str
-        Where our numbers come from.
+        What our numbers come from, printed in the caption.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def debias_audit(
 
 
 def _spread(ax: Axes, y: int, dots: pd.DataFrame, kinds: list[str]) -> None:
-    """The questions of a method: a lane for each kind, its range and a dot for each question."""
+    """Draw a method's questions: one lane per kind, with its range and a dot per question."""
     for lane, kind in _lanes(kinds):
         share = 100 * dots.loc[dots["kind"] == kind, "yes_rate"].to_numpy()
         if not len(share):
@@ -87,7 +87,7 @@ def _spread(ax: Axes, y: int, dots: pd.DataFrame, kinds: list[str]) -> None:
 
 
 def _ratios(ax: Axes, y: int, marks: pd.DataFrame, kinds: list[str]) -> None:
-    """The kinds of a method: share of normal ECGs with its interval."""
+    """Draw a method's share of normal ECGs for each kind, with its interval."""
     for lane, kind in _lanes(kinds):
         for r in marks[marks["kind"] == kind].itertuples():
             ends = [100 * r.normal_low, 100 * r.normal_high]

@@ -1,4 +1,4 @@
-"""Figure 4: a dialogue about one ECG or two, with the tracings above it."""
+"""Figure 4: dialogues about one or two ECGs, each with the tracings above it."""
 
 import itertools
 import textwrap
@@ -22,16 +22,17 @@ Answer = str | Sequence[Line]
 DISCLAIMER = "For research and teaching, not for diagnosis."
 _SHOWN = ("II", "V1", "V5")
 _SMALL = {"fontsize": 8, "color": style.QUIET, "linespacing": 1.3}
-# Inches: a line of text, a bubble's padding, between bubbles, a title, a line of truth
+# Inches: line of text, padding of a bubble, gap between bubbles, title, line of ground truth
 _LINE, _PAD, _GAP, _HEAD, _FOOT = 0.155, 0.16, 0.1, 0.36, 0.18
 
 
 @dataclass(frozen=True)
 class CaseStudy:
-    """One ECG or two (title: mV, (12, samples), in the order of LEADS) and the talk about them.
+    """One or two ECGs and the dialogue about them.
 
-    An answer is a text or its marked lines; a line that is not right is printed in red with its
-    verdict. `truth` is what the labels say, printed so that the reader can judge the answers.
+    `ecgs` maps a title to a (12, samples) array in mV, leads in the order of `LEADS`. An answer is
+    a text or its marked lines; a line that is not right is printed in red with its verdict.
+    `truth` is what the labels say, printed so that the reader can judge the answers.
     """
 
     ecgs: Mapping[str, ArrayLike]
@@ -40,20 +41,21 @@ class CaseStudy:
 
 
 def figure4_case_studies(cases: Sequence[CaseStudy], model: str, fs: int = RATE) -> Figure:
-    """For each case strips of its ECGs and, below, questions and answers as bubbles.
+    """Draw, for each case, strips of its ECGs and below them the dialogue as bubbles.
 
     Parameters
     ----------
     cases : sequence of CaseStudy
+        From top to bottom.
     model : str
-        Who answered, printed in the figure, such as "tiny LLM, simulated cohort".
+        The model that answered, printed in the figure, such as "tiny LLM, simulated cohort".
     fs : int
-        Samples per second (Hz).
+        Sampling rate, Hz.
 
     Raises
     ------
     DataError
-        There is no case, or one has no ECG, more than two, or one without 12 leads.
+        There is no case, or a case has no ECG, more than two ECGs, or one without 12 leads.
     """
     if not cases:
         raise DataError("case study: no case given; give one or more")
@@ -73,11 +75,11 @@ def figure4_case_studies(cases: Sequence[CaseStudy], model: str, fs: int = RATE)
 
 @dataclass(frozen=True)
 class _Block:
-    """One case, measured in inches before it is drawn."""
+    """One case, laid out in inches before it is drawn."""
 
     strips: dict[str, "_Strips"]
     inches_per_mv: float
-    bubbles: list[tuple[list[tuple[str, str]], str]]  # lines with their colours; Q or A
+    bubbles: list[tuple[list[tuple[str, str]], str]]  # lines with their colours; "Q" or "A"
     truth: list[str]
 
     @classmethod
@@ -107,7 +109,7 @@ class _Block:
         return sheets + self.talk + _FOOT * len(self.truth)
 
     def draw(self, fig: Figure, talk_ax: Axes, top: float, fs: int) -> float:
-        """Draw below `top`; where the next case may begin."""
+        """Draw the case below `top` and return where the next one may begin."""
         width, height = fig.get_size_inches()
         bottom = top
         for title, strip in self.strips.items():
@@ -124,7 +126,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Strips:
-    """Leads placed one below the other, so close that they just do not touch."""
+    """Leads placed one below the other, as close as they can be without touching."""
 
     leads: dict[str, NDArray]
     baselines: list[float]  # mV, the first is 0
@@ -150,7 +152,7 @@ class _Strips:
 
 
 def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
-    """Strips on ECG paper: large squares of 0.2 s and 0.5 mV."""
+    """Draw strips on ECG paper with large squares of 0.2 s and 0.5 mV."""
     for (lead, mv), base in zip(strips.leads.items(), strips.baselines, strict=True):
         ax.plot(np.arange(len(mv)) / fs, mv + base, color=style.INK, lw=0.75)
         place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
@@ -168,7 +170,7 @@ def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
 
 
 def _coloured(answer: Answer) -> list[tuple[str, str]]:
-    """Printed lines with their colours: a sign before what is right, a word before what is not."""
+    """Return the printed lines and their colours; a right line gets a sign, others a verdict."""
     if isinstance(answer, str):
         return [(row, style.INK) for row in textwrap.wrap(answer, 72) or [NO_ANSWER]]
     rows = []

@@ -1,4 +1,4 @@
-"""The dose-response as a figure: what training in the world `nature` costs, by arm."""
+"""Dose-response figure: the cost of training on questions asked as in `nature`, by arm."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ _LOOK = {
 
 
 def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
-    """Accuracy and both drops over the strength of `nature` in training, a line an arm.
+    """Plot accuracy and both drops over the strength of `nature` in training, one line per arm.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
             for k, arm in enumerate(arms):
                 color, mark = _LOOK[arm]
                 own = table[(table["arm"] == arm) & (table["column"] == measure)]
-                shift = 0.025 * (k - (len(arms) - 1) / 2)  # intervals side by side
+                shift = 0.025 * (k - (len(arms) - 1) / 2)  # keeps the intervals apart
                 means = own[own["of"] == ALL_SEEDS].sort_values("strength")
                 each = own[own["of"] != ALL_SEEDS]
                 ax.plot(each["strength"] + shift, each["value"], "_", ms=5, color=color, alpha=0.6)

@@ -1,4 +1,4 @@
-"""The plane of two drops: what an answerer reads, and what of it is more than being ill."""
+"""Plane of two drops: how much an answerer reads from the ECG, and how much beyond illness."""
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,12 @@ _TEXT = (
 
 
 def points(table: pd.DataFrame, column: str = "S-Verify") -> pd.DataFrame:
-    """Both drops of each answerer, in the table's order: x, y and the ends of their intervals.
+    """Return both drops of each answerer, in table order: x, y and the ends of their intervals.
 
     Raises
     ------
     DataError
-        Nobody has both drops.
+        No answerer has both drops.
     """
     parts = table["row"].astype(str).str.extract(_PARTS)
     own = pd.concat([table, parts], axis=1).dropna(subset=["who", "value"])
@@ -45,14 +45,15 @@ def points(table: pd.DataFrame, column: str = "S-Verify") -> pd.DataFrame:
 
 
 def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -> Figure:
-    """Severity-matched drop over random drop: arms filled, readers of nothing or one bit hollow.
+    """Plot the severity-matched drop over the random drop: arms filled, anchors hollow.
 
     Parameters
     ----------
     table : DataFrame
         Tidy cells of `severity_drops`: rows "<who>, random drop" and "<who>, matched drop". An
-        answerer whose title is that of an arm is drawn as one, any other as an anchor.
-    column : question type to draw
+        answerer with the title of an arm is drawn as an arm, any other as an anchor.
+    column : str
+        Question type to draw.
     """
     found = points(table, column)
     titles = {arm.title for arm in ARMS.values()}
@@ -84,7 +85,7 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
                     mew=1.2,
                     zorder=5,
                 )
-            right = x > low + 0.6 * (high - low)  # names stay inside the plane
+            right = x > low + 0.6 * (high - low)  # keeps names inside the plane
             ax.annotate(
                 "\n".join(names),
                 (x, _above(found.loc[arms], x, y, len(names), high - low)),
@@ -106,7 +107,7 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
 
 
 def _above(arms: pd.DataFrame, x: float, y: float, lines: int, span: float) -> float:
-    """From where a label at (x, y) hides no arm: y, or the highest arm in its place."""
+    """Return the height from which a label at (x, y) hides no arm: y, or above those in its way."""
     wide, high = 0.28 * span, 0.05 * span * lines
     for _ in range(len(arms)):
         hidden = arms[arms["x"].between(x, x + wide) & arms["y"].between(y, y + high)]
@@ -117,14 +118,14 @@ def _above(arms: pd.DataFrame, x: float, y: float, lines: int, span: float) -> f
 
 
 def _cross(ax: Axes, point: pd.Series, color: str) -> None:
-    """Both intervals of a point, as thin lines."""
+    """Draw both intervals of a point as thin lines."""
     look = {"color": color, "lw": 1.1, "zorder": 3, "solid_capstyle": "butt"}
     ax.plot([point["x_low"], point["x_high"]], [point["y"]] * 2, **look)
     ax.plot([point["x"]] * 2, [point["y_low"], point["y_high"]], **look)
 
 
 def _together(found: pd.DataFrame, near: float) -> dict[tuple[float, float], list[str]]:
-    """Names by place, from left to right; those within `near` points share a label."""
+    """Group names by place, from left to right; those within `near` points share a label."""
     places: dict[tuple[float, float], list[str]] = {}
     for who, point in found.sort_values("x", kind="stable").iterrows():
         x, y = float(point["x"]), float(point["y"])

@@ -1,4 +1,4 @@
-"""Findings side by side on ECG paper: as simulated, and as recorded where there is an example."""
+"""Gallery of findings on ECG paper: simulated, beside a recorded example if there is one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import STANDARD_RATE as RATE
 
 SECONDS = 3.0
-# the three leads in which a finding is read; II, V1 and V5 for all others
+# the three leads in which a finding is read; all others are shown in II, V1 and V5
 SEEN_IN: Mapping[str, tuple[str, str, str]] = {
     "CLBBB": ("I", "V1", "V6"),
     "CRBBB": ("I", "V1", "V6"),
@@ -29,20 +29,21 @@ SEEN_IN: Mapping[str, tuple[str, str, str]] = {
     "LVH": ("V1", "V2", "V5"),
 }
 _DEFAULT = ("II", "V1", "V5")
-_PREMATURE = ("PVC", "PAC")  # a beat now and then: most of a record does not show them
-_LEFT, _STEP, _GAP = 12.5, 21.5, 9.0  # mm: room for the pulse, per lead, between two findings
+_PREMATURE = ("PVC", "PAC")  # occasional beats, absent from most of a recording
+_LEFT, _STEP, _GAP = 12.5, 21.5, 9.0  # mm: for the pulse, per lead, between two findings
 _TOP = 17.0  # mm above the first baseline, for tall R waves
 
 
 def finding_gallery(
     simulated: Mapping[str, np.ndarray], recorded: Mapping[str, np.ndarray | None]
 ) -> Figure:
-    """Three leads of each finding, simulated at the left, recorded at the right, true to scale.
+    """Draw three leads of each finding, simulated left and recorded right, true to scale.
 
     Parameters
     ----------
-    simulated, recorded : code -> ECG (12, T) in mV at 100 Hz, leads in the order of `LEADS`; a code
-        without a recorded example gets a note in its place; without any there is no right column
+    simulated, recorded : mapping
+        Code -> (12, T) array in mV at 100 Hz, leads in the order of `LEADS`. A code without a
+        recorded example gets a note in its place; if no code has one, there is no right column.
     """
     width = float(np.ceil((_LEFT + SPEED * SECONDS + 2.5) / 5) * 5)
     height = 5 * np.ceil((3 * _STEP + 8) / 5)
@@ -83,7 +84,7 @@ def finding_gallery(
 
 
 def _window(signal: np.ndarray, code: str) -> np.ndarray:
-    """Three seconds: around the longest pause where the finding makes one, else the calmest."""
+    """Cut out three seconds: around the longest pause for premature beats, else the calmest."""
     length = int(SECONDS * RATE)
     last = max(0, signal.shape[-1] - length)
     pause = _pause(signal) if code in _PREMATURE else None
@@ -93,7 +94,7 @@ def _window(signal: np.ndarray, code: str) -> np.ndarray:
 
 
 def _calmest(signal: np.ndarray, length: int) -> int:
-    """Where the baseline moves least, so that traces do not cross."""
+    """Return the start of the window whose baseline moves least, so that traces do not cross."""
     starts = range(0, max(1, signal.shape[-1] - length + 1), length // 6)
     drift = [
         np.ptp(np.median(signal[:, s : s + length].reshape(12, 6, -1), -1), -1).max()
@@ -103,9 +104,9 @@ def _calmest(signal: np.ndarray, length: int) -> int:
 
 
 def _pause(signal: np.ndarray) -> int | None:
-    """Sample where the longest RR interval begins.
+    """Return the sample where the longest RR interval begins.
 
-    That is the premature beat itself, or where a detector has missed it the beat before.
+    That is the premature beat itself or, if the detector missed it, the beat before.
     """
     found = landmarks(signal[LEADS.index("II")], RATE)
     beats = found["R"] * RATE / DELINEATED_AT if found else np.empty(0)

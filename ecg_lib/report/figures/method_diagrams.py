@@ -1,4 +1,4 @@
-"""Figures 1 and 2, drawn afresh: two ways to show an ECG to a language model; who is asked."""
+"""Figures 1 and 2, redrawn: two ways to show an ECG to an LLM; how questions are chosen."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,14 +13,14 @@ _TAGS = ("sinus rhythm", "left axis deviation", "long qt-interval")  # a classif
 def figure1_tags_v_embeddings(
     tag_vocabulary: int = 71, llm_tokens: int = 25, llm_width: int = 4096
 ) -> Figure:
-    """Figure 1: an ECG reaches the language model as a few tags, or as embeddings.
+    """Draw Figure 1: an ECG reaches the language model as a few tags, or as embeddings.
 
     Parameters
     ----------
     tag_vocabulary : int
-        How many tags the classifier knows; each is present or absent.
+        Number of tags the classifier knows; each is present or absent.
     llm_tokens, llm_width : int
-        ECG tokens that reach the language model and the numbers in each.
+        Number of ECG tokens that reach the language model, and of values in each.
     """
     with style.use():
         fig, ax = canvas(8.4, 4.35)
@@ -73,7 +73,7 @@ def figure1_tags_v_embeddings(
 
 
 def figure2_scm() -> Figure:
-    """Figure 2: three graphs of who is asked what: as the paper tells it, intervened, as drawn."""
+    """Draw Figure 2: how questions are chosen, in the paper, by intervention, and in ECG-QA."""
     with style.use():
         fig, ax = canvas(9.3, 4.6)
         panels = (
@@ -110,7 +110,11 @@ def _below(ax: Axes, x: float, text: str, formula: str, color: str = style.INK) 
 
 
 def _asking(ax: Axes, x: float, how: str) -> None:
-    """Severity, question, ECG, answer, centred at x; severity "asks", is "cut" off, or "quota"."""
+    """Draw the graph of severity, question, ECG and answer, centred at x.
+
+    `how` is "asks" (severity chooses the question), "cut" (that arrow is cut) or "quota" (rows are
+    kept by their answer).
+    """
     width, height = 0.98, 0.46
     top, bottom = height / 2 + 0.02, -height / 2 - 0.02  # where arrows touch a box
     drawn = how == "quota"

@@ -1,4 +1,4 @@
-"""The pretraining study: macro AUC by fraction of the labels, one line a start."""
+"""Figure of the pretraining study: macro AUC by fraction of the labels, one line per encoder."""
 
 import numpy as np
 import pandas as pd
@@ -28,13 +28,13 @@ _READING, _ZERO = "probe, ", "zero-shot"
 
 
 def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
-    """One panel a normalisation: probes by fraction of the labels, zero-shot as a dashed line.
+    """Plot probes by fraction of the labels, and zero-shot AUC dashed, a panel per normalisation.
 
     Parameters
     ----------
     table : DataFrame
-        ``pretraining_study.csv``: rows "start, normalisation" and boosting, columns "zero-shot" and
-        "probe, 10 %"; other rows and columns are not drawn.
+        `pretraining_study.csv`: rows "start, normalisation" and boosting, columns "zero-shot" and
+        "probe, 10 %" (or another share). Other rows and columns are not drawn.
     """
     cells = table.dropna(subset="value")
     rows = {tuple(row.split(", ")): row for row in dict.fromkeys(cells["row"])}
@@ -70,7 +70,7 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
 
 
 def _line(ax, cells: pd.DataFrame, name: str, shift: float) -> None:
-    """One start: probes with their intervals, and its zero-shot AUC across the panel."""
+    """Draw one encoder's probes with their intervals, and its zero-shot AUC across the panel."""
     color, marker = _LOOKS[name]
     probes = cells[cells["column"].str.startswith(_READING)]
     share = probes["column"].str.removeprefix(_READING).str.rstrip(" %").astype(float).to_numpy()

@@ -1,6 +1,6 @@
 """Figures of measured numbers: learning curves, the bias of questions, zero-shot AUC.
 
-Values are in percent; ours is filled, the paper's hollow, intervals are at 95 %.
+Values are in percent. Our marks are filled, the paper's are hollow; intervals are at 95 %.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ from ecg_lib.report.plot_helpers import (
 from ecg_lib.report.reference import LABELS
 
 _NOT_METRICS = {"step", "epoch", "learning_rate", "grad_norm", "seconds"}
-_FEW = 30  # rows under which a share is no more than its interval
-_COLORS = 6  # of the cycle; further curves are dashed
-_WITHIN = 5  # curves whose names find room among them
+_FEW = 30  # with fewer rows, a share is too uncertain to draw
+_COLORS = 6  # colours in the cycle; further curves are dashed
+_WITHIN = 5  # with more curves, the legend goes outside the axes
 _KINDS = {"broad": style.BLUE, "specific": style.ORANGE, "noise": style.GREEN}
 
 
@@ -35,18 +35,18 @@ def learning_curves(
     caption: str = "Training has converged where the curves are flat; a held-out loss that rises "
     "again is overfitting.",
 ) -> Figure:
-    """Losses (left) and other measures (right, if any) over optimiser steps.
+    """Plot losses (left) and other measures (right, if any) over optimiser steps.
 
     Parameters
     ----------
     history : DataFrame
-        `step` and one column a curve; gaps (NaN) are allowed. Columns with "loss" in their name
+        `step` and one column per curve; gaps (NaN) are allowed. Columns with "loss" in their name
         are losses in nats; the others are fractions.
 
     Raises
     ------
     DataError
-        There is no step or no loss.
+        There is no step column or no loss column.
     """
     curves = [c for c in history.select_dtypes("number") if c not in _NOT_METRICS]
     losses = [c for c in curves if "loss" in c]
@@ -63,11 +63,11 @@ def learning_curves(
             for k, name in enumerate(names):
                 points = history[["step", name]].dropna()
                 look = {"marker": "o" if len(points) <= 25 else "", "ms": 3.5}
-                look["ls"] = "-" if k < _COLORS else "--"  # colours begin again
+                look["ls"] = "-" if k < _COLORS else "--"  # colours repeat
                 ax.plot(points["step"], points[name], label=name.replace("_", " "), **look)
             ax.set(xlabel="optimiser step", ylabel=unit)
             late = history.loc[history["step"] > 0.1 * history["step"].max(), names]
-            if late.notna().any(axis=None):  # the first steps would flatten all that follows
+            if late.notna().any(axis=None):  # the first steps would flatten the rest
                 low, high = late.min(axis=None), late.max(axis=None)
                 ax.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.3 * (high - low) + 1e-3)
             if len(names) <= _WITHIN:
@@ -88,17 +88,18 @@ def normal_ratio_bars(
     label: str = "",
     predicted: pd.Series | None = None,
 ) -> Figure:
-    """Share of normal ECGs a question is asked about; broad questions above, specific below.
+    """Plot the share of normal ECGs per question; broad questions above, specific below.
 
     Parameters
     ----------
     bias_table, paper : DataFrame
-        Tidy Table 1, ours and the published: row = question, column = "broad",
-        "specific" or, as a control, "noise".
+        Tidy Table 1, ours and the published one: row = question, column = "broad", "specific" or,
+        as a control, "noise".
     base_rate : float, optional
-        Share of normal ECGs among all of our ECGs, in percent: where bars of rows drawn by lot end.
+        Share of normal ECGs among all of our ECGs, in percent. A bar would end here if the
+        question's rows were drawn at random.
     predicted : Series, optional
-        By question, in percent: what the quota alone makes of our ECGs.
+        By question, in percent: the share that the quota alone gives for our ECGs.
     """
     predicted = pd.Series(dtype=float) if predicted is None else predicted
     quota = {"marker": "|", "ms": 15, "mew": 2.5, "color": style.INK, "ls": ""}
@@ -140,7 +141,7 @@ def normal_ratio_bars(
 
 
 def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
-    """Zero-shot AUC by dataset and label: CLIP and LLM, ours filled, the paper's hollow.
+    """Plot zero-shot AUC by dataset and label: CLIP and LLM, ours filled, the paper's hollow.
 
     Parameters
     ----------

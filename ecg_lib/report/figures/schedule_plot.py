@@ -1,4 +1,4 @@
-"""What the ablation measures: the gain of de-biasing and of its control over the scale of rates."""
+"""Figure of the paper's ablation: gain from de-biasing and from its control, by learning rate."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ _PRINTED = {"color": style.PAPER, "lw": 1.6, "ls": (0, (1, 1))}
 
 
 def paper_schedule(table: pd.DataFrame, label: str = "") -> Figure:
-    """Gain over the arm without stage 1, of accuracy and of the drop, by rate of stage 1.
+    """Plot the gain over the arm without stage 1, in accuracy and drop, by stage-1 rate.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def paper_schedule(table: pd.DataFrame, label: str = "") -> Figure:
         for ax, (measure, unit) in zip(fig.subplots(1, 2), _PANELS.items(), strict=True):
             for k, (arm, look) in enumerate(_LOOK.items()):
                 gains = gains_of(table, arm, PLAIN, measure)
-                shift = 1.06 if k else 1 / 1.06  # intervals side by side, on an axis of logarithms
+                shift = 1.06 if k else 1 / 1.06  # keeps intervals apart on a log axis
                 _draw(ax, gains.assign(rate=gains["rate"] * shift), *look)
             ax.axhline(0, **LEVEL)
             ax.axhline(printed[measure], **_PRINTED)

@@ -1,4 +1,4 @@
-"""Differences of arms over seeds: where seeds agree, and where one training would have misled."""
+"""Figure of arm differences over seeds: where seeds agree, and where one run would mislead."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ _COLORS = dict(zip(VERIFY, (style.BLUE, style.ORANGE, style.GREEN), strict=True)
 
 
 def arm_seeds(table: pd.DataFrame, label: str = "") -> Figure:
-    """For each comparison of arms a mean with its interval and a dot per seed, by question type.
+    """Plot each comparison of arms, by question type: mean, interval, and a tick per seed.
 
     Parameters
     ----------

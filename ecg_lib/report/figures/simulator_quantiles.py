@@ -1,4 +1,4 @@
-"""How near the simulated ECGs are to real ones: quantiles of both, side by side."""
+"""Figure that compares simulated with real ECGs: quantiles of both, side by side."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,18 +21,18 @@ _NEEDED = {"feature", "unit", "source", "split", "p10", "p25", "p50", "p75", "p9
 
 
 def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
-    """Intervals and axis above, the R amplitude in each of the 12 leads below.
+    """Plot quantiles of intervals and axis above, of R amplitudes in the 12 leads below.
 
     Parameters
     ----------
     table : DataFrame
-        As from `evaluation.distributions.quantile_table`: ms, degrees and mV, one row for each
+        Result of `evaluation.distributions.quantile_table`: ms, degrees and mV, one row per
         feature, source and split.
 
     Raises
     ------
     DataError
-        A column is missing, or there is nothing to draw.
+        A column is missing, or a lead has no R amplitude.
     """
     missing = _NEEDED - set(table)
     if missing:
@@ -75,7 +75,7 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
 
 
 def _whisker(ax: Axes, cell: pd.Series, x: float, color: str) -> None:
-    """One distribution at x: median, quartiles, first and last tenth."""
+    """Draw one distribution at x: median, quartiles, first and last decile."""
     ax.plot([x, x], [cell["p10"], cell["p90"]], color=color, lw=1, solid_capstyle="butt")
     ax.plot([x, x], [cell["p25"], cell["p75"]], color=color, lw=3.2, solid_capstyle="butt")
     ax.plot(x, cell["p50"], "o", ms=4.2, mfc="white", mec=color, mew=1.3)

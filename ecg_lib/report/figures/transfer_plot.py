@@ -1,4 +1,4 @@
-"""Simulated to real: AUC of each finding by reading, one panel a cohort."""
+"""Figure of transfer from simulated to real ECGs: AUC of each finding, one panel per cohort."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -29,13 +29,13 @@ _WORDS = {
 
 
 def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
-    """AUC and interval of every finding; colours tell normalisation and reading.
+    """Plot AUC and interval of every finding; colours show normalisation and reading.
 
     Parameters
     ----------
     table : DataFrame
-        Rows findings, columns "cohort, normalisation, reading", percent; cells without a value
-        (too few positives) are left empty.
+        Rows are findings, columns "cohort, normalisation, reading", values in percent. Cells
+        without a value (too few positives) are left empty.
 
     Raises
     ------

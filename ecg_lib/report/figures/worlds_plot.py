@@ -1,4 +1,4 @@
-"""Figure of the worlds of asking: what readers without an ECG are worth under each remedy."""
+"""Figure of the worlds (ways to draw questions): accuracy of readers without an ECG, by remedy."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ _READERS = {  # colour, mark
     "ill": (style.ORANGE, "s"),
     "question + ill": (style.RED, "D"),
 }
-_LANES = (-0.27, -0.09, 0.09, 0.27)  # of the readers, below one another
+_LANES = (-0.27, -0.09, 0.09, 0.27)  # vertical offsets of the readers
 _TEXT = (
     "None of these readers sees the ECG; orange and red are told that it is not normal. Where blue "
     "stands right of the grey tick, the question gives its answer away. Pairs bring blue and grey "
@@ -26,14 +26,14 @@ _TEXT = (
 
 
 def worlds_of_asking(table: pd.DataFrame, label: str = "") -> Figure:
-    """Accuracy of each reader (%), a panel per world, a line per remedy.
+    """Plot the accuracy of each reader (%), one panel per world, one line per remedy.
 
     Parameters
     ----------
     table : DataFrame
-        Of :func:`ecg_lib.questions.worth.worth_of_worlds`.
+        Result of :func:`ecg_lib.questions.worth.worth_of_worlds`.
     label : str
-        Where our numbers come from.
+        What our numbers come from, printed in the caption.
 
     Raises
     ------
