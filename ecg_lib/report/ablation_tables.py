@@ -74,9 +74,9 @@ class _Measured:
         self, a: Sequence[Run], b: Sequence[Run], measure: str, own: Any = slice(None)
     ) -> Estimate:
         """Average runs `a` minus runs `b` of the same seeds; `own` as in `mean`."""
-        pair = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
+        first, second = ([self.values(run, measure)[own] for run in runs] for runs in (a, b))
         groups = self.groups(measure)[own]
-        return difference_over_seeds(*pair, self.resamples, self.seed, groups)
+        return difference_over_seeds(first, second, self.resamples, self.seed, groups)
 
 
 def dose_response(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -197,9 +197,9 @@ def _grouped(runs: Sequence[Run], key: Callable[[Run], Any]) -> dict[Any, list[R
     return groups
 
 
-def _cell(row: str, column: str, estimate: Estimate) -> dict[str, object]:
+def _cell(row: str, column: str, estimate: Estimate) -> dict[str, Any]:
     return {"row": row, "column": column, **estimate.percent()}
 
 
-def _frame(cells: list[dict[str, object]]) -> pd.DataFrame:
+def _frame(cells: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=list(_COLUMNS))

@@ -65,7 +65,9 @@ def seeds_table(outcomes: Outcomes, resamples: int = 1000, seed: int = 0) -> pd.
         arm: [run for run in outcomes.right if run.arm == arm]
         for arm in arms_of(run.arm for run in outcomes.right)
     }
-    answerers = {arm.title: [(run,) for run in by_arm[key]] for key, arm in arms_of(by_arm).items()}
+    answerers: dict[str, list[tuple[Any, ...]]] = {
+        arm.title: [(run,) for run in by_arm[key]] for key, arm in arms_of(by_arm).items()
+    }
     for first, second in comparisons(by_arm):
         pairs = zip(by_arm[first.key], by_arm[second.key], strict=True)
         answerers[difference(first, second)] = list(pairs)

@@ -217,11 +217,16 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
             block = arms_block(results) if name == "arms" else headline_block(results)
         else:
             block = profile_block(name, results, up)
-        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
-        text = pattern.sub(lambda _, b=f"{start}\n{block}\n{end}": b, text)
+        text = _put(f"{start}\n{block}\n{end}", text, start, end)
     if text != before:
         write_atomically(page, text)
     return text != before
+
+
+def _put(block: str, text: str, start: str, end: str) -> str:
+    """Replace all text from one marker to another, markers included, by a block."""
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+    return pattern.sub(lambda _: block, text)
 
 
 def _headline(name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,9 +12,16 @@ from ecg_lib.errors import DataError
 from ecg_lib.report import style
 
 # Reference line: chance, or the base rate.
-LEVEL = {"color": style.INK, "lw": 0.9, "ls": (0, (4, 2))}
+LEVEL: style.Look = {"color": style.INK, "lw": 0.9, "ls": (0, (4, 2))}
 # The paper's numbers: hollow grey diamonds.
-PAPER_LOOK = {"marker": "D", "ms": 5.5, "mfc": "white", "mec": style.PAPER, "mew": 1.4, "ls": ""}
+PAPER_LOOK: style.Look = {
+    "marker": "D",
+    "ms": 5.5,
+    "mfc": "white",
+    "mec": style.PAPER,
+    "mew": 1.4,
+    "ls": "",
+}
 
 
 def ours_of(table: pd.DataFrame, name: str) -> pd.DataFrame:

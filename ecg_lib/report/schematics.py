@@ -7,7 +7,7 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from numpy.typing import NDArray
 
-from ecg_lib.report.style import INK, QUIET
+from ecg_lib.report.style import INK, QUIET, Look
 
 # A toy heartbeat, for the drawings only: centre and width (s), height (mV) of P, Q, R, S, T.
 _WAVES = (
@@ -56,7 +56,13 @@ def box(
 ) -> None:
     """Draw a rounded box with centred text."""
     frame(ax, x, y, width, height, 0.06, fc=face, ec=edge, lw=1.0)
-    style = {"ha": "center", "va": "center", "fontsize": 8.5, "color": INK, "linespacing": 1.3}
+    style: Look = {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 8.5,
+        "color": INK,
+        "linespacing": 1.3,
+    }
     ax.text(x + width / 2, y + height / 2, text, **style | text_style)
 
 

@@ -4,17 +4,25 @@ Colours (Okabe and Ito) keep their meaning throughout: blue is ours, grey is the
 drawings, orange marks what is trained and blue what is frozen.
 """
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 from ecg_lib.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+Look = dict[str, Any]  # keyword arguments of what matplotlib draws
 
 INK, QUIET, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = (
@@ -30,7 +38,7 @@ DPI = 150
 _LETTERS = 16  # characters of a caption per inch
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-STYLE: Mapping[str, Any] = {
+STYLE: Mapping[RcKeyType, Any] = {
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
     "savefig.dpi": DPI,
@@ -60,7 +68,7 @@ STYLE: Mapping[str, Any] = {
     "legend.fontsize": 8,
     "hatch.linewidth": 0.7,
     "lines.linewidth": 1.6,
-    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
     "mathtext.fontset": "dejavusans",
 }
 

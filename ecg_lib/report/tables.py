@@ -127,9 +127,9 @@ def format_cell(
     return f"{text}, {count}" if count else text
 
 
-def p_text(value: float, n: float, *interval: float, digits: int | None = 2) -> str:
+def p_text(value: float, n: float, ci_low: float, ci_high: float, digits: int | None = 2) -> str:
     """Format a p value as `format_cell` does, but as `<0.01` if it would round to `0.00`."""
-    text = format_cell(value, n, *interval, digits=digits)
+    text = format_cell(value, n, ci_low, ci_high, digits)
     zero = "" if digits is None else f"{0:.{digits}f}"
     if not zero or not text.startswith(zero):
         return text
@@ -142,9 +142,9 @@ def wide_markdown(frame: pd.DataFrame, digits: int | None = 1, with_n: bool = Tr
     numbers = frame[NUMBERS] if with_n else frame[NUMBERS].assign(n=float("nan"))
     texts = {
         (row, column): (p_text if column.startswith(P_VALUE) else format_cell)(
-            *values, digits=digits
+            value, n, low, high, digits
         )
-        for row, column, *values in zip(
+        for row, column, value, n, low, high in zip(
             frame["row"], frame["column"], *(numbers[c] for c in NUMBERS), strict=True
         )
     }
@@ -161,7 +161,7 @@ def _markdown(frame: pd.DataFrame, title: str, label: str, note: str, digits: in
         if len(part):
             parts += [f"**{heading}**", wide_markdown(part, digits)]
     if frame["ci_low"].notna().any():
-        parts.append("In brackets: 95 % interval; n: what a value was computed from.")
+        parts.append("In brackets: 95 % interval; n: number of cases behind the value.")
     if note:
         parts.append(note)
     stamps = frame.loc[frame["source"] == "ours", STAMPS].astype(str).drop_duplicates()

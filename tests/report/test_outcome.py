@@ -21,8 +21,8 @@ def test_it_says_what_the_tables_say_with_their_intervals(tmp_path):
         tmp_path, "random_ecg_differences", [*arms, ("control, drop", "average", 12.0, 9.9, 14.3)]
     )
     found = outcome(tmp_path).set_index("told")
-    assert found.loc["right by 'ill, so yes' in pairs", "found"] == "66.2"
-    assert found.loc["de-biased above unpaired rows", "found"] == "-0.3 (-2.7 to 2.2)"
+    assert found.loc["the same in pairs", "found"] == "66.2"
+    assert found.loc["de-biased minus control", "found"] == "-0.3 (-2.7 to 2.2)"
     assert list(found["table"]) == ["worlds", "random_ecg_differences"], "the rest is left out"
 
 

@@ -36,15 +36,15 @@ COLUMNS = (*_JUDGED, "source", "measure", *NUMBERS, "table", "row", "column", *S
 
 
 _NOTES = (
-    "Values are percent or percentage points; in brackets: 95 % interval; n: what a value was "
-    "computed from. Differences of answerers are paired by question, whole patients drawn.",
+    "Values are percent or percentage points; in brackets: 95 % interval; n: number of cases "
+    "behind the value. Differences are paired by question; the bootstrap draws whole patients.",
     f"**{HOLDS}**: the interval excludes zero in the claimed direction (of several: all, or more "
-    "than half where the claim says 'most'); where little difference is claimed: it lies within "
+    "than half where the claim says 'most'); if no difference is claimed: it lies within "
     f"{MARGIN:.0f} points of zero. **{FAILS}**: our numbers do not show it; 'why' tells whether "
     f"they show the opposite. **{UNTESTABLE}**: a number is missing, comes from fewer than {MIN_N} "
-    "questions, or could only show what was put in. 'ours' in the second column: the paper does "
-    "not test this, but its claims need it.",
-    "Intervals know that questions vary. They do not know that trainings do: one training an arm.",
+    "questions, or can only show what the simulation put in. 'ours' in the second column: the "
+    "paper does not test this, but its claims need it.",
+    "Intervals cover the variation between questions, not between training runs: one run per arm.",
 )
 
 

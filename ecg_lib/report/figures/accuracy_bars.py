@@ -5,6 +5,7 @@ Both take tidy tables with both sources and values in percent. Ours is blue, the
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -21,7 +22,7 @@ from ecg_lib.report.plot_helpers import (
 )
 from ecg_lib.report.reference import MODEL, PAPER_LABEL, QUESTION_TYPES
 
-_MARKS = {
+_MARKS: dict[str, style.Look] = {
     kind: {"marker": mark, "ls": "", "mfc": "white", "mec": style.INK, "ms": 4.5}
     for kind, mark in (("S-Verify", "o"), ("CC-Verify", "s"), ("CI-Verify", "^"))
 }
@@ -64,7 +65,7 @@ def exact_match_bars(table: pd.DataFrame, label: str = "") -> Figure:
         ax.set_xticks(range(len(QUESTION_TYPES)), QUESTION_TYPES)
         ax.set(ylim=(0, 100), ylabel="exact match (%)")
         ax.grid(axis="x", visible=False)
-        handles = [Patch(color=colors[m], label=f"{m}, ours") for m in methods]
+        handles: list[Artist] = [Patch(color=colors[m], label=f"{m}, ours") for m in methods]
         handles.append(key(f"{MODEL}, paper", **PAPER_LOOK))
         if (paper["row"] != MODEL).any():
             handles.append(key("other methods, paper", color=style.PAPER, lw=0.7))
@@ -108,13 +109,13 @@ def random_ecg_bars(table: pd.DataFrame, label: str = "") -> Figure:
             ax.set(title=names[name], ylim=(0, 100), xlim=(-0.6, len(arms[name]) - 0.4))
             ax.grid(axis="x", visible=False)
         axes[0].set_ylabel("accuracy on verify questions (%)")
-        handles = [
+        handles: list[Artist] = [
             Patch(facecolor=style.QUIET, label="the question's ECG"),
             Patch(facecolor="white", edgecolor=style.QUIET, hatch="////", label="a random ECG"),
         ]
         handles += [key(kind, **mark) for kind, mark in _MARKS.items()]
         legend_above(fig, handles)
-        text = "Bars: mean of the question types marked on them; dashed: a coin's accuracy.\n"
+        text = "Bars: mean over the question types (marks); dashed: chance.\n"
         text += "A model that reads the ECG must lose accuracy when given another one."
         style.caption(fig, text, label)
     return fig
@@ -127,7 +128,7 @@ def _arm_bars(ax: Axes, x: float, cells: pd.DataFrame, color: str) -> None:
         part = cells[cells["ecg"] == ecg].set_index("column")
         if "average" not in part.index or np.isnan(part.loc["average", "value"]):
             continue
-        look = (
+        look: style.Look = (
             {"color": color}
             if ecg == "original"
             else {"facecolor": "white", "edgecolor": color, "hatch": "////"}

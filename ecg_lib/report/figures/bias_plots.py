@@ -19,9 +19,9 @@ _NAMES = {
     "control": "control,\nunpaired",
 }
 _TEXT = (
-    "Left: a dot is a question; where all dots of a method share one place, questions give no "
-    "answer away.\nRight: where all kinds share one place, they do not give severity away. "
-    "Bars: 95 % intervals (none where fixed)."
+    "Left: each dot is a question; if all dots of a method coincide, the question does not give "
+    "its answer away.\nRight: if all kinds coincide, the question does not give severity away. "
+    "Bars: 95 % intervals (none if the method fixes the share)."
 )
 
 

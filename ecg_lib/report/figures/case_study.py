@@ -21,7 +21,7 @@ from ecg_lib.signal.resample import STANDARD_SECONDS as SECONDS
 Answer = str | Sequence[Line]
 DISCLAIMER = "For research and teaching, not for diagnosis."
 _SHOWN = ("II", "V1", "V5")
-_SMALL = {"fontsize": 8, "color": style.QUIET, "linespacing": 1.3}
+_SMALL: style.Look = {"fontsize": 8, "color": style.QUIET, "linespacing": 1.3}
 # Inches: line of text, padding of a bubble, gap between bubbles, title, line of ground truth
 _LINE, _PAD, _GAP, _HEAD, _FOOT = 0.155, 0.16, 0.1, 0.36, 0.18
 
@@ -155,15 +155,15 @@ def _draw_strips(ax: Axes, strips: _Strips, fs: int) -> None:
     """Draw strips on ECG paper with large squares of 0.2 s and 0.5 mV."""
     for (lead, mv), base in zip(strips.leads.items(), strips.baselines, strict=True):
         ax.plot(np.arange(len(mv)) / fs, mv + base, color=style.INK, lw=0.75)
-        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
+        place: style.Look = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center"}
         ax.text(-0.01, base, lead, fontsize=8, **place)
     end = max(len(mv) for mv in strips.leads.values()) / fs
     ax.set(xlim=(0, end), ylim=(strips.bottom, strips.top))
-    for which, minor, color in (("major", False, "#f0b9b9"), ("minor", True, "#f9e3e3")):
+    for minor, color in ((False, "#f0b9b9"), (True, "#f9e3e3")):
         divisor = 5 if minor else 1
         ax.set_xticks(np.arange(0, end + 1e-9, 0.2 / divisor), minor=minor)
         ax.set_yticks(np.arange(strips.bottom, strips.top + 1e-9, 0.5 / divisor), minor=minor)
-        ax.grid(which=which, color=color, lw=0.35 if minor else 0.55)
+        ax.grid(which="minor" if minor else "major", color=color, lw=0.35 if minor else 0.55)
     ax.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
     for spine in ax.spines.values():
         spine.set(visible=True, color="#e0a0a0")

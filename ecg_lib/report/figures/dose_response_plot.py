@@ -51,12 +51,16 @@ def dose_response(table: pd.DataFrame, label: str = "") -> Figure:
                 for _, cell in means.iterrows():
                     whisker(ax, cell, x=cell["strength"] + shift)
             ax.axhline(50 if measure == MEASURES[0] else 0, **LEVEL)
-            ax.set(xlabel="strength of severity's pull", ylabel=_UNITS[measure], xlim=(-0.1, 1.1))
+            ax.set(
+                xlabel="strength of confounding",
+                ylabel=_UNITS[measure],
+                xlim=(-0.1, 1.1),
+            )
         looks = ((arm, *_LOOK[arm]) for arm in arms)
         legend_above(fig, [key(arm, color=c, marker=mark, ms=5) for arm, c, mark in looks])
         text = (
             "Marks: mean of the seeds (ticks), 95 % interval over patients and seeds;\n"
-            "dashed: nothing read from the ECG. Where the question's hint harms, accuracy falls."
+            "dashed: nothing read from the ECG. Relying on the question lowers accuracy."
         )
         style.caption(fig, text, label)
     return fig

@@ -14,10 +14,11 @@ _PARTS = r"^(?P<who>.*), (?P<donor>random|matched) drop$"
 _COLORS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED, style.SKY)
 _MARKS = "osD^vPX"
 _TEXT = (
-    "Across: what is lost with a random patient's ECG; up: with one just as ill "
+    "Across: accuracy lost with a random patient's ECG; up: with an equally ill patient's "
     "(95\N{NO-BREAK SPACE}% intervals).\n"
-    "On the dashed line nothing that is read is mere illness; on the bottom line nothing else is.\n"
-    "Hollow: readers who see no ECG, one bit of it, or all."
+    "On the dashed line the model reads only what goes beyond illness; on the bottom line it reads "
+    "only illness.\n"
+    "Hollow: readers that see no ECG, only whether it is normal, or all its labels."
 )
 
 
@@ -68,7 +69,10 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
         ax.axvline(0, color=style.FAINT, lw=0.9, zorder=1)
         handles = []
         for k, who in enumerate(arms):
-            look = {"color": _COLORS[k % len(_COLORS)], "marker": _MARKS[k % len(_MARKS)]}
+            look: style.Look = {
+                "color": _COLORS[k % len(_COLORS)],
+                "marker": _MARKS[k % len(_MARKS)],
+            }
             _cross(ax, found.loc[who], look["color"])
             handles += ax.plot(
                 *found.loc[who, ["x", "y"]], **look, ms=7, ls="", label=who, zorder=4
@@ -99,7 +103,7 @@ def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -
             )
         ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         ax.set_xlabel(f"drop with a random ECG (points, {column})")
-        ax.set_ylabel("drop with an ECG as ill (points)")
+        ax.set_ylabel("drop with an equally ill patient's ECG (points)")
         if handles:
             legend_above(fig, handles)
         style.caption(fig, _TEXT, label)
@@ -119,7 +123,7 @@ def _above(arms: pd.DataFrame, x: float, y: float, lines: int, span: float) -> f
 
 def _cross(ax: Axes, point: pd.Series, color: str) -> None:
     """Draw both intervals of a point as thin lines."""
-    look = {"color": color, "lw": 1.1, "zorder": 3, "solid_capstyle": "butt"}
+    look: style.Look = {"color": color, "lw": 1.1, "zorder": 3, "solid_capstyle": "butt"}
     ax.plot([point["x_low"], point["x_high"]], [point["y"]] * 2, **look)
     ax.plot([point["x"]] * 2, [point["y_low"], point["y_high"]], **look)
 

@@ -66,7 +66,7 @@ def finding_gallery(
             axes.set_title(f"{name_of(code)}: {kind}", fontsize=8, loc="left", pad=3)
             paper_grid(axes, width, height)
             if signal is None:
-                axes.text(width / 2, height / 2, "no recorded example at hand", ha="center")
+                axes.text(width / 2, height / 2, "no recorded example available", ha="center")
                 continue
             shown = _window(np.asarray(signal, dtype=float), code)
             for k, lead in enumerate(SEEN_IN.get(code, _DEFAULT)):

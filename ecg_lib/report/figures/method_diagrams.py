@@ -78,8 +78,8 @@ def figure2_scm() -> Figure:
         fig, ax = canvas(9.3, 4.6)
         panels = (
             (0.15, "a", "As the paper tells it", "severity decides what is asked"),
-            (3.3, "b", "After an intervention", "a lot decides what is asked"),
-            (6.45, "c", "As ECG-QA was drawn", "a program chose rows by their answer"),
+            (3.3, "b", "After an intervention", "chance decides what is asked"),
+            (6.45, "c", "As ECG-QA was drawn", "a program drew rows by their answer"),
         )
         for x, letter, title, says in panels:
             headed(ax, x, 4.4, letter, title, gap=0.25)
@@ -90,15 +90,15 @@ def figure2_scm() -> Figure:
         _asking(ax, 4.7, "cut")
         _asking(ax, 7.85, "quota")
         path = r"$Q \leftarrow C \rightarrow E \rightarrow Y$"
-        _below(ax, 1.55, "The question tells of the ECG, so of its answer:", path, style.RED)
+        _below(ax, 1.55, "The question is linked to the ECG and its answer:", path, style.RED)
         formula = r"$P(Y\,|\,do(Q)) = \sum_c P(Y\,|\,Q, c)\,P(c)$"
         _below(ax, 4.7, "Adjusting for severity does the same:", formula)
         quota = "at most 100 yes, at most 200 no"
         _below(ax, 7.85, "For each question about one ECG, in training:", quota, style.RED)
         see = (
-            "What to see: in (a) severity ties the question to the ECG, and so to the answer; in "
-            "(c) only the choice of rows ties\nquestion and severity, and it gives all questions "
-            "much the same share of yes."
+            "In (a) severity links the question to the ECG, and so to the answer. In (c) only the "
+            "choice of rows links question and\nseverity, and all questions get much the same "
+            "share of yes."
         )
         label(ax, 0.15, 0.24, see, ha="left", fontsize=8.5, color=style.INK, linespacing=1.4)
     return fig
@@ -140,7 +140,12 @@ def _asking(ax: Axes, x: float, how: str) -> None:
         box(ax, kept[0] - 0.33, kept[1] - 0.2, 0.66, 0.4, "row\nkept?", "#fbe3d6", style.RED)
     elif how == "cut":
         middle = down(severity, question, (-0.3, 0.1), color="#bdbdbd", width=1.6, dashed=True)
-        look = {"marker": "x", "markersize": 12, "markeredgewidth": 2.4, "color": style.INK}
+        look: style.Look = {
+            "marker": "x",
+            "markersize": 12,
+            "markeredgewidth": 2.4,
+            "color": style.INK,
+        }
         ax.plot(*middle, **look, zorder=5)
         label(ax, middle[0] - 0.2, middle[1] + 0.08, "cut", color=style.INK, ha="right")
     else:

@@ -50,7 +50,7 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
         fig = style.new_figure(max(4.6, 0.6 + 3.1 * len(panels)), 3.9)
         axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, scaled in zip(axes, panels, strict=True):
-            ax.set(xlabel="labels of the training patients", title=_SCALED[scaled])
+            ax.set(xlabel="share of training labels used", title=_SCALED[scaled])
             own = [(start, drawn[start, scaled]) for start in starts if (start, scaled) in drawn]
             own += [(row, row) for row in boosting]
             for k, (name, row) in enumerate(own):
@@ -62,8 +62,8 @@ def study_lines(table: pd.DataFrame, label: str = "") -> Figure:
             handles = [key(word, color=c, marker=mark, ms=4.5) for word, c, mark in looks]
             legend_above(fig, [*handles, key("zero-shot", **LEVEL | {"lw": 1.1})])
         text = (
-            "The higher a line, the more its encoder knew before it saw a label; few labels\n"
-            "tell encoders apart best. Bars: 95 % intervals over patients."
+            "The higher a line, the better its encoder; encoders differ most with few labels.\n"
+            "Bars: 95 % intervals over patients."
         )
         style.caption(fig, text, label)
     return fig

@@ -5,6 +5,7 @@ Values are in percent. Our marks are filled, the paper's are hollow; intervals a
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -56,13 +57,13 @@ def learning_curves(
     with style.use():
         width = 7.2 if others or len(losses) > _WITHIN else 4.6
         fig = style.new_figure(width, 3.2)
-        axes = np.atleast_1d(fig.subplots(1, 2 if others else 1))
+        axes = fig.subplots(1, 2 if others else 1, squeeze=False)[0]
         for ax, names, unit in zip(
             axes, (losses, others), ("loss (nats)", "fraction"), strict=False
         ):
             for k, name in enumerate(names):
                 points = history[["step", name]].dropna()
-                look = {"marker": "o" if len(points) <= 25 else "", "ms": 3.5}
+                look: style.Look = {"marker": "o" if len(points) <= 25 else "", "ms": 3.5}
                 look["ls"] = "-" if k < _COLORS else "--"  # colours repeat
                 ax.plot(points["step"], points[name], label=name.replace("_", " "), **look)
             ax.set(xlabel="optimiser step", ylabel=unit)
@@ -102,7 +103,7 @@ def normal_ratio_bars(
         By question, in percent: the share that the quota alone gives for our ECGs.
     """
     predicted = pd.Series(dtype=float) if predicted is None else predicted
-    quota = {"marker": "|", "ms": 15, "mew": 2.5, "color": style.INK, "ls": ""}
+    quota: style.Look = {"marker": "|", "ms": 15, "mew": 2.5, "color": style.INK, "ls": ""}
     paper = paper.assign(ci_low=np.nan, ci_high=np.nan)
     both = pd.concat([bias_table.assign(source="ours"), paper.assign(source="paper")])
     places = both[["row", "column"]].drop_duplicates().sort_values("column", kind="stable")
@@ -128,14 +129,18 @@ def normal_ratio_bars(
         ax.set_yticks(range(len(places)), [wrap(q, 52) for q in places["row"]], fontsize=7.5)
         ax.set(xlim=(0, 100), ylim=(len(places) - 0.4, -1.1), xlabel="normal ECGs (%)")
         ax.grid(axis="y", visible=False)
-        handles = [Patch(color=c, label=f"{k} question, ours") for k, c in colors.items()]
+        handles: list[Artist] = [
+            Patch(color=c, label=f"{k} question, ours") for k, c in colors.items()
+        ]
         handles.append(key("paper", **PAPER_LOOK))
         if len(predicted):
             handles.append(key("by the quota alone", **quota | {"ms": 9}))
         legend_above(fig, handles)
-        text = "The bars differ though nobody asked: where two rows of three must answer no, broad "
-        text += "questions collect normal ECGs and questions for a disease collect ill ones. "
-        text += f"No bar: under {_FEW} rows."
+        text = (
+            "Nobody asked these questions, and yet the bars differ. Two of three rows must answer "
+        )
+        text += "no, so broad questions collect normal ECGs and questions about a disease collect "
+        text += f"ill ones. No bar: fewer than {_FEW} rows."
         style.caption(fig, text, label)
     return fig
 
@@ -190,7 +195,7 @@ def auc_dots(table: pd.DataFrame, label: str = "") -> Figure:
         legend_above(fig, handles)
         text = (
             "Dots: AUC with 95 % intervals; dashed: chance. "
-            "A set that the model was trained on (other patients) is not zero-shot."
+            "A data set used in training (other patients) is not zero-shot."
         )
         style.caption(fig, text, label)
     return fig

@@ -12,8 +12,8 @@ from ecg_lib.report.schedule_table import ALL_SEEDS, gains_of, printed_gains
 
 _LOOK = {DEBIASED: (style.BLUE, "o"), CONTROL: (style.ORANGE, "s")}
 _PANELS = {
-    ORIGINAL: "more answers right than\nnot de-biased (points)",
-    DROP: "more lost with a random ECG\nthan not de-biased (points)",
+    ORIGINAL: "accuracy minus that of\nnot de-biased (points)",
+    DROP: "random-ECG drop minus that of\nnot de-biased (points)",
 }
 _PRINTED = {"color": style.PAPER, "lw": 1.6, "ls": (0, (1, 1))}
 
@@ -37,16 +37,16 @@ def paper_schedule(table: pd.DataFrame, label: str = "") -> Figure:
                 _draw(ax, gains.assign(rate=gains["rate"] * shift), *look)
             ax.axhline(0, **LEVEL)
             ax.axhline(printed[measure], **_PRINTED)
-            ax.set(xscale="log", xlabel="rate of stage 1 (stage 2: a fifth)", ylabel=unit)
+            ax.set(xscale="log", xlabel="learning rate of stage 1 (stage 2: a fifth)", ylabel=unit)
             ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
             ax.set_xticks([], minor=True)
             ax.set_xlim(rates[0] / 1.6, rates[-1] * 1.6)
         looks = [key(arm.title, color=c, marker=mark, ms=5) for arm, (c, mark) in _LOOK.items()]
-        legend_above(fig, [*looks, key("de-biased, as the paper prints it", **_PRINTED)])
+        legend_above(fig, [*looks, key("de-biased, as published", **_PRINTED)])
         text = (
-            "Nothing is confounded here; not de-biased lacks stage 1, as in the paper. Marks: mean "
-            "of the seeds (ticks), 95 % interval over patients and seeds; dashed: no gain. What "
-            "the control gains too is not the pairs' doing."
+            "Severity does not decide these questions. 'Not de-biased' has no stage 1, as in the "
+            "paper. Marks: mean of the seeds (ticks), 95 % interval over patients and seeds; "
+            "dashed: no gain. A gain that the control shares is not due to pairs."
         )
         style.caption(fig, text, label)
     return fig

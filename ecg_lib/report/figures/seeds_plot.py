@@ -11,9 +11,9 @@ from ecg_lib.report.arm_seeds_table import INTERVENTIONAL, MEAN, RANGE
 from ecg_lib.report.plot_helpers import LEVEL, key, legend_above
 
 _PANELS = {
-    ORIGINAL: "Table 5's rows",
-    INTERVENTIONAL: "as many yes as no",
-    WITHIN: "among the ill",
+    ORIGINAL: "questions of Table 5",
+    INTERVENTIONAL: "interventional test",
+    WITHIN: "ill patients only",
 }
 _COLORS = dict(zip(VERIFY, (style.BLUE, style.ORANGE, style.GREEN), strict=True))
 
@@ -50,12 +50,12 @@ def arm_seeds(table: pd.DataFrame, label: str = "") -> Figure:
                         ax.plot([cell.ci_low, cell.ci_high], [y, y], color=color, lw=1.2)
                         ax.plot(cell.value, y, "o", ms=4.5, color=color)
             ax.set_yticks(range(len(shown)), shown)
-            ax.set(title=title, xlabel="points of accuracy")
+            ax.set(title=title, xlabel="difference (points)")
         ax.invert_yaxis()
         legend_above(fig, [key(kind, color=c, marker="o", ms=4.5) for kind, c in _COLORS.items()])
         text = (
             "Dots: mean over seeds with its 95 % interval over patients and seeds; ticks: single "
-            "seeds. Where ticks lie on both sides of the dashed line, one training tells nothing."
+            "seeds. Where ticks lie on both sides of the dashed line, a single run proves nothing."
         )
         style.caption(fig, text, label)
     return fig

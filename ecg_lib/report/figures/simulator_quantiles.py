@@ -46,7 +46,7 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
     cells = drawn.set_index(["feature", "source", "split"])
     with style.use():
         fig = style.new_figure(7.6, 4.6)
-        above, below = fig.subfigures(2, 1, height_ratios=(1, 1.5))
+        above, below = fig.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.5)).ravel()
         for ax, feature in zip(above.subplots(1, len(_TITLES)), _TITLES, strict=True):
             for i, group in enumerate(groups):
                 _whisker(ax, cells.loc[(feature, *group)], i, colors[group])
@@ -68,7 +68,7 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
         )
         text = (
             "Dots: medians of normal ECGs; thick: the middle half; thin: the middle 80 %. "
-            "Where bars of one lead part, the simulator errs."
+            "Where the bars of a lead do not overlap, the simulator is wrong."
         )
         style.caption(fig, text, label)
     return fig

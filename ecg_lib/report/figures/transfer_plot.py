@@ -80,8 +80,8 @@ def transfer_dots(table: pd.DataFrame, label: str = "") -> Figure:
         ]
         legend_above(fig, handles)
         text = (
-            "Right of the dashed line (chance) ECGs are ranked by what was learnt from simulated\n"
-            "ones; bars: 95 % intervals over patients. Only recorded cohorts are evidence."
+            "Right of the dashed line (chance), what was learned from simulated ECGs carries\n"
+            "over. Bars: 95 % intervals over patients. Only recorded cohorts are evidence."
         )
         style.caption(fig, text, label)
     return fig

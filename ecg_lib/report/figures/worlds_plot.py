@@ -18,10 +18,10 @@ _READERS = {  # colour, mark
 }
 _LANES = (-0.27, -0.09, 0.09, 0.27)  # vertical offsets of the readers
 _TEXT = (
-    "None of these readers sees the ECG; orange and red are told that it is not normal. Where blue "
-    "stands right of the grey tick, the question gives its answer away. Pairs bring blue and grey "
-    "to 50 %, but not orange and red; pairs within severity bring all four there. Beside each "
-    "line: bits that a question tells of its answer, and rows left."
+    "None of these readers sees the ECG; orange and red are told whether it is normal. If blue is "
+    "right of the grey tick, the question gives its answer away. Pairs bring blue and grey to "
+    "50 %, but not orange and red; pairs within severity bring all four there. Right of each line: "
+    "how many bits the question carries about its answer, and how many rows are left."
 )
 
 
@@ -53,8 +53,8 @@ def worlds_of_asking(table: pd.DataFrame, label: str = "") -> Figure:
             ax.set_title(world)
         for ax in axes[len(worlds) :]:
             ax.set_visible(False)
-        for ax in axes[len(worlds) - columns : len(worlds)]:
-            ax.set_xlabel("right answers (%)")
+        for ax in axes[max(0, len(worlds) - columns) : len(worlds)]:
+            ax.set_xlabel("accuracy (%)")
             ax.tick_params(labelbottom=True)
         handles = [
             Line2D([], [], color=color, marker=mark, ls="", ms=6, mew=2 if mark == "|" else 0)
@@ -76,11 +76,15 @@ def _panel(ax: Axes, world: pd.DataFrame) -> None:
         at = 100 * part["value"]
         for lane, (reader, (color, mark)) in zip(_LANES, _READERS.items(), strict=True):
             tick = mark == "|"
-            look = {"ms": 7 if tick else 5, "mew": 2 if tick else 0}
+            look: style.Look = {"ms": 7 if tick else 5, "mew": 2 if tick else 0}
             ax.plot([50, at[reader]], [y + lane] * 2, color=color, lw=1, alpha=0.5)
             ax.plot(at[reader], y + lane, mark, color=color, **look)
         told = f"{part.loc[BITS, 'value']:.2f} bits\n{int(part['n'].iloc[0]):,} rows"
-        beside = {"transform": ax.get_yaxis_transform(), "va": "center", "linespacing": 0.95}
+        beside: style.Look = {
+            "transform": ax.get_yaxis_transform(),
+            "va": "center",
+            "linespacing": 0.95,
+        }
         ax.text(1.01, y, told, **beside, fontsize=6.5, color=style.QUIET)
     ax.axvline(50, color=style.INK, lw=0.9, ls=(0, (4, 2)), zorder=0)
     ax.set(xlim=(25, 102), ylim=(len(REMEDIES) - 0.5, -0.7))
