@@ -3,8 +3,9 @@
 A closure holds the file of a function, every library file that it imports directly or indirectly,
 and every table (`.csv`, `.yaml`) that one of these files names. If a file names a folder in a
 string ("ecg_lib.data.sources"), as code does to find files that register themselves, the closure
-holds every file of that folder. Nothing is listed by hand. Comments, docstrings and imports for
-type checkers do not count, so that rewording a sentence invalidates no result.
+holds every file of that folder. Nothing is listed by hand. Comments, docstrings, annotations of
+functions and imports for type checkers do not count, so that rewording a sentence invalidates no
+result.
 """
 
 from __future__ import annotations
@@ -194,12 +195,16 @@ def _content_of(file: Path, changed: int) -> str:
         return json.dumps(
             yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), default=str
         )
-    return text
+    return "\n".join(line for line in text.splitlines() if line and not line.startswith("#"))
 
 
 def _meaning(tree: ast.AST) -> str:
-    """Return a syntax tree as text, without docstrings and imports for type checkers."""
+    """Return a syntax tree as text, without docstrings and what only type checkers read."""
     for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            node.returns = None
+        elif isinstance(node, ast.arg):
+            node.annotation = None
         body = getattr(node, "body", None)
         if (
             isinstance(body, list)

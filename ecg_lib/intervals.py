@@ -30,7 +30,7 @@ class Estimate:
     n_pos: int | None = None
 
     @classmethod
-    def of(cls, value: float, draws: ArrayLike, n: int, n_pos: int | None = None) -> "Estimate":
+    def of(cls, value: float, draws: NDArray, n: int, n_pos: int | None = None) -> "Estimate":
         """Return a value whose interval holds the middle 95 % of the bootstrap draws."""
         low, high = np.nanpercentile(draws, [2.5, 97.5])
         return cls(float(value), float(low), float(high), n, n_pos)

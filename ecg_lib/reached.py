@@ -78,10 +78,10 @@ class _Names:
                 )
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self.defined[node.name] = node
-        for node in closure.nodes(tree):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                module = getattr(node, "module", None)
-                for alias in node.names:
+        for inner in closure.nodes(tree):
+            if isinstance(inner, ast.Import | ast.ImportFrom):
+                module = getattr(inner, "module", None)
+                for alias in inner.names:
                     full = f"{module}.{alias.name}" if module else alias.name
                     self.bound.setdefault(alias.asname or alias.name, set()).add(full)
 

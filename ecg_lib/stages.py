@@ -91,17 +91,20 @@ class Stage:
 
     @cached_property
     def _texts(self) -> set[str]:
-        return {n.value for n in self._nodes if _is_text(n)}
+        return {text for n in self._nodes if (text := _text(n)) is not None}
 
     @cached_property
     def opened(self) -> set[str]:
         """Folders that its code opens, "data/NAME" or "checkpoints/NAME", including its own."""
-        return {f"{room}/{name.value}" for room, name in self._places if _is_text(name)}
+        return {
+            f"{room}/{text}" for room, name in self._places if (text := _text(name)) is not None
+        }
 
     @cached_property
     def folders(self) -> set[str]:
         """Folders that it may open; if a variable names the folder, any string in the code."""
-        found = self.opened | {f"checkpoints/{n.right.value}" for n in self._nodes if _joins(n)}
+        joined = (text for n in self._nodes if (text := _joined(n)) is not None)
+        found = self.opened | {f"checkpoints/{text}" for text in joined}
         for room, name in self._places:
             if not isinstance(name, ast.Constant | ast.Starred):
                 found |= {f"{room}/{text}" for text in self._texts}
@@ -151,13 +154,18 @@ def _chosen(values: Mapping[str, Any], room: str = "") -> Iterator[str]:
             yield from _chosen(part, key)
 
 
-def _joins(node: ast.AST) -> bool:
-    """Tell whether a node is `path / "name"`."""
-    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_text(node.right)
+def _joined(node: ast.AST) -> str | None:
+    """Return the name in `path / "name"`; None for any other node."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _text(node.right)
+    return None
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(node: ast.AST) -> str | None:
+    """Return the value of a string; None for any other node."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return None
 
 
 def _reads_by_name(node: ast.AST) -> bool:

@@ -32,7 +32,9 @@ def typed(kind: type[T], values: Any, before: str) -> T:
     try:
         schema = OmegaConf.structured(kind)
         _thaw(schema)  # the nodes of frozen dataclasses are read-only; the result is frozen again
-        return OmegaConf.to_object(OmegaConf.merge(schema, values))
+        built = OmegaConf.to_object(OmegaConf.merge(schema, values))
+        assert isinstance(built, kind)  # the schema names it
+        return built
     except OmegaConfBaseException as error:
         field = f"{error.full_key}: " if getattr(error, "full_key", None) else ""
         raise ConfigError(f"{before}{field}{str(error).splitlines()[0]}") from error

@@ -12,7 +12,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of real ECGs beside the checkout; tests skip where it is absent."""
+    """Folder of real ECGs next to the checkout; tests that need it are skipped without it."""
     folder = REPO.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no real ECGs beside the checkout ({folder.name}/ is absent)")
@@ -21,7 +21,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def committed_results() -> Path:
-    """Folder of results; tests skip where a run of one's own has changed them or their pages."""
+    """Folder of committed results; tests that need it are skipped if a local run changed them."""
     changed = subprocess.run(
         ["git", "-C", REPO, "status", "--porcelain", "results", "README.md", "docs/results.md"],
         capture_output=True,

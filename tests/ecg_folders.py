@@ -1,4 +1,4 @@
-"""Small data sets in the exact layout of the published ones, for the readers' tests."""
+"""Small data sets in the exact layout of the published ones, for tests of the data sources."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ MIMIC_ORDER = ["I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V
 
 
 def beats(fs=500, seconds=10, seed=0):
-    """A plain 12-lead ECG in mV (12, T): one QRS a second, leads scaled apart, I + III = II."""
+    """Return a plain 12-lead ECG (12, T) in mV: one QRS per second, leads scaled, I + III = II."""
     t = np.arange(round(fs * seconds)) / fs
     wave = np.exp(-(((t % 1) - 0.5) ** 2) / (2 * 0.02**2))
     one, three = wave, 0.4 * wave
@@ -25,7 +25,7 @@ def beats(fs=500, seconds=10, seed=0):
 
 
 def write_wfdb(stem: Path, signal, names=LEADS, fs=500, comments=(), suffix="dat"):
-    """Write `stem`.hea and .dat (int16, 1000/mV)."""
+    """Write `stem`.hea and its .dat or .mat file (int16, 1000 per mV)."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     wfdb.wrsamp(
         stem.name,
@@ -39,7 +39,7 @@ def write_wfdb(stem: Path, signal, names=LEADS, fs=500, comments=(), suffix="dat
         comments=list(comments),
         write_dir=str(stem.parent),
     )
-    if suffix == "mat":  # WFDB reads a .mat by its offset: 24 bytes before the samples
+    if suffix == "mat":  # WFDB skips the first 24 bytes of a .mat file
         raw = stem.with_suffix(".dat").read_bytes()
         stem.with_suffix(".mat").write_bytes(bytes(24) + raw)
         stem.with_suffix(".dat").unlink()
@@ -49,7 +49,7 @@ def write_wfdb(stem: Path, signal, names=LEADS, fs=500, comments=(), suffix="dat
 
 
 def ptbxl_row(ecg_id, patient_id, **fields):
-    """One row of ptbxl_database.csv."""
+    """Return one row of ptbxl_database.csv."""
     folder = f"{ecg_id // 1000 * 1000:05d}/{ecg_id:05d}"
     row = dict.fromkeys(
         ["heart_axis", "infarction_stadium1", "infarction_stadium2", "baseline_drift"]
@@ -72,7 +72,7 @@ def ptbxl_row(ecg_id, patient_id, **fields):
 
 
 def write_ptbxl(root: Path, rows, rate=100, signals=None):
-    """A PTB-XL folder with the given rows and a waveform of each (`signals`: ecg_id -> mV)."""
+    """Write a PTB-XL folder with these rows and a waveform for each (`signals`: ecg_id -> mV)."""
     root.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(root / "ptbxl_database.csv", index=False)
     for row in rows:
@@ -83,9 +83,9 @@ def write_ptbxl(root: Path, rows, rate=100, signals=None):
 
 
 def write_mimic(root, reports, absent=(), signals=None):
-    """MIMIC-IV-ECG: two ECGs of one patient after another, aVF before aVL, 500 Hz.
+    """Write MIMIC-IV-ECG: two ECGs per patient, at 500 Hz, with aVF before aVL.
 
-    `reports`: study id -> statements; `absent`: studies that the tables list and the folder lacks;
+    `reports`: study id -> statements; `absent`: studies that are listed but have no files;
     `signals`: study id -> mV, in the order of LEADS.
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,10 @@ def write_mimic(root, reports, absent=(), signals=None):
 
 
 def write_challenge(root, records, suffix="mat", signals=None):
-    """The 2021 challenge. `records`: "source/[gN/]name" -> Dx line; `signals`: likewise -> mV."""
+    """Write the 2021 challenge.
+
+    `records`: "source/[gN/]name" -> Dx line; `signals`: the same names -> mV.
+    """
     for path, dx in records.items():
         comments = ["Age: 74", "Sex: Male", f"Dx: {dx}", "Rx: Unknown"]
         signal = signals[path] if signals else beats(500)
@@ -119,7 +122,7 @@ def write_challenge(root, records, suffix="mat", signals=None):
 
 
 class Listed:
-    """A source over a dictionary of name -> EcgRecord or BadRecord (module level: picklable)."""
+    """A source backed by a dictionary of EcgRecord or BadRecord; at module level for pickling."""
 
     name, version = "listed", "1"
 

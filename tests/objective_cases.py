@@ -1,4 +1,4 @@
-"""Objectives in small, for tests: their values as `conf/objective` has them, and a tiny encoder."""
+"""Small versions of the objectives in `conf/objective`, and a tiny encoder, for tests."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -17,24 +17,24 @@ TEXT = TextEncoder(width=16, depth=1, heads=2, vocabulary=400)
 
 
 def values(name, **changes):
-    """An objective's section of a configuration: its file, with a few fields changed."""
+    """Return an objective's section of a configuration: its file with a few fields changed."""
     return {**yaml.safe_load((CONF / f"{name}.yaml").read_text()), **changes}
 
 
 def settings(name, **changes):
-    """Settings of an objective in small, as far as it has the fields that are made small."""
+    """Return small settings for an objective; fields of `SMALL` that it lacks are left out."""
     known = {field.name for field in fields(objective.find(name).Settings)}
     small = {field: value for field, value in SMALL.items() if field in known}
     return objective.settings(values(name, **{**small, **changes}))
 
 
 def encoder():
-    """An untrained encoder of 8 tokens."""
+    """Return an untrained encoder with 8 tokens."""
     return StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=125, dropout=0.0))
 
 
 def built(name, store, given=None, **changes):
-    """An objective in small on every ECG of a store."""
+    """Build a small objective on every ECG of a store."""
     torch.manual_seed(0)
     given = given or Given(0, TEXT, store, range(len(store)))
     return objective.find(name).Objective(encoder(), settings(name, **changes), given)

@@ -1,8 +1,8 @@
-"""A data root in the layouts that the paper profile reads, full of simulated patients.
+"""Simulated patients in the folder layouts that the paper profile reads.
 
-MIMIC-IV-ECG, PTB-XL, ECG-QA, LUDB and the 2021 challenge as they are unpacked, with the faults of
-real downloads: reports of two words, files that a table lists and the folder lacks, a flat lead,
-questions about an ECG that is not there.
+The functions write MIMIC-IV-ECG, PTB-XL, ECG-QA, LUDB and the 2021 challenge as they look when
+unpacked, with the faults of real downloads: two-word reports, files that are listed but missing,
+a flat lead, and questions about an ECG that is not there.
 """
 
 import json
@@ -21,7 +21,7 @@ from ecg_lib.questions.schema import COLUMNS
 from ecg_lib.signal.leads import LEADS
 
 MIMIC, MIMIC_ABSENT, MIMIC_TINY = 80, 3, 5  # ECGs; listed without files; reports under three words
-ASKED = 100  # patients of PTB-XL
+ASKED = 100  # PTB-XL patients
 ONE = Sizes(
     verify=1,
     broad=6,
@@ -34,8 +34,8 @@ ONE = Sizes(
     query_rows=4,
 )
 FEW = replace(ONE, verify=2, broad=12, min_positive=4, query_rows=6)
-SHARD = 500  # questions a file, 10,000 in the release
-ZERO_SHOT = 30  # ECGs of each further cohort
+SHARD = 500  # questions per file; the release has 10,000
+ZERO_SHOT = 30  # ECGs per zero-shot cohort
 AXES = {"normal heart axis": "MID", "left axis deviation": "ALAD", "right axis deviation": "RAD"}
 STAGES = {"early": "Stadium I", "middle": "Stadium II", "old": "Stadium III", "unknown": "unknown"}
 BEATS = {
@@ -46,17 +46,17 @@ BEATS = {
 
 
 def drawn(patients, seed):
-    """Simulated ECGs of some patients."""
+    """Return the simulated ECGs of a number of patients."""
     return [ecg for batch in SimulatedCohort(patients, seed=seed).batches() for ecg in batch]
 
 
 def fine(signal, rate=500):
-    """A 100 Hz signal at another rate."""
+    """Resample a 100 Hz signal to another rate."""
     return resample(signal, round(signal.shape[-1] * rate / 100), axis=-1)
 
 
 def write_data_root(root: Path) -> dict:
-    """Everything below `root`; returns how much of what there is."""
+    """Write all data sets below `root` and return their counts."""
     others = drawn(700, 11)
     return {
         "mimic": mimic(root / "mimic-iv-ecg-diagnostic-electrocardiogram-matched-subset-1.0"),
@@ -67,7 +67,7 @@ def write_data_root(root: Path) -> dict:
 
 
 def mimic(root: Path) -> dict:
-    """MIMIC-IV-ECG: statements are phrases of the machine that say what was simulated."""
+    """Write MIMIC-IV-ECG, with machine statements that describe what was simulated."""
     said: dict[str, str] = {}
     for phrase, meanings in label_map("mimic_iv_ecg").items():
         for code, _ in meanings:
@@ -86,7 +86,7 @@ def mimic(root: Path) -> dict:
 
 
 def ptbxl_and_ecgqa(root: Path, ecgqa: Path) -> dict:
-    """PTB-XL, a quarter also at 500 Hz, and ECG-QA, also about an ECG that cannot be used."""
+    """Write PTB-XL, a quarter also at 500 Hz, and ECG-QA, partly about an unusable ECG."""
     ecgs = drawn(ASKED, 3)
     ids = {ecg.ecg_id: 3 + 7 * number for number, ecg in enumerate(ecgs)}
     rows = [ptbxl_fields(ids[ecg.ecg_id], ecg) for ecg in ecgs]
@@ -103,7 +103,7 @@ def ptbxl_and_ecgqa(root: Path, ecgqa: Path) -> dict:
     records["ecg_id"] = [f"ptbxl/{i:05d}" for i in ids.values()]
     records["normal"] = ["NORM" in ecg.labels for ecg in ecgs]
     built = build_questions(records, {"train": FEW, "valid": ONE, "test": ONE}, "ecgqa", 7)
-    built.pop("dev")  # our own; ECG-QA has no such split
+    built.pop("dev")  # ECG-QA has no dev split
     kept = {}
     for split, asked in built.items():
         about = asked["ecg_id"].map(lambda pair: f"ptbxl/{flat:05d}" in pair)
@@ -120,7 +120,7 @@ def ptbxl_and_ecgqa(root: Path, ecgqa: Path) -> dict:
 
 
 def ptbxl_fields(ecg_id: int, ecg) -> dict:
-    """A row of ptbxl_database.csv that says what is known of a simulated ECG."""
+    """Return the row of ptbxl_database.csv that describes a simulated ECG."""
     known = ecg.attributes
     number = int(ecg.patient_id.rpartition("-")[2])
     noise = {
@@ -144,7 +144,7 @@ def ptbxl_fields(ecg_id: int, ecg) -> dict:
 
 
 def write_shards(folder: Path, split: str, rows: pd.DataFrame) -> None:
-    """ECG-QA's JSON shards, with ids as in the release: one question_id for all leads."""
+    """Write ECG-QA's JSON shards, with ids as in the release: one question_id for all leads."""
     rows = rows.reset_index(drop=True).copy()
     asked = [
         [a for a in attribute if not a.startswith("lead ")] or ["any kind of noises"]
@@ -157,7 +157,7 @@ def write_shards(folder: Path, split: str, rows: pd.DataFrame) -> None:
     key = rows["template_id"].astype(str) + [str(sorted(a)) if a else str(q) for a, q in named]
     rows["question_id"] = 1 + pd.factorize(key, sort=True)[0]
     rows["sample_id"] = range(len(rows))
-    rows["answer"] = [answer[::-1] for answer in rows["answer"]]  # their order means nothing
+    rows["answer"] = [answer[::-1] for answer in rows["answer"]]  # their order has no meaning
     rows["ecg_id"] = [[int(i.partition("/")[2]) for i in pair] for pair in rows["ecg_id"]]
     plain = rows.groupby(key)["question"].transform("first")
     for form, questions in (("paraphrased", rows["question"]), ("template", plain)):
@@ -170,7 +170,7 @@ def write_shards(folder: Path, split: str, rows: pd.DataFrame) -> None:
 
 
 def having(ecgs, codes, n):
-    """n simulated ECGs, two in three of which have one of the codes, in turn."""
+    """Return n simulated ECGs; two thirds have one of the codes, taken in turn."""
     wanted = [[ecg for ecg in ecgs if code in ecg.labels] for code in codes]
     turns = [some[i] for i in range(max(map(len, wanted))) for some in wanted if i < len(some)]
     chosen = turns[: 2 * n // 3]
@@ -178,7 +178,7 @@ def having(ecgs, codes, n):
 
 
 def ludb(root: Path, ecgs) -> int:
-    """LUDB: a cell holds several diagnoses, one a line; lead names in lower case."""
+    """Write LUDB, with one diagnosis per line in a cell and lead names in lower case."""
     words = {code: word for word, meanings in label_map("ludb").items() for code, _ in meanings}
     lines = ["ID,Sex,Age,Rhythms,Electric axis of the heart,Conduction abnormalities"]
     for number, ecg in enumerate(having(ecgs, ["SBRAD", "SARRH"], ZERO_SHOT), start=1):
@@ -190,7 +190,7 @@ def ludb(root: Path, ecgs) -> int:
 
 
 def challenge(root: Path, ecgs) -> int:
-    """The 2021 challenge's CPSC, Chapman-Shaoxing and Ningbo; one record without a diagnosis."""
+    """Write CPSC, Chapman-Shaoxing and Ningbo of the 2021 challenge; one has no diagnosis."""
     codes: dict[str, str] = {}
     for theirs, meanings in label_map("snomed").items():
         for code, _ in meanings:

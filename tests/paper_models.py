@@ -1,4 +1,4 @@
-"""Models from disk in the shape of the paper profile's: a Llama-2 and a BERT, random and tiny."""
+"""Tiny random models saved in the formats of the paper profile's: a Llama-2 and a BERT."""
 
 import json
 from pathlib import Path
@@ -37,9 +37,9 @@ TOKENIZER = {  # tokenizer_config.json of meta-llama/Llama-2-7b-chat-hf
 
 
 def save_llama(folder: Path, texts, vocabulary: int = 900) -> Path:
-    """A two-layer Llama-2 in half precision, its tokeniser and its chat settings.
+    """Save a two-layer Llama-2 in half precision with its tokeniser and chat settings.
 
-    `texts` are what the pieces are learnt from; "yes", "no" and "not" become pieces in any case.
+    The tokeniser learns from `texts`; "yes", "no" and "not" always become tokens of their own.
     """
     torch.manual_seed(0)
     tokenizer = llama_tokenizer([*texts, *["yes Yes no No not sure Not"] * 1000], vocabulary)
@@ -66,9 +66,9 @@ def save_llama(folder: Path, texts, vocabulary: int = 900) -> Path:
 
 
 def llama_tokenizer(texts, vocabulary: int) -> Tokenizer:
-    """Byte-pair pieces as Llama-2 has them: a mark for each space, bytes for unknown letters.
+    """Train byte-pair tokens like Llama-2's: spaces are marked, unknown letters become bytes.
 
-    No padding token; ids 0, 1, 2 are unknown, begin and end, and 256 bytes follow.
+    There is no padding token. Ids 0, 1 and 2 are unknown, begin and end; 256 bytes follow.
     """
     learner = Tokenizer(models.BPE(unk_token="<unk>"))
     learner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -101,7 +101,7 @@ def llama_tokenizer(texts, vocabulary: int) -> Tokenizer:
 
 
 def save_bert(folder: Path, texts) -> Path:
-    """A two-layer BERT with word pieces, cased as Bio_ClinicalBERT is."""
+    """Save a two-layer BERT with word pieces, cased like Bio_ClinicalBERT."""
     torch.manual_seed(0)
     words = sorted({letter for text in texts for letter in text if letter.strip()})
     pieces = [*words, *(f"##{letter}" for letter in words)]

@@ -1,4 +1,4 @@
-"""A clone of the checkout in a temporary folder, in which the whole pipeline runs in smoke."""
+"""A clone of the checkout in a temporary folder, where the smoke profile runs the pipeline."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ REPO = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Clone:
-    """A checkout of its own, with git history, that no other test writes to."""
+    """A separate checkout with git history that no other test writes to."""
 
     folder: Path
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a command at the top of the clone with this interpreter's programs first."""
+        """Run a command at the root of the clone, with this interpreter's folder first on PATH."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment(), capture_output=True, text=True
         )
@@ -32,7 +32,7 @@ class Clone:
         return done
 
     def environment(self) -> dict[str, str]:
-        """Environment in which `python` is this interpreter and `ecg_lib` the clone's own."""
+        """Return an environment where `python` is this interpreter and `ecg_lib` the clone's."""
         here = str(Path(sys.executable).parent)
         return {
             **os.environ,
@@ -42,7 +42,7 @@ class Clone:
         }
 
     def stages(self) -> dict[str, dict]:
-        """The stages that the profile in params.yaml has, as the pipeline files declare them."""
+        """Return the stages of the profile in params.yaml, as the pipeline files declare them."""
         params = yaml.safe_load((self.folder / "params.yaml").read_text())
         found = {}
         for file in FILES.values():
@@ -54,7 +54,7 @@ class Clone:
         }
 
     def outs(self, under: str = "") -> list[Path]:
-        """What the profile in params.yaml writes, as paths in the clone."""
+        """Return the outputs of the profile in params.yaml, as paths in the clone."""
         profile = yaml.safe_load((self.folder / "params.yaml").read_text())["profile"]
         outs = [out for s in self.stages().values() for out in [*s["outs"], *s.get("metrics", [])]]
         names = [out if isinstance(out, str) else next(iter(out)) for out in outs]
@@ -63,7 +63,7 @@ class Clone:
 
 
 def make_clone(folder: Path) -> Clone:
-    """Copy what git tracks or would track, without what a pipeline made; commit it."""
+    """Copy all files that git does not ignore, except `dvc.lock`, and commit them."""
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
     listed = subprocess.run(
         [*git, "ls-files", "-co", "--exclude-standard"], cwd=REPO, capture_output=True, text=True
@@ -81,9 +81,9 @@ def make_clone(folder: Path) -> Clone:
 
 @pytest.fixture(scope="session")
 def smoke_clone(tmp_path_factory) -> Clone:
-    """A clone in which `make paper` has run every notebook in smoke once.
+    """A clone in which `make paper` has run every notebook once in the smoke profile.
 
-    Tests that use it bear `xdist_group("pipeline")`, so that one worker runs it for all of them.
+    Tests that use it are marked `xdist_group("pipeline")`, so that one worker runs it for all.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     claim = tmp_path_factory.getbasetemp().parent / "smoke_clone" if worker else None

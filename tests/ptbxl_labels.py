@@ -1,4 +1,4 @@
-"""PTB-XL's labels of ECG-QA's ECGs, joined from the tables at hand; no signals."""
+"""PTB-XL labels of the ECGs in ECG-QA, joined from the available tables; no signals."""
 
 import ast
 from functools import cache
@@ -8,7 +8,7 @@ import pandas as pd
 
 from ecg_lib.knowledge.findings import FINDINGS
 
-# MERL's names for PTB-XL's codes; it groups other diagnostic codes, so that these are not complete.
+# MERL's names for PTB-XL codes. It groups some diagnostic codes, so their labels are incomplete.
 RENAMED = {"STD": "STD_", "NT": "NT_", "STE": "STE_", "NST": "NST_", "TAB": "TAB_", "ISC": "ISC_"}
 GROUPED = {"AMI", "IMI", "STTC", "AVB", "ISCI", "ISCA", "LAFB/LPFB"}
 STANDS_FOR = {"STTC": "NDT", "AVB": "1AVB", "ISCI": "ISCIN", "ISCA": "ISCAN", "LAFB/LPFB": "LAFB"}
@@ -17,9 +17,10 @@ KINDS = ("sub_class", "form", "rhythm")
 
 @cache
 def ptbxl_records(data: Path) -> pd.DataFrame:
-    """ECG-QA's 16,054 ECGs: split, patient, labels. Likelihoods where their metadata are at hand.
+    """Return split, patient and labels of ECG-QA's 16,054 ECGs.
 
-    ``recorded_at`` is the number of the ECG, which PTB-XL gave in the order of recording.
+    Labels have likelihoods where the PTB-XL metadata of the ECG are available. `recorded_at` is
+    the number of the ECG, which PTB-XL assigned in order of recording.
     """
     parts = [
         pd.concat(pd.read_csv(f) for f in sorted((data / "splits" / "ptbxl" / kind).glob("*.csv")))
@@ -52,7 +53,7 @@ def ptbxl_records(data: Path) -> pd.DataFrame:
 
 
 def complete_codes(data: Path) -> set[str]:
-    """Codes that the tables at hand state of every ECG."""
+    """Return the codes that the available tables state for every ECG."""
     named = set()
     for kind in KINDS:
         first = next((data / "splits" / "ptbxl" / kind).glob("*.csv"))

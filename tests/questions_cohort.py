@@ -1,4 +1,4 @@
-"""A made-up cohort of labels, without signals, for the tests of questions."""
+"""A synthetic cohort of labels, without signals, for tests of the questions."""
 
 import numpy as np
 import pandas as pd
@@ -36,9 +36,9 @@ NOISES = ["baseline drift", "static noise", "burst noise", "electrodes problems"
 
 
 def synthetic_records(n: int = 1500, seed: int = 0) -> pd.DataFrame:
-    """``n`` labelled ECGs of ``n / 2`` patients, half of them normal, noise blind to severity."""
+    """Return `n` labelled ECGs of `n / 2` patients: half normal, noise independent of severity."""
     rng = np.random.default_rng(seed)
-    # A stream of its own, so that what it draws shifts no other draw.
+    # A separate stream, so that its draws do not shift any others.
     places = np.random.default_rng([seed, 1])
     rows = []
     for i in range(n):
@@ -74,7 +74,7 @@ def synthetic_records(n: int = 1500, seed: int = 0) -> pd.DataFrame:
         attributes["form_leads"] = {
             code: sorted(places.choice(LEADS, size=places.integers(1, 5), replace=False).tolist())
             for code in FORMS_IN_LEADS
-            # In one of ten the report does not say where.
+            # One in ten reports does not name the leads.
             if code in labels and places.random() < 0.9
         }
         if places.random() < 0.1:

@@ -1,4 +1,4 @@
-"""Patients with chosen findings, recorded without noise, and what a ruler finds in their leads."""
+"""Noise-free ECGs of patients with chosen findings, and functions that measure them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PATIENTS = 7
 
 @dataclass(frozen=True)
 class Recording:
-    """One noise-free ECG: its draft, its signal (12, 1000) in mV and its usual beat at 500 Hz."""
+    """One noise-free ECG: its draft, its signal (12, 1000) in mV and its median beat at 500 Hz."""
 
     draft: Draft
     signal: np.ndarray
     beat: np.ndarray  # (12, 500), zero at the end of the PR segment
 
     def part(self, lead: str, start: float, stop: float) -> np.ndarray:
-        """The usual beat from `start` to `stop`, s from R, in one lead."""
+        """Return the median beat in one lead from `start` to `stop`, in s relative to R."""
         return self.beat[AT[lead], sample(start) : sample(stop)]
 
     def at(self, lead: str, second: float) -> float:
-        """mV at a time from R, mean of 20 ms."""
+        """Return the mean over 20 ms around a time relative to R, in mV."""
         return float(self.part(lead, second - 0.01, second + 0.01).mean())
 
 
@@ -44,10 +44,10 @@ def sample(second: float) -> int:
 def recordings(
     spec: str, stage: str = "", rate: float = 70.0, patients: int = PATIENTS
 ) -> tuple[Recording, ...]:
-    """ECGs of several patients who have just the findings of `spec`, "LAFB+CRBBB:0.7".
+    """Return ECGs of several patients with only the findings in `spec`, e.g. "LAFB+CRBBB:0.7".
 
-    A number after the colon is the grade, 1 without it; an empty spec is a healthy heart. The same
-    patients, rhythms and recorders come back for every spec of the same rhythm.
+    The number after a colon is the grade; without it the grade is 1. An empty spec is a healthy
+    heart. All specs with the same rhythm get the same patients, rhythms and recorders.
     """
     made = []
     for seed in range(patients):
@@ -65,7 +65,7 @@ def recordings(
 
 
 def usual_beat(draft: Draft, signal: np.ndarray) -> np.ndarray:
-    """Median of the beats of kind 0, aligned at their R to 2 ms."""
+    """Return the median of the beats of kind 0, aligned at R to within 2 ms."""
     fine = resample_poly(signal, FINE, 1, axis=1)
     beats, drawn = [], draft.drawn.beats
     for time, kind in zip(drawn.times, drawn.kinds, strict=True):
@@ -81,7 +81,7 @@ def usual_beat(draft: Draft, signal: np.ndarray) -> np.ndarray:
 
 
 def qrs_edges(beat: np.ndarray) -> tuple[int, int]:
-    """First and last sample of the QRS: where the leads change fast, bridging 16 ms."""
+    """Return the first and last sample of the QRS, where leads change fast; bridge 16 ms gaps."""
     speed = np.sqrt((np.gradient(beat, axis=1) ** 2).sum(axis=0)) * 100 * FINE  # mV/s
     low, high = sample(-0.12), sample(0.16)
     fast = low + np.flatnonzero(speed[low:high] > 12.0)
@@ -91,7 +91,7 @@ def qrs_edges(beat: np.ndarray) -> tuple[int, int]:
 
 
 def median(of, spec: str, **how) -> float:
-    """Median over the patients of a measure of one recording."""
+    """Return the median over patients of a measure `of` one recording."""
     return float(np.median([of(r) for r in recordings(spec, **how)]))
 
 
@@ -101,24 +101,24 @@ def qrs_width(r: Recording) -> float:
 
 
 def axis(r: Recording) -> float:
-    """Frontal axis of the QRS area, degrees, from I and aVF."""
+    """Return the frontal axis of the QRS area in degrees, from I and aVF."""
     first, last = qrs_edges(r.beat)
     one, foot = (r.beat[AT[lead], first:last].sum() for lead in ("I", "aVF"))
     return float(np.degrees(np.arctan2(foot * 2 / np.sqrt(3), one)))
 
 
 def peak(lead: str, start: float, stop: float):
-    """Measure: highest point between two times."""
+    """Return a measure: the highest value between two times, in mV."""
     return lambda r: float(r.part(lead, start, stop).max())
 
 
 def trough(lead: str, start: float, stop: float):
-    """Measure: lowest point between two times."""
+    """Return a measure: the lowest value between two times, in mV."""
     return lambda r: float(r.part(lead, start, stop).min())
 
 
 def q_depth(lead: str):
-    """Measure: depth of the first negative wave of the QRS, mV."""
+    """Return a measure: the depth of the first negative wave of the QRS, in mV."""
 
     def of(r: Recording) -> float:
         first, last = qrs_edges(r.beat)
@@ -130,7 +130,7 @@ def q_depth(lead: str):
 
 
 def st(lead: str):
-    """Measure: ST 60 ms after the J point, mV."""
+    """Return a measure: the ST level 60 ms after the J point, in mV."""
 
     def of(r: Recording) -> float:
         j = qrs_edges(r.beat)[1] / (100 * FINE) - BEFORE
@@ -140,7 +140,7 @@ def st(lead: str):
 
 
 def t_wave(lead: str):
-    """Measure: the T wave's largest deflection from 180 to 400 ms, signed, mV."""
+    """Return a measure: the largest signed deflection of T from 180 to 400 ms, in mV."""
 
     def of(r: Recording) -> float:
         part = r.part(lead, 0.18, 0.40)
@@ -150,7 +150,7 @@ def t_wave(lead: str):
 
 
 def t_end(r: Recording) -> float:
-    """End of the T wave, s from R: a tenth of its height in the lead where it is largest."""
+    """Return the end of T in s after R: a tenth of its height, in the lead where it is largest."""
     late = r.beat[:, sample(0.15) : sample(0.58)]
     late = late - late[:, -10:].mean(axis=1, keepdims=True)
     wave = np.abs(late[np.abs(late).max(axis=1).argmax()])
@@ -158,5 +158,5 @@ def t_end(r: Recording) -> float:
 
 
 def p_part(r: Recording, lead: str) -> np.ndarray:
-    """The usual beat's P wave and PR segment, from 400 ms before R to the QRS."""
+    """Return P wave and PR segment of the median beat, from 400 ms before R to the QRS."""
     return r.beat[AT[lead], : qrs_edges(r.beat)[0] - 2]

@@ -1,4 +1,4 @@
-"""Labels of simulated patients without their signals: a cohort whose severity is known."""
+"""Labels of simulated patients, without signals: a cohort whose severity is known."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ from ecg_lib.data.simulated.cohort import SPLITS, draw_patient
 
 @cache
 def simulated_records(patients: int = 1200, seed: int = 0) -> pd.DataFrame:
-    """One ECG a patient, with the latent ``severity``; 6 of 10 patients are for training."""
+    """Return one ECG per patient with the latent `severity`; 6 of 10 patients are for training."""
     rows = []
     for number in range(patients):
         draft = draw_patient(np.random.default_rng([seed, number]), 1)[0]

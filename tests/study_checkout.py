@@ -1,4 +1,4 @@
-"""A checkout in small in which a profile was trained: for tests of what builds on it."""
+"""A miniature checkout with a trained profile, for tests of what builds on one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ STUDY = {
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A checkout in which a profile's encoder, LLM and de-biased arm exist, and no study yet."""
+    """A checkout with a profile's encoder, LLM and de-biased arm, but no study yet."""
     root = tmp_path_factory.mktemp("checkout")
     (root / "ecg_lib").symlink_to(REPO / "ecg_lib")
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""What a piece of code depends on: files through imports, tables by name, meaning not wording."""
+"""Test which files and tables a piece of code depends on, and that its hash ignores wording."""
 
 import shutil
 from functools import partial
@@ -59,6 +59,8 @@ def test_a_module_imported_by_a_name_that_is_put_together_counts_with_its_whole_
         ("room/words.csv", "a,b", "a,c", False),
         ("room/inner.py", '"""Two."""', '"""Not one."""', True),
         ("room/inner.py", "return 2", "return 2  # two", True),
+        ("room/inner.py", "def two():", "def two() -> int:", True),
+        ("room/words.csv", "a,b", "# two columns\na,b", True),
         ("alone.py", "1", "2", True),
     ],
 )

@@ -1,7 +1,7 @@
-"""Every table of the library belongs to what reads it, and every file of a room that lists itself.
+"""Test that closures include every table that a module reads and every self-registering source.
 
-`closure` finds tables by the name that their reader states. One under a name put together at run
-time would be found by no closure, and an edit of it would leave old models in place.
+`closure` finds a table by its name in the source of the module that reads it. It would miss a name
+assembled at run time, and old models would then stay in place after an edit of the table.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ TABLES = sorted(file for end in ("csv", "yaml") for file in PACKAGE.rglob(f"*.{e
 
 @cache
 def readers():
-    """Table -> modules whose source names it."""
+    """Map each table to the modules whose source names it."""
     named = {table: [] for table in TABLES}
     for file in PACKAGE.rglob("*.py"):
         text = file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The shape of the library: small files of one idea each, imports that run one way."""
+"""Test the structure of the library: short, documented files and imports in one direction."""
 
 import ast
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ecg_lib"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = (  # who may import whom: each only what stands before it
+ROOMS = (  # each may import only those listed before it
     *(
         "__init__",
         "errors",
@@ -28,13 +28,13 @@ ROOMS = (  # who may import whom: each only what stands before it
 
 
 def room(file):
-    """The first folder below the package, or the name of a file at its top."""
+    """Return the first folder below the package, or the stem of a file at the top level."""
     inside = file.relative_to(PACKAGE)
     return inside.parts[0] if len(inside.parts) > 1 else inside.stem
 
 
 def imports(file):
-    """Modules that a file imports when it is run: not those for type checkers."""
+    """Yield the modules that a file imports at run time, without those for type checkers."""
 
     def nodes(tree):
         for node in ast.iter_child_nodes(tree):
@@ -68,7 +68,7 @@ def test_imports_run_downward(name):
     assert not upward
 
 
-def test_no_two_files_have_one_name():
+def test_file_names_are_unique():
     names = Counter(file.name for file in FILES if file.name != "__init__.py")
     assert not [name for name, count in names.items() if count > 1]
 

@@ -1,4 +1,4 @@
-"""Intervals and tests: right values, honest gaps, and fast enough."""
+"""Test confidence intervals and McNemar's test: values, missing values and speed."""
 
 import time
 
@@ -118,7 +118,7 @@ def test_mcnemar_counts_only_the_questions_on_which_answerers_differ():
     b = np.r_[np.zeros(10), np.ones(2), np.ones(88)]
     result = mcnemar(a, b)
     assert (result.only_a, result.only_b) == (10, 2)
-    assert result.p == pytest.approx(2 * 79 / 4096)  # binomial(12, 1/2), at most 2
+    assert result.p == pytest.approx(2 * 79 / 4096)  # twice P(X <= 2), X ~ binomial(12, 1/2)
     with pytest.raises(DataError, match="same rows"):
         mcnemar(a, b[:5])
 
@@ -161,7 +161,7 @@ def test_with_one_seed_the_interval_is_that_of_questions():
     assert width(one) == pytest.approx(np.ptp(np.percentile(alone, [2.5, 97.5])), rel=0.1)
 
 
-def test_trainings_that_vary_and_questions_of_one_patient_widen_the_interval():
+def test_varying_seeds_and_shared_patients_widen_the_interval():
     steady = np.tile(A[0], (3, 1)).astype(float)
     varied = steady.copy()
     varied[0, :80], varied[1, :80] = 1, 0
@@ -171,7 +171,7 @@ def test_trainings_that_vary_and_questions_of_one_patient_widen_the_interval():
     assert width(mean_over_seeds(alike, groups=patient)) > 1.5 * width(mean_over_seeds(alike))
 
 
-def test_no_question_is_no_number_and_what_is_not_paired_is_refused():
+def test_no_questions_give_nan_and_unpaired_arms_are_refused():
     assert np.isnan(mean_over_seeds(A[:, :0]).value)
     for wrong in ([], [A[0], A[1][:5]]):
         with pytest.raises(DataError, match="over seeds"):

@@ -54,5 +54,7 @@ def test_it_reads_and_writes_where_it_is_called(installed, tmp_path):
     where, root = python(installed, tmp_path, "-c", say).splitlines()
     assert Path(where).is_relative_to(installed)
     assert Path(root) == tmp_path
-    published = "from ecg_lib.report.reference import paper_table; print(len(paper_table('table5')))"
+    published = (
+        "from ecg_lib.report.reference import paper_table; print(len(paper_table('table5')))"
+    )
     assert int(python(installed, tmp_path, "-c", published)) > 10

@@ -1,4 +1,4 @@
-"""Which definitions a piece of code uses: more than it does perhaps, never fewer."""
+"""Test that `reached` finds every definition that a piece of code uses, and perhaps more."""
 
 import ast
 
@@ -58,11 +58,11 @@ def defined(source, **options):
         ("from ecg_lib import steps as s\nmap(s.second, [])", {"second", "helper"}),
         ("from ecg_lib.steps import Run\nRun().used()", {"used", "through", "helper"}),
         ("from ecg_lib.steps import Run\nRun()", set()),
-        ("from ecg_lib import other\nother.lost()", {"lost"}),  # imported there from elsewhere
+        ("from ecg_lib import other\nother.lost()", {"lost"}),  # `other` imports it from `deep`
         ("import json\njson.dumps(1)", set()),
     ],
 )
-def test_what_is_called_counts_with_what_it_calls(source, found):
+def test_reached_includes_transitive_calls(source, found):
     assert defined(source) == found
 
 

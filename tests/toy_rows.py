@@ -1,10 +1,10 @@
-"""Verify rows about one ECG that can be counted by hand, for the tests of questions."""
+"""Verify rows about single ECGs that can be counted by hand, for tests of the questions."""
 
 import pandas as pd
 
 
 def toy_rows(groups):
-    """Rows of (template, answer, normal, how many); and which of their ECGs are normal."""
+    """Return rows for groups (template, answer, normal, count), and which ECGs are normal."""
     rows, normal = [], {}
     for template, answer, well, n in groups:
         for _ in range(n):

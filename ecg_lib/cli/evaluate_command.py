@@ -203,12 +203,12 @@ def run_linear_probe(options: argparse.Namespace) -> None:
     for name, (features, reading) in readings(
         encoder, stores, rows, options.epochs, options.baseline
     ).items():
-        parts = [
+        known, asked = (
             part_of(store, own, features(store, own), task)
             for store, own in zip(stores, rows, strict=True)
-        ]
+        )
         drawn = options.share, options.seeds, options.resamples
-        table = probe_table(*parts, *drawn, reading=reading)
+        table = probe_table(known, asked, *drawn, reading=reading)
         tables.append(table.assign(reading=name))
     _show(pd.concat(tables, ignore_index=True), options.out)
 

@@ -87,7 +87,7 @@ def _one_line(name: str, error: PapermillExecutionError, output: Path) -> str:
     return f"notebooks/{name}.ipynb, cell `{cell}`: {text} [as far as it ran: {kept}]"
 
 
-def _subclasses(kind: type) -> set[type]:
+def _subclasses(kind: type[object]) -> set[type[object]]:
     return {deep for sub in kind.__subclasses__() for deep in {sub, *_subclasses(sub)}}
 
 

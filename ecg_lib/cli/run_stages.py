@@ -66,7 +66,8 @@ def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:
         A stage failed.
     """
     length = _chain_lengths(needs)
-    todo, done = sorted(needs, key=lambda name: (-length[name], name)), set()
+    todo = sorted(needs, key=lambda name: (-length[name], name))
+    done: set[str] = set()
     running: dict[str, subprocess.Popen] = {}
     while todo or running:
         ready = [name for name in todo if needs[name] <= done]

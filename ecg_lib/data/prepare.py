@@ -6,7 +6,7 @@ import importlib
 import os
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import Source
@@ -19,7 +19,14 @@ _SOURCES = "ecg_lib.data.sources"  # package whose files register themselves
 _QUESTIONS = {"ecgqa": "ptbxl/train_ecgs.tsv"}  # no ECGs, but found below a data root too
 
 
-def sources() -> dict[str, type[Source]]:
+class Cohort(Source, Protocol):
+    """A source that can be prepared by name; `record.Source` describes the two constants."""
+
+    NAME: ClassVar[str]
+    SIGNATURE: ClassVar[str | None]
+
+
+def sources() -> dict[str, type[Cohort]]:
     """Return the source class of each cohort that can be prepared, sorted by name.
 
     Raises
@@ -27,14 +34,18 @@ def sources() -> dict[str, type[Source]]:
     DataError
         Two sources have the same name.
     """
-    found: dict[str, type[Source]] = {}
+    found: dict[str, type[Cohort]] = {}
     for file in pkgutil.iter_modules(importlib.import_module(_SOURCES).__path__):
         module = importlib.import_module(f"{_SOURCES}.{file.name}")
         for kind in vars(module).values():
-            if isinstance(kind, type) and hasattr(kind, "SIGNATURE"):
+            if _is_cohort(kind):
                 if found.setdefault(kind.NAME, kind) is not kind:
                     raise DataError(f"{module.__file__}: another source is named {kind.NAME}")
     return dict(sorted(found.items()))
+
+
+def _is_cohort(kind: Any) -> TypeGuard[type[Cohort]]:
+    return isinstance(kind, type) and hasattr(kind, "SIGNATURE")
 
 
 def signatures() -> dict[str, str]:

@@ -144,7 +144,9 @@ class EcgStore:
             keep &= (self.records[column] == value).to_numpy()
         return np.flatnonzero(keep)
 
-    def mv(self, rows: int | str | slice | Sequence[int] | Sequence[str]) -> np.ndarray:
+    def mv(
+        self, rows: int | str | slice | Sequence[int] | Sequence[str] | np.ndarray
+    ) -> np.ndarray:
         """Return the signals of some ECGs in mV.
 
         Parameters
@@ -157,11 +159,14 @@ class EcgStore:
         (n, 12, samples) float32, mV
             n is 1 for a single row or ecg_id.
         """
-        if not isinstance(rows, slice):
-            several = [rows] if np.isscalar(rows) else rows
-            rows = [self.row_of(r) if isinstance(r, str) else r for r in several]
-            rows = np.asarray(rows, dtype=np.intp)
-        return self.signals[rows].astype(np.float32) * np.float32(UNIT_MV)
+        at = rows if isinstance(rows, slice) else self._positions(rows)
+        return self.signals[at].astype(np.float32) * np.float32(UNIT_MV)
+
+    def _positions(
+        self, rows: int | str | Sequence[int] | Sequence[str] | np.ndarray
+    ) -> np.ndarray:
+        several = [rows] if isinstance(rows, int | np.integer | str) else rows
+        return np.asarray([self.row_of(r) if isinstance(r, str) else r for r in several], np.intp)
 
     def record(self, row: int | str) -> EcgRecord:
         """Return one ECG, by row or ecg_id, with all that is known about it."""
@@ -340,8 +345,8 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
         "key": key,
         "hash": digest.hexdigest(),
     }
-    text = json.dumps(manifest, indent=1) + "\n"
-    (new / "manifest.json").write_text(text, encoding="utf-8")
+    written = json.dumps(manifest, indent=1) + "\n"
+    (new / "manifest.json").write_text(written, encoding="utf-8")
 
 
 def _refuse_another_rate(folder: Path, rate: int) -> None:

@@ -144,6 +144,8 @@ class NamedSlots(nn.Module):
         1, 0, or NaN for N training ECGs, as `stated` returns them.
     """
 
+    words: Tensor
+
     def __init__(self, projector: Projector, words: Tensor, targets: Tensor):
         super().__init__()
         self.projector = projector

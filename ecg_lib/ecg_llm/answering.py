@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,10 @@ from ecg_lib.ecg_llm.packing import (
     shared_length,
 )
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
-from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.encoders.token_cache import TokenSource
+
+if TYPE_CHECKING:
+    from ecg_lib.ecg_llm.frozen_llm import CausalLm
 
 _TOGETHER = 16  # most questions per sequence: the mask grows with the square of its length
 
@@ -39,7 +43,7 @@ def _inputs(
     processor: EcgLlmProcessor,
     prompts: list[list[int]],
     ecgs: list[list[str]],
-    tokens: EcgTokens,
+    tokens: TokenSource,
 ) -> dict[str, Tensor]:
     batch = processor.prompts(prompts)
     batch["ecg_tokens"] = tokens.get([e for row in ecgs for e in row])
@@ -84,7 +88,7 @@ def score_yes(
     processor: EcgLlmProcessor,
     questions: list[str],
     ecgs: list[list[str]],
-    tokens: EcgTokens,
+    tokens: TokenSource,
     batch_size: int = 128,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score closed questions; questions about the same ECG or pair share a sequence.
@@ -98,7 +102,7 @@ def score_yes(
     questions : list of str
     ecgs : list of list of str
         For each question, the id of one ECG or of two.
-    tokens : EcgTokens
+    tokens : TokenSource
     batch_size : int
         Most questions per batch.
 
@@ -140,7 +144,7 @@ def score_yes_plain(
     processor: EcgLlmProcessor,
     questions: list[str],
     ecgs: list[list[str]],
-    tokens: EcgTokens,
+    tokens: TokenSource,
     batch_size: int = 128,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score closed questions as `score_yes` does, with one sequence per question."""
@@ -161,7 +165,7 @@ def score_yes_to_each(
     processor: EcgLlmProcessor,
     questions: list[str],
     ecg_ids: list[str],
-    tokens: EcgTokens,
+    tokens: TokenSource,
     batch_size: int = 128,
 ) -> np.ndarray:
     """Ask the same questions about each of many ECGs; return P(yes), (ECGs, questions).
@@ -197,7 +201,7 @@ def generate_answers(
     processor: EcgLlmProcessor,
     questions: list[str],
     ecgs: list[list[str]],
-    tokens: EcgTokens,
+    tokens: TokenSource,
     max_new_tokens: int = 32,
     batch_size: int = 128,
 ) -> list[str]:
@@ -228,7 +232,7 @@ def answer_rows(
     model: EcgLlm,
     processor: EcgLlmProcessor,
     rows: pd.DataFrame,
-    tokens: EcgTokens,
+    tokens: TokenSource,
     batch_size: int = 128,
     max_new_tokens: int = 32,
 ) -> pd.DataFrame:
@@ -240,7 +244,7 @@ def answer_rows(
     processor : EcgLlmProcessor
     rows : DataFrame
         Question rows.
-    tokens : EcgTokens
+    tokens : TokenSource
         Encoder output of all ECGs in `rows`.
     batch_size, max_new_tokens : int
 
@@ -269,7 +273,7 @@ def answer_rows(
 
 @torch.no_grad()
 def read_rows(
-    llm: torch.nn.Module,
+    llm: CausalLm,
     processor: EcgLlmProcessor,
     rows: pd.DataFrame,
     report: Callable[[str, np.random.Generator], str],

@@ -122,7 +122,9 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{folder}: cannot be loaded ({first})") from error
-    return model.to("cuda" if torch.cuda.is_available() else "cpu"), processor
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # transformers wraps `to`, and its type takes the device for the model
+    return model.to(device), processor  # type: ignore[arg-type]
 
 
 def model_reads(folder: str | os.PathLike) -> EcgInput:
@@ -193,4 +195,6 @@ def ask(
         pad_token_id=processor.pad_id,
         eos_token_id=processor.tokenizer.eos_token_id,
     )
-    return Answer(processor.tokenizer.decode(new[0], skip_special_tokens=True).strip(), p_yes)
+    text = processor.tokenizer.decode(new[0], skip_special_tokens=True)
+    assert isinstance(text, str)  # one sequence gives one text
+    return Answer(text.strip(), p_yes)

@@ -27,7 +27,7 @@ from ecg_lib.training.fit import Schedule, fit
 if TYPE_CHECKING:
     from ecg_lib.config import Lora, Stage
     from ecg_lib.encoders.base import EcgEncoder
-    from ecg_lib.encoders.token_cache import EcgTokens
+    from ecg_lib.encoders.token_cache import EcgTokens, TokenSource
 
 WEIGHT = "weight"  # a column of question rows: the weight of a row in the loss
 
@@ -74,7 +74,7 @@ def adapters(lora: Lora) -> LoraConfig:
 class QuestionCollator:
     """A collator that pads rows of `prepare_rows` and adds the ECG tokens for their slots."""
 
-    def __init__(self, processor: EcgLlmProcessor, tokens: EcgTokens):
+    def __init__(self, processor: EcgLlmProcessor, tokens: TokenSource):
         self.processor, self.tokens = processor, tokens
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:

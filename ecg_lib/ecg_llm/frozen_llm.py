@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ecg_lib.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+class CausalLm(Protocol):
+    """A causal LM of transformers, as far as answering uses it."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+
+    def get_decoder(self) -> Any:
+        """Return the layers below the output embeddings."""
+
+    def get_output_embeddings(self) -> Any:
+        """Return the layer that turns hidden states into logits."""
+
+    def generate(self, **kwargs: Any) -> Any:
+        """Continue prompts."""
 
 
 def load_llm(name_or_path: str | Path, dtype: str = "float32"):
@@ -39,3 +61,9 @@ def load_llm(name_or_path: str | Path, dtype: str = "float32"):
             "; give a folder written by save_pretrained, or log in to the hub"
         ) from error
     return model.eval().requires_grad_(False), tokenizer
+
+
+def embeddings_of(lm: PreTrainedModel) -> nn.Embedding:
+    """Return the input embeddings of a language model; transformers only promises a module."""
+    table: Any = lm.get_input_embeddings()
+    return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ecg_lib import encoders
+from ecg_lib.ecg_llm.frozen_llm import embeddings_of
 from ecg_lib.ecg_llm.packing import additive, positions
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
@@ -63,6 +65,7 @@ class EcgLlm(PreTrainedModel):
     """
 
     config_class = EcgLlmConfig
+    language_model: Any  # a causal LM of transformers, or PEFT's wrapper, which forwards to it
     # Tells the Trainer not to pass `num_items_in_batch` to `forward`: the loss is a mean over one
     # batch's answer tokens, whatever their number in all batches of a step.
     accepts_loss_kwargs = False
@@ -96,17 +99,19 @@ class EcgLlm(PreTrainedModel):
             Adapters to add.
         """
         language_model.requires_grad_(False)
-        width = language_model.get_input_embeddings().embedding_dim
+        width = embeddings_of(language_model).embedding_dim
         config = EcgLlmConfig(name, encoder.config.width, width, slot_id)
-        if lora is not None:
-            language_model = get_peft_model(language_model, lora)
-        return cls(config, encoder, language_model)
+        if lora is None:
+            return cls(config, encoder, language_model)
+        return cls(config, encoder, get_peft_model(language_model, lora))
 
     @property
     def base_lm(self) -> PreTrainedModel:
         """The causal LM itself, with any adapters inside its layers."""
         lm = self.language_model
-        return lm.get_base_model() if isinstance(lm, PeftModel) else lm
+        if isinstance(lm, PeftModel):
+            lm = lm.get_base_model()
+        return lm
 
     def train(self, mode: bool = True) -> EcgLlm:
         """Set the training mode, but keep the frozen encoder in evaluation mode."""
@@ -233,7 +238,10 @@ class EcgLlm(PreTrainedModel):
             inputs_embeds=embeds, attention_mask=attention_mask, **kwargs
         )
 
-    def save_pretrained(self, folder: str | Path, processor: EcgLlmProcessor | None = None) -> None:
+    # Saving and loading are this library's own, so their arguments are not those of transformers.
+    def save_pretrained(  # type: ignore[override]
+        self, folder: str | Path, processor: EcgLlmProcessor | None = None
+    ) -> None:
         """Write config, encoder, projector (safetensors) and adapters (as PEFT saves them).
 
         The frozen language model is not copied; the config names it. If it is a folder, its path is
@@ -255,7 +263,7 @@ class EcgLlm(PreTrainedModel):
             processor.save_pretrained(folder)
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]
         cls,
         folder: str | Path,
         dtype: torch.dtype | str | None = None,
@@ -286,7 +294,8 @@ class EcgLlm(PreTrainedModel):
         name = language_model or config.language_model
         if not language_model and (folder / name).is_dir():
             name = str((folder / name).resolve())
-        lm = AutoModelForCausalLM.from_pretrained(name, dtype=dtype).requires_grad_(False)
+        lm: torch.nn.Module = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        lm.requires_grad_(False)
         if (folder / "adapter").is_dir():
             lm = PeftModel.from_pretrained(lm, str(folder / "adapter"), is_trainable=trainable)
         config.language_model = name

@@ -134,7 +134,8 @@ def batches(groups: Sequence[Sequence[int]], lengths: Sequence[int], size: int) 
     size : int
         Most questions per batch; a larger group is a batch of its own.
     """
-    some, held = [], 0
+    some: list[int] = []
+    held = 0
     for k in np.argsort(lengths, kind="stable").tolist():
         if some and held + len(groups[k]) > size:
             yield some

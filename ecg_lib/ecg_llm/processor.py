@@ -56,7 +56,9 @@ class EcgLlmProcessor:
             self.tokenizer = copy.deepcopy(tokenizer)
             slot = AddedToken(SLOT, lstrip=True, normalized=False, special=True)
             self.tokenizer.add_tokens([slot], special_tokens=True)
-        self.slot_id = self.tokenizer.convert_tokens_to_ids(SLOT) if slots else len(tokenizer)
+        slot_id = self.tokenizer.convert_tokens_to_ids(SLOT) if slots else len(tokenizer)
+        assert isinstance(slot_id, int)  # one token has one id
+        self.slot_id = slot_id
         self.pad_id = (
             tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         )

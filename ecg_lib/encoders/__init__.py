@@ -56,8 +56,8 @@ def find(name: str) -> type[EcgEncoder]:
 def configure(name: str, settings: Mapping[str, Any], ecg_input: EcgInput) -> EcgEncoderConfig:
     """Return the validated config of an encoder; parameters and errors are those of `build`."""
     kind = find(name).config_class
-    known = inspect.signature(kind.__init__, eval_str=True).parameters
-    known = {k: p for k, p in known.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    taken = inspect.signature(kind.__init__, eval_str=True).parameters
+    known = {k: p for k, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     own = {k: value for k, value in settings.items() if k != "name"}
     for setting, value in own.items():
         if setting not in known or setting in ("self", "ecg_input"):

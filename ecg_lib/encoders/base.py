@@ -150,7 +150,7 @@ class EncoderOutput(ModelOutput):
 class EcgEncoder(PreTrainedModel):
     """Base class of the encoders; a subclass sets `config_class` and defines `forward`."""
 
-    config_class = EcgEncoderConfig
+    config_class: type[EcgEncoderConfig] = EcgEncoderConfig
     main_input_name = "ecg"
 
     def _init_weights(self, module: nn.Module) -> None:

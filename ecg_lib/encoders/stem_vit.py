@@ -161,8 +161,8 @@ class StemVit(EcgEncoder):
         super().__init__(config)
         width, leads = config.width, len(config.ecg_input.leads)
         if config.stem == "residual":
-            self.stem = ResidualStem(leads, width, config.patch)
-            self.patchify = nn.Identity()
+            self.stem: nn.Module = ResidualStem(leads, width, config.patch)
+            self.patchify: nn.Module = nn.Identity()
         else:
             self.stem = Stem(leads, width)
             self.patchify = nn.Conv1d(width // 2, width, config.patch, stride=config.patch)

@@ -14,7 +14,14 @@ from tokenizers import (
     trainers,
 )
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    BertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 
 def train_report_tokens(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -74,7 +81,7 @@ def small_bert(vocabulary: int, width: int, depth: int, heads: int, max_tokens: 
 class TextEncoder(nn.Module):
     """A transformer whose last hidden states are averaged over the tokens of a text."""
 
-    def __init__(self, backbone: nn.Module):
+    def __init__(self, backbone: PreTrainedModel):
         super().__init__()
         self.backbone = backbone
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +37,13 @@ def weights_hash(module: torch.nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+class TokenSource(Protocol):
+    """A source of encoder output by ECG id: `EcgTokens`, or something in its place."""
+
+    def get(self, ecg_ids: Sequence[str]) -> Tensor:
+        """Return tokens (E, n, D) in float32, in the order of `ecg_ids`."""
 
 
 class EcgTokens:

@@ -99,7 +99,7 @@ def choose_single(records: pd.DataFrame) -> Choice:
         certain = facet_of("certain diagnostic", labels, attributes)
         clear = certain == facet_of("diagnostic", labels, attributes)
         can_say = answer(_question(INTERPRET), [(labels, attributes)]) is not None
-        return len(certain) if clear and can_say else 0
+        return len(certain) if certain and clear and can_say else 0
 
     counts = [diagnoses(*known) for known in _known(rows)]
     return Choice((rows["ecg_id"][counts.index(max(counts))],), INTERPRET)
@@ -197,7 +197,7 @@ def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: in
             eos_token_id=tokenizer.eos_token_id,
         )
     new = ids[0, batch["input_ids"].shape[1] :]
-    return " ".join(tokenizer.decode(new, skip_special_tokens=True).split())
+    return " ".join(str(tokenizer.decode(new, skip_special_tokens=True)).split())
 
 
 def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:

@@ -69,7 +69,7 @@ def mean_cells(
     seed: int,
     groups: pd.Series | None = None,
     proportion: bool = False,
-) -> list[dict[str, object]]:
+) -> list[dict[str, str | float]]:
     """Return the mean of a measure by question type and the unweighted average of the types.
 
     Parameters
@@ -88,7 +88,8 @@ def mean_cells(
         column (a question type or "average"), value, n, ci_low, ci_high; percent.
     """
     short = short_types(rows).to_numpy()
-    cells, means, draws = [], [], []
+    cells: list[dict[str, str | float]] = []
+    means, draws = [], []
     for number, column in enumerate(columns):
         own = short == column
         part, found = values[own], Estimate.none()

@@ -16,7 +16,7 @@ from ecg_lib.signal.leads import LEADS
 _BATCH = 128
 
 
-def hand_features(store: EcgStore, rows: Sequence[int] | None = None) -> np.ndarray:
+def hand_features(store: EcgStore, rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Measure hand-made features of some or all ECGs of a store, about 20 ms per ECG.
 
     Returns

@@ -50,7 +50,7 @@ def pooled(tokens: np.ndarray, cls: np.ndarray) -> np.ndarray:
 
 
 def encoder_features(
-    store: EcgStore, encoder: EcgEncoder, rows: Sequence[int] | None = None
+    store: EcgStore, encoder: EcgEncoder, rows: Sequence[int] | np.ndarray | None = None
 ) -> np.ndarray:
     """Encode some or all ECGs of a store and pool the output.
 
@@ -68,7 +68,9 @@ def encoder_features(
     return np.concatenate(parts)
 
 
-def cached_features(tokens: EcgTokens, rows: Sequence[int] | None = None) -> np.ndarray:
+def cached_features(
+    tokens: EcgTokens, rows: Sequence[int] | np.ndarray | None = None
+) -> np.ndarray:
     """Pool the cached output for some or all ECGs of a cohort.
 
     Returns

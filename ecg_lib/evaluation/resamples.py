@@ -34,12 +34,12 @@ class Resamples:
     drawn: NDArray[np.uint32]
 
     @classmethod
-    def draw(cls, patients: Sequence[str], resamples: int, seed: int) -> Resamples:
+    def draw(cls, patients: Sequence[str] | NDArray, resamples: int, seed: int) -> Resamples:
         """Draw patients with replacement, as many as there are."""
         known = np.unique(np.asarray(patients, dtype=str))
         return cls(known, bootstrap_ids(len(known), resamples, seed).astype(np.uint32))
 
-    def weights(self, patients: Sequence[str]) -> NDArray[np.float64]:
+    def weights(self, patients: Sequence[str] | NDArray) -> NDArray[np.float64]:
         """Count how often each record is drawn.
 
         Parameters
@@ -67,8 +67,11 @@ class Resamples:
 
     def save(self, path: Path) -> None:
         """Write both arrays as .npz, atomically."""
-        arrays = {"patients": self.patients, "drawn": self.drawn}
-        write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+        def write(temporary: Path) -> None:
+            np.savez_compressed(temporary, patients=self.patients, drawn=self.drawn)
+
+        write_atomically(path, write)
 
     @classmethod
     def load(cls, path: Path) -> Resamples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -53,7 +55,7 @@ def recall(
     ecgs: torch.Tensor,
     reports: torch.Tensor,
     texts: list[str],
-    ks=(1, 5, 10),
+    ks: Sequence[int] = (1, 5, 10),
     pool: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -82,7 +84,8 @@ def recall(
     order = rng.permutation(len(texts))
     pool = min(pool, len(texts))
     groups = [order[i : i + pool] for i in range(0, len(order) - pool + 1, pool)]
-    hits, chance = {k: [] for k in ks}, {k: [] for k in ks}
+    hits: dict[int, list[np.bool_]] = {k: [] for k in ks}
+    chance: dict[int, list[np.bool_]] = {k: [] for k in ks}
     for group in groups:
         similarity = ecgs[group] @ reports[group].T  # (pool, pool)
         words = np.array([texts[i] for i in group], dtype=object)
@@ -91,7 +94,7 @@ def recall(
             nearest = np.argsort(-ranking, axis=1)
             found = np.take_along_axis(same, nearest, axis=1)
             for k in ks:
-                into[k].extend(found[:, :k].any(1))
+                into[k].extend(np.any(found[:, :k], axis=1))
     rows = []
     for k in ks:
         cell = wilson(int(np.sum(hits[k])), len(hits[k])).percent()

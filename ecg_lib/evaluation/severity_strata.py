@@ -94,7 +94,7 @@ def question_kinds(rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
 
 def stratum_cells(
     values: ArrayLike, stratum: ArrayLike, patients: ArrayLike, resamples: int, seed: int
-) -> list[dict[str, object]]:
+) -> list[dict[str, str | float]]:
     """Return the mean of a measure in each stratum and balanced within the ill ECGs.
 
     Parameters
@@ -133,7 +133,8 @@ def stratum_cells(
         mean = (member * values[:, None]).sum(axis=0) / n  # (1 + strata,)
         draws = (counts @ sums[0]) / (counts @ sums[1])  # (resamples, 1 + strata)
     parts = dict(zip((ALL, *STRATA), range(len(n)), strict=True))
-    cells = [{"column": ALL, **_estimate(mean[0], draws[:, 0], n[0]).percent()}]
+    everywhere = _estimate(mean[0], draws[:, 0], n[0])
+    cells: list[dict[str, str | float]] = [{"column": ALL, **everywhere.percent()}]
     ill = [parts[ILL_YES], parts[ILL_NO]]
     balanced = _estimate(mean[ill].mean(), draws[:, ill].mean(axis=1), n[ill].sum())
     cells.append({"column": WITHIN, **balanced.percent()})

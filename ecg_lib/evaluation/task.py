@@ -138,7 +138,8 @@ class Task:
             raise DataError(
                 f"task {self.name} is tested on whole cohorts: give --train and --test two stores"
             )
-        for attribute, values in {} if self.split == STORE else self.split.items():
+        parting = {} if isinstance(self.split, str) else self.split  # the only text left is STORE
+        for attribute, values in parting.items():
             known = store.attributes.map(lambda known, a=attribute: known.get(a))
             if known.notna().any():
                 held_out = known.isin(values)

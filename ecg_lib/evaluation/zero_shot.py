@@ -139,8 +139,11 @@ def auc_table(
     DataFrame
         One row per label: column (label), value (AUC), n (positives), ci_low, ci_high; percent.
     """
-    cells, groups = [], None if groups is None else np.asarray(groups)
-    weights = None if drawn is None else drawn.weights(groups)
+    patients = None if groups is None else np.asarray(groups)
+    cells, weights = [], None
+    if drawn is not None:
+        assert patients is not None  # earlier resamples are of patients
+        weights = drawn.weights(patients)
     for label in scores.columns:
         known = targets[label].notna().to_numpy()
         if not known.any():
@@ -151,7 +154,7 @@ def auc_table(
             resamples=resamples,
             seed=seed,
             min_positives=min_positives,
-            groups=None if groups is None else groups[known],
+            groups=None if patients is None else patients[known],
             weights=None if weights is None else weights[:, known],
         )
         cells.append({"column": label, **cell.percent()})

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from ecg_lib.ecg_llm.alignment import align
-from ecg_lib.ecg_llm.frozen_llm import load_llm
+from ecg_lib.ecg_llm.frozen_llm import embeddings_of, load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
@@ -117,7 +117,7 @@ def _align(run: LlmExperiment, model: EcgLlm, processor: EcgLlmProcessor, folder
         model.projector,
         run.tokens,
         records[records["split"] == "train"],
-        model.base_lm.get_input_embeddings(),
+        embeddings_of(model.base_lm),
         processor.tokenizer,
         config.alignment,
         folder,
@@ -159,5 +159,5 @@ def slots_alone(
     model = EcgLlm.from_pretrained(folder)
     tokenizer = EcgLlmProcessor.from_pretrained(folder).tokenizer
     scale = json.loads((folder / _SCALE).read_text())["scale"]
-    table, ids = model.base_lm.get_input_embeddings(), records["ecg_id"].tolist()
+    table, ids = embeddings_of(model.base_lm), records["ecg_id"].tolist()
     return name_scores(model.projector, scale, names, table, tokenizer, run.tokens, ids)

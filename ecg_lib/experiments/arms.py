@@ -17,7 +17,7 @@ from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.ecg_llm.weighted_loss import EqualAnswers, WeightedAnswers
-from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.encoders.token_cache import TokenSource
 from ecg_lib.experiments.aligning import (
     align_projector,
     aligned_folder,
@@ -200,7 +200,7 @@ def _key(
     wrap = None if own else _wrap(rows, settings)
     return key_of(
         own or finetune.train_stage,
-        *[wrap] * bool(wrap),
+        *([wrap] if wrap else []),
         params=[
             run.config.seed,
             asdict(settings),
@@ -226,7 +226,9 @@ def load_arm(run: LlmExperiment, arm: str, stage: str = "stage2") -> tuple[EcgLl
     folder = stage_folder(run, stage, arm)
     model = EcgLlm.from_pretrained(folder, run.config.llm.dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device), EcgLlmProcessor.from_pretrained(folder)
+    processor = EcgLlmProcessor.from_pretrained(folder)
+    # transformers wraps `to`, and its type takes the device for the model
+    return model.to(device), processor  # type: ignore[arg-type]
 
 
 def curves(run: LlmExperiment, stage: str, arms: Iterable[str]) -> pd.DataFrame:
@@ -241,14 +243,14 @@ def answer_arm(
     run: LlmExperiment,
     arm: str,
     rows: pd.DataFrame,
-    tokens: EcgTokens | None = None,
+    tokens: TokenSource | None = None,
     stage: str = "stage2",
 ) -> pd.DataFrame:
     """Return predictions and P(yes) of a trained arm for question rows.
 
     Parameters
     ----------
-    tokens : EcgTokens, optional
+    tokens : TokenSource, optional
         Tokens of the ECGs asked about; by default the run's.
     stage : str
         Stage after which the arm answers.

@@ -6,10 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from ecg_lib.data import prepare
 from ecg_lib.data.store import EcgStore
+from ecg_lib.errors import DataError
 
 if TYPE_CHECKING:
-    from ecg_lib.config import Cohort
+    from pathlib import Path
+
+    from ecg_lib.config import Cohort, Config
     from ecg_lib.experiments.experiment import Experiment
+
+
+def source_folder(config: Config, name: str) -> Path:
+    """Return the folder of a cohort (or of "ecgqa") below the profile's data root.
+
+    Raises
+    ------
+    DataError
+        The profile has no data root, or the cohort is not below it.
+    """
+    if not config.data.root:
+        raise DataError(f"{name}: data.root is empty; name the folder of your data sets")
+    return prepare.find_cohort(config.data.root, name)
 
 
 def prepare_cohort(run: Experiment, cohort: Cohort) -> EcgStore:
@@ -24,10 +40,10 @@ def prepare_cohort(run: Experiment, cohort: Cohort) -> EcgStore:
             "seed": config.seed + cohort.seed,
         }
     else:
-        root = prepare.find_cohort(config.data.root, cohort.source)
+        root = source_folder(config, cohort.source)
         options = {"method": config.signal.resampler}
         if cohort.source == "ptbxl" and config.questions.ecgqa:
-            options["ecgqa_root"] = prepare.find_cohort(config.data.root, "ecgqa")
+            options["ecgqa_root"] = source_folder(config, "ecgqa")
     return prepare.prepare(
         cohort.source,
         root,

@@ -29,6 +29,8 @@ from ecg_lib.evaluation.probe import Reading, encoder_features, linear
 from ecg_lib.objectives.parts.heads import FindingHead
 from ecg_lib.training.fit import Schedule, fit
 
+# (store, its rows) -> features of these ECGs
+Features = Callable[[EcgStore, np.ndarray], np.ndarray]
 RANDOM, LABELS_ONLY = "random frozen encoder", "trained from scratch on labels"
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 64, 1e-3, 1e-2  # fixed in advance, not tuned
 _READ = 128
@@ -125,7 +127,7 @@ def readings(
     rows: tuple[np.ndarray, np.ndarray],
     epochs: int,
     baseline: bool = False,
-) -> dict[str, tuple[Callable[[EcgStore, np.ndarray], np.ndarray], Reading]]:
+) -> dict[str, tuple[Features, Reading]]:
     """Return what `probe_table` compares: by name, a feature function and a reading.
 
     A feature function takes a store and its rows; a reading scores test ECGs from such features.
@@ -140,7 +142,7 @@ def readings(
         Also include gradient boosting on hand-made features.
     """
 
-    def frozen(encoder: EcgEncoder) -> Callable[[EcgStore, np.ndarray], np.ndarray]:
+    def frozen(encoder: EcgEncoder) -> Features:
         return lambda store, own: encoder_features(store, encoder, own)
 
     def taught(train: np.ndarray, test: np.ndarray, targets: pd.DataFrame, known: np.ndarray):
@@ -149,7 +151,7 @@ def readings(
             place = Path(folder) / LABELS_ONLY
             return scratch_scores(*data, epochs=epochs, seed=0, folder=place)
 
-    found = {"linear probe": (frozen(encoder), linear)}
+    found: dict[str, tuple[Features, Reading]] = {"linear probe": (frozen(encoder), linear)}
     found[RANDOM] = frozen(untrained(encoder, 0)), linear
     if epochs:
         found[LABELS_ONLY] = (lambda store, own: own), taught

@@ -41,7 +41,8 @@ def pretrain_encoder(run: Experiment, store: EcgStore) -> Path:
 
 def train_readers(run: Experiment) -> dict[str, list[FindingsAndText]]:
     """Train encoders on fresh simulated ECGs alone, one per seed; return them by normalisation."""
-    config, readers = run.config, {}
+    config = run.config
+    readers: dict[str, list[FindingsAndText]] = {}
     for normalisation in config.simulated.normalisations:
         for seed in config.simulated.seeds:
             folder = run.checkpoints("simulated", f"{normalisation}-{seed}")

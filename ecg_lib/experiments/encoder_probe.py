@@ -61,8 +61,8 @@ def probe_cells(
         key = key_of(scratch_scores, type(encoder), params=taught, data=made_of)
 
         def fitted(folder: Path) -> None:
-            how = {"epochs": settings.probe_epochs, "seed": seed, "folder": folder}
-            np.save(folder / _SCORES, scratch_scores(*data, **how).to_numpy())
+            scored = scratch_scores(*data, epochs=settings.probe_epochs, seed=seed, folder=folder)
+            np.save(folder / _SCORES, scored.to_numpy())
 
         folder = run.checkpoints("encoder", f"from-scratch-{task.name}-{seed}")
         return np.load(train_or_load(folder, key, fitted) / _SCORES)

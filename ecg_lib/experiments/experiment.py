@@ -132,8 +132,8 @@ class Experiment:
         values: dict[str, Any] = self.config.as_dict()
         values["data"].pop("root"), values["data"].pop("workers")
         hashes = [store.hash for store in ([self.store] if stores is None else stores)]
-        seeds = self.config.seed if seeds is None else seeds
-        return Provenance.of(self.config.profile, values, hashes, seeds, self.notebook)
+        over = self.config.seed if seeds is None else seeds
+        return Provenance.of(self.config.profile, values, hashes, over, self.notebook)
 
     def table(
         self,

@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from transformers import PreTrainedTokenizerBase
 
-from ecg_lib.config import Config
+from ecg_lib.config import Config, Llm
 from ecg_lib.ecg_llm.answering import read_rows
-from ecg_lib.ecg_llm.frozen_llm import load_llm
+from ecg_lib.ecg_llm.frozen_llm import CausalLm, load_llm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import on_gpu
 from ecg_lib.errors import DataError
@@ -38,8 +37,11 @@ CHECKED = 2000  # questions on which an LLM's reading is measured
 def llm_of_profile(run: Experiment) -> Path | str:
     """Return the LLM that the profile names, or pretrain or load a tiny one that reads reports."""
 
-    def train(*how) -> None:
-        pretrain(*how, partial(_read_share, run), look_ups_of_profile(run))
+    def train(
+        reports: Report, questions: ReportQuestions, settings: Llm, folder: Path, seed: int
+    ) -> None:
+        look_ups = Path(look_ups_of_profile(run))
+        pretrain(reports, questions, settings, folder, seed, partial(_read_share, run), look_ups)
 
     judged_by = read_rows, exact_match.score  # the score decides whether training goes on
     return _made(run, "language_model", train, pretrain, *judged_by)
@@ -111,7 +113,7 @@ def pretraining_curve(llm: Path | str) -> pd.DataFrame:
 
 
 def read_answers(
-    run: Experiment, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+    run: Experiment, model: CausalLm, tokenizer: PreTrainedTokenizerBase
 ) -> pd.DataFrame:
     """Score by exact match the development questions on written reports of held-out patients."""
     seed = run.config.seed
@@ -121,9 +123,7 @@ def read_answers(
     return exact_match.score(said, rows)
 
 
-def _read_share(
-    run: Experiment, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
-) -> float:
+def _read_share(run: Experiment, model: CausalLm, tokenizer: PreTrainedTokenizerBase) -> float:
     """Return the share of these questions that an LLM answers right."""
     read = read_answers(run, model, tokenizer)
     share = float(read[exact_match.HEADLINE].mean())

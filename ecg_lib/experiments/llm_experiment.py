@@ -29,9 +29,11 @@ class LlmExperiment(Experiment):
 
     def below(self, *parts: str, config: Config | None = None) -> Self:
         """Return the run of `Experiment.below` with this run's encoder and language model."""
-        homes = {"encoder_home": self.encoder_home or self.home}
-        homes["llm_home"] = self.llm_home or self.home
-        return replace(super().below(*parts, config=config), **homes)
+        return replace(
+            super().below(*parts, config=config),
+            encoder_home=self.encoder_home or self.home,
+            llm_home=self.llm_home or self.home,
+        )
 
     @cached_property
     def _clip(self) -> tuple[EcgClip, object]:

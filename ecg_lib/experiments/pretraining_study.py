@@ -68,6 +68,7 @@ class Study:
         config, study = self.config, self.config.pretraining_study
         clip = start_from(Experiment.of(config), start, normalisation, seed)
         if start == SIMULATED_ONLY:
+            assert clip is not None  # only `SCRATCH` has nothing to start from
             return clip
         section = {**study.objective, **(study.further if clip else {})}
         given = Given(seed, config.text_encoder, self.store, self.split.train, start=clip)
@@ -76,8 +77,14 @@ class Study:
 
     def kept(self, name: str, answer: Callable[[Path], Answers], **made_of) -> Answers:
         """Compute or load answers; the file names their arrays "task|column"."""
-        trained = {"seeds": [], "normalisations": [], "starts": [], "objective": {}, "further": {}}
-        study = replace(self.config.pretraining_study, **trained)  # model weights stand for these
+        study = replace(  # model weights stand for these
+            self.config.pretraining_study,
+            seeds=[],
+            normalisations=[],
+            starts=[],
+            objective={},
+            further={},
+        )
         key = fingerprint(
             **made_of,
             params=asdict(study),
@@ -87,8 +94,8 @@ class Study:
         )
 
         def save(folder: Path) -> None:
-            found = answer(folder)
-            np.savez(folder / _ANSWERS, **{"|".join(cell): own for cell, own in found.items()})
+            arrays: dict[str, Any] = {"|".join(cell): own for cell, own in answer(folder).items()}
+            np.savez(folder / _ANSWERS, **arrays)
 
         place = Experiment.of(self.config).checkpoints("starts", f"{name}-answers")
         folder = train_or_load(place, key, save, say=None)
@@ -101,14 +108,15 @@ class Study:
         self, encoder: EcgEncoder, clip: EcgClip | None, tokenizer: Any, folder: Path
     ) -> Answers:
         """Return the answers of a frozen encoder."""
-        parts = self.parts(partial(encoder_features, self.store, encoder))
+        train, test = self.parts(partial(encoder_features, self.store, encoder))
         study = self.config.pretraining_study
-        return study_answers.encoder_answers(*parts, self.split, study, clip, tokenizer)
+        return study_answers.encoder_answers(train, test, self.split, study, clip, tokenizer)
 
     def boosting(self, folder: Path) -> Answers:
         """Return the answers of gradient boosting on hand-made features."""
-        parts = self.parts(partial(hand_features, self.store))
-        return study_answers.boosting_answers(*parts, self.split, self.config.pretraining_study)
+        train, test = self.parts(partial(hand_features, self.store))
+        study = self.config.pretraining_study
+        return study_answers.boosting_answers(train, test, self.split, study)
 
     def scratch(self, like: EcgEncoder, seed: int, folder: Path) -> Answers:
         """Train an encoder from scratch per draw of labels, on both tasks at once."""

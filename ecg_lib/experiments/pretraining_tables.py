@@ -74,8 +74,10 @@ def study_cells(
 
     def cell(row: str, name: str, plus: list[Answers], minus: list[Answers] | None = None) -> dict:
         key = (SUPERCLASSES, name)
-        scores = [m and np.concatenate([one[key] for one in m]) for m in (plus, minus)]
-        found = macro_auc(split.truth(SUPERCLASSES), *scores, *_drawn(split, settings, seed))
+        scores = np.concatenate([one[key] for one in plus])
+        less = None if minus is None else np.concatenate([one[key] for one in minus])
+        truth, drawn = split.truth(SUPERCLASSES), _drawn(split, settings, seed)
+        found = macro_auc(truth, scores, less, *drawn)
         return {"row": row, "column": name, **found.percent()}
 
     cells = []

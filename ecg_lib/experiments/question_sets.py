@@ -12,6 +12,7 @@ from ecg_lib.data.folders import locate
 from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
+from ecg_lib.experiments.cohorts import source_folder
 from ecg_lib.questions import reasoning_benchmark
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.draw import Sizes
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
     """Build question rows from labels and/or read them from ECG-QA; write all splits to disk."""
-    config, tables = run.config, {}
+    config = run.config
+    tables: dict[str, pd.DataFrame] = {}
     if config.questions.built:
         tables = built_questions(config, run.store)
     if config.questions.ecgqa:
-        root = find_cohort(config.data.root, "ecgqa")
+        root = source_folder(config, "ecgqa")
         for split in SPLITS:
             tables[split] = _join(tables.get(split), _ecgqa_rows(root, split, run.store))
     for split, rows in tables.items():
@@ -85,7 +87,8 @@ def rows_by_world(run: Experiment) -> dict[str, pd.DataFrame]:
     tables = {title: asked(world, list(_SPECIFIC)) for title, world in worlds.items()}
     tables["ecgqa, two ECGs in time"] = asked(worlds["ecgqa"], list(_CONSECUTIVE))
     if config.questions.ecgqa:
-        own = _ecgqa_rows(find_cohort(config.data.root, "ecgqa"), "train", run.store)
+        own = _ecgqa_rows(source_folder(config, "ecgqa"), "train", run.store)
+        assert own is not None  # only the other splits may be missing
         tables["ECG-QA's own rows"] = own[own["question_type"] == "single-verify"]
     return {title: rows for title, rows in tables.items() if len(rows)}
 
@@ -104,7 +107,7 @@ def ecgqa_splits(config: Config) -> dict[str, str]:
     """Return the split of each ECG that ECG-QA lists; empty if the profile does not use ECG-QA."""
     if not config.questions.ecgqa:
         return {}
-    root = find_cohort(config.data.root, "ecgqa")
+    root = source_folder(config, "ecgqa")
     return {e: s for s in SPLITS for e in read_ecg_ids(root, "ptbxl", s)}
 
 
@@ -117,7 +120,7 @@ def ecgqa_counts(run: Experiment) -> pd.DataFrame:
     config, lines = run.config, {}
     for split in SPLITS if config.questions.ecgqa else ():
         try:
-            rows = read_ecgqa(find_cohort(config.data.root, "ecgqa"), split=split)
+            rows = read_ecgqa(source_folder(config, "ecgqa"), split=split)
         except DataError:
             continue
         known = keep_known(rows, set(run.store.records["ecg_id"]))[1]

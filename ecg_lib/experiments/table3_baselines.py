@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -80,13 +80,14 @@ def answers_from_text(
         Source of the text: predicted tags, or a store's true labels.
     """
     config = run.config
+    described: Any = ecgs  # both have `records` and `record`, and reports need no more
     model, tokenizer = load_llm(run.llm, config.llm.dtype)
     with on_gpu(model):
         return read_rows(
             model,
             EcgLlmProcessor(tokenizer, slots=0),
             rows,
-            written_reports(ecgs, config.questions.templates),
+            written_reports(described, config.questions.templates),
             config.seed,
             config.evaluation.max_new_tokens,
             config.evaluation.batch_size,

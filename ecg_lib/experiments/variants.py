@@ -107,7 +107,8 @@ def build(
         )
     begin(model, processor)
     if surgery.train_encoder:
-        model.projector = EncoderProjector(model.encoder, model.projector)
+        # not a Projector, but it offers all that the model uses of one
+        model.projector = EncoderProjector(model.encoder, model.projector)  # type: ignore[assignment]
     return model, processor
 
 

@@ -97,15 +97,16 @@ def zero_shot_codes() -> frozenset[str]:
     return frozenset(counting | containing)
 
 
-def zero_shot_targets(records: pd.DataFrame, minimum: float = 50) -> pd.DataFrame:
+def zero_shot_targets(records: pd.DataFrame, minimum: float | None = 50) -> pd.DataFrame:
     """Return the ground truth for zero-shot classification.
 
     Parameters
     ----------
     records : DataFrame
         `EcgStore.records` or rows of it; `ecg_id` and `labels` are read.
-    minimum : float, per cent
-        Least likelihood of a label that counts. A label stated without a likelihood counts, too.
+    minimum : float, per cent, or None
+        Least likelihood of a label that counts; None means any. A label stated without a likelihood
+        counts, too.
 
     Returns
     -------
@@ -122,13 +123,15 @@ def zero_shot_near(records: pd.DataFrame, minimum: float = 50) -> pd.DataFrame:
     return near & ~zero_shot_targets(records, minimum)
 
 
-def _stated(records: pd.DataFrame, codes: Mapping[str, list[str]], minimum: float) -> pd.DataFrame:
+def _stated(
+    records: pd.DataFrame, codes: Mapping[str, list[str]], minimum: float | None
+) -> pd.DataFrame:
     datasets = records["ecg_id"].str.partition("/")[0].map(DATASETS)
     table = zero_shot_table()
     stated = pd.DataFrame(index=records.index)
     for label, wanted in codes.items():
         present = [
-            any(p == 0 or p >= minimum for c, p in labels.items() if c in wanted)
+            any(minimum is None or p == 0 or p >= minimum for c, p in labels.items() if c in wanted)
             for labels in records["labels"]
         ]
         blank = table.loc[(table["label"] == label) & (table["role"] == "blank"), "dataset"]

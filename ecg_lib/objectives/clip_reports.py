@@ -30,6 +30,7 @@ class Objective(ReportContrast):
     whose report contains a text is a positive for that text.
     """
 
+    settings: Settings
     FEWEST = 3  # paper: reports with fewer words are removed
 
     def collate(self, rows: Sequence[dict]) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel
 
 from ecg_lib.data.report_text import plain_text
 from ecg_lib.encoders.token_cache import encoder_input
@@ -20,6 +19,9 @@ from ecg_lib.objectives.objective import Given
 from ecg_lib.objectives.parts.augment import Augmentation, augment
 from ecg_lib.objectives.parts.clip_text import ClipSettings, tokenised
 from ecg_lib.objectives.parts.report_contrast import ReportContrast
+
+if TYPE_CHECKING:
+    from ecg_lib.encoders.base import EcgEncoder
 
 
 def a_run(report: str, whole: float, longest: int, generator: torch.Generator) -> str:
@@ -49,10 +51,11 @@ class Objective(ReportContrast):
     It reads no label, and nothing triggers early stopping.
     """
 
+    settings: Settings
     FEWEST = 2  # "normal ecg" counts as a report; "trace only requested" is reduced to no words
     worded = staticmethod(plain_text)
 
-    def __init__(self, encoder: PreTrainedModel, settings: Settings, given: Given):
+    def __init__(self, encoder: EcgEncoder, settings: Settings, given: Given):
         super().__init__(encoder, settings, given)
         usual = Augmentation()
         self.how = replace(

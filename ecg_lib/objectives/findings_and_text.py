@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 from transformers.utils import ModelOutput
 
 from ecg_lib.encoders.token_cache import encoder_input
@@ -32,6 +32,9 @@ from ecg_lib.objectives.parts.heads import FindingHead
 from ecg_lib.training.averaging import renew_batch_norm
 from ecg_lib.training.fit import Schedule
 from ecg_lib.training.muon import MuonAdamW
+
+if TYPE_CHECKING:
+    from ecg_lib.encoders.base import EcgEncoder
 
 _RENEWING = 60  # most batches from which the batch-norm statistics are recomputed
 _TOKEN_REPORTS = 3000  # reports on which the tokenizer is trained, or fewer if there are fewer ECGs
@@ -130,7 +133,9 @@ class Settings(ClipSettings):
 class Objective(BaseObjective):
     """Findings by the head and statements by contrast, on new ECGs in every step."""
 
-    def __init__(self, encoder: PreTrainedModel, settings: Settings, given: Given):
+    settings: Settings
+
+    def __init__(self, encoder: EcgEncoder, settings: Settings, given: Given):
         super().__init__(encoder, settings, given)
         self.ecgs = FreshEcgs(given.seed, settings.batch_size)
         batches = -(-min(_TOKEN_REPORTS, settings.ecgs) // settings.batch_size)

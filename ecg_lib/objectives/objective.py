@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, TrainerCallback, set_seed
+from transformers import TrainerCallback, set_seed
 
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import ConfigError, DataError
@@ -29,7 +29,10 @@ from ecg_lib.training.fit import Schedule, fit
 from ecg_lib.typed import typed
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ecg_lib.config import TextEncoder as TextSettings
+    from ecg_lib.encoders.base import EcgEncoder
 
 _FOLDER = Path(__file__).resolve().parent
 
@@ -67,8 +70,8 @@ class Given:
     seed: int
     text: TextSettings
     store: EcgStore | None = None
-    train: Sequence[int] = ()
-    valid: Sequence[int] = ()
+    train: Sequence[int] | np.ndarray = ()
+    valid: Sequence[int] | np.ndarray = ()
     start: PretrainedClip | None = None
 
 
@@ -80,7 +83,7 @@ class BaseObjective(nn.Module):
     interrupted.
     """
 
-    def __init__(self, encoder: PreTrainedModel, settings: BaseSettings, given: Given):
+    def __init__(self, encoder: EcgEncoder, settings: BaseSettings, given: Given):
         super().__init__()
         self.settings, self.given = settings, given
         self.generator = torch.Generator().manual_seed(given.seed)
@@ -214,7 +217,7 @@ def settings(values: Mapping[str, Any], where: str = "objective") -> Any:
 
 def pretrain(
     name: str,
-    build_encoder: Callable[[], PreTrainedModel],
+    build_encoder: Callable[[], EcgEncoder],
     settings: BaseSettings,
     given: Given,
     folder: Path,

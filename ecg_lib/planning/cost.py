@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from ecg_lib.ecg_llm.frozen_llm import embeddings_of
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.projector import FACTOR
 from ecg_lib.encoders.base import EcgEncoder
@@ -172,7 +173,7 @@ def stage_cost(model: EcgLlm, slots: int, words: int, answer: int) -> Cost:
     """
     device, lm = model.device, model.base_lm
     length, encoder = slots + words, model.encoder.config
-    decoder, table = lm.get_decoder(), lm.get_input_embeddings()
+    decoder, table = lm.get_decoder(), embeddings_of(lm)
     dtype = table.weight.dtype
 
     def loss() -> Tensor:

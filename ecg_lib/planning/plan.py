@@ -147,8 +147,11 @@ def _training(
     """Return the numbers of one training run; memory in GB per GPU, with its share of a batch."""
     gpu, here = gpu_table().loc[given.gpu], -(-batch // given.gpus)
     speed = gpu["bf16_tflops"] * 1e12 * given.mfu * given.gpus
-    flops = cost.checkpointed_flops if checkpointing else cost.step_flops
-    held = cost.checkpointed_bytes if checkpointing else cost.activation_bytes
+    flops, held = cost.step_flops, cost.activation_bytes
+    if checkpointing:
+        again, within = cost.checkpointed_flops, cost.checkpointed_bytes
+        assert again is not None and within is not None  # `stage_cost` counts both
+        flops, held = again, within
     total = (cost.state_bytes + here * held) / GB
     told = asdict(cost) | {
         "rows": rows,

@@ -20,6 +20,7 @@ from transformers import (
 
 from ecg_lib import encoders
 from ecg_lib.ecg_llm import finetune
+from ecg_lib.ecg_llm.frozen_llm import embeddings_of
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert
@@ -97,7 +98,7 @@ def ecg_llm_shape(config: Config) -> EcgLlm:
     """Build the ECG-LLM with its adapters, without weights; what training changes is trainable."""
     encoder, lm = encoder_shape(config), llm_shape(config.llm)
     with torch.device("meta"):
-        slot_id = len(lm.get_input_embeddings().weight)
+        slot_id = len(embeddings_of(lm).weight)
         return EcgLlm.build(encoder, lm, slot_id, lora=finetune.adapters(config.lora))
 
 

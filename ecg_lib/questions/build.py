@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,9 @@ def build_questions(
     world = find_world(world) if isinstance(world, str) else world
     chosen = _chosen(templates)
     limits = _sizes(sizes)
-    tables, asked_in_train, seen = {}, None, None
+    tables: dict[str, pd.DataFrame] = {}
+    asked_in_train: set[int] | None = None  # question ids
+    seen: set[tuple[int, tuple[str, ...]]] = set()  # template ids and answers in train
     for split in SPLITS:
         asked: Asked = []
         for template in chosen:
@@ -242,7 +245,7 @@ def _rows(asked: Asked, pool: Pool, wording: str, stream: list[int]) -> pd.DataF
     would give the same wordings to the same answers in every split.
     """
     ids = pool.records["ecg_id"].tolist()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for question, drawn in asked:
         template = question.template
         texts = getattr(template.wordings, wording)

@@ -90,7 +90,7 @@ def _paired(
     rows: pd.DataFrame, verify: pd.DataFrame, by: list[str], seed: int, per_group_max: int | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     rng = np.random.default_rng(seed)
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for _, group in verify.groupby(by, sort=True):
         yes, no = (rng.permutation(group.sample_id[group.yes == value]) for value in (True, False))
         n = min(len(yes), len(no), len(group) if per_group_max is None else per_group_max)
@@ -195,6 +195,7 @@ def stratify_verify(
     if len(strata):
         base = _checked(base_share(rows, normal) if base is None else base)
     for _, group in strata.groupby("key", sort=True):
+        assert base is not None  # set above, since there are groups
         well, ill = (rng.permutation(group.sample_id[group.normal == v]) for v in (True, False))
         # 1e-9 absorbs rounding: 3 / (1 - 0.7) is 9.999999999999998 and must give 10 rows, not 9.
         total = int(min(len(well) / base, len(ill) / (1 - base)) + 1e-9)

@@ -7,6 +7,7 @@ them would give which answer. Which of them *are* asked is decided in `ecg_lib.q
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ import pandas as pd
 from ecg_lib.questions.facets import CHANGES, FacetTable, named
 from ecg_lib.questions.templates import Question
 from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
+
+if TYPE_CHECKING:
+    from ecg_lib.questions.lead_facets import Facet
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Pool:
         random = rng.integers(n, size=(wanted // 2, 2))
         holders: dict[str, list[int]] = {}
         for position, names in enumerate(self.facets.sets("finding")):
-            for name in sorted(names):
+            for name in sorted(names or ()):
                 holders.setdefault(name, []).append(position)
         shared = [v for _, v in sorted(holders.items()) if len(v) > 1]
         alike = [rng.choice(group, size=(wanted // 2 // len(shared), 2)) for group in shared]
@@ -229,6 +233,7 @@ def choose(
     for mask, limit in ((a & ~b, n), (b & ~a, n), (a & b, n), (known & ~a & ~b, none)):
         for i in take(np.flatnonzero(mask), limit, rng):
             answer = named(question, [pool.facets.sets(name)[i]])
+            assert answer is not None  # options are in ECG-QA's closed list, and so is "none"
             drawn.append(Drawn((int(i),), answer, swap=bool(rng.integers(2))))
     return drawn
 
@@ -246,7 +251,9 @@ def query(
     empty = [question.template.empty]
     sets = pool.facets.sets(question.bind(question.template.facet))
     candidates = np.arange(len(pool))[:, None] if pairs is None else pairs
-    drawn, count, answers = [], {}, {}
+    drawn: list[Drawn] = []
+    count: dict[tuple[str, ...], int] = {}
+    answers: dict[tuple[Facet, ...], list[str] | None] = {}
     for ecgs in rng.permutation(candidates):
         known = tuple(sets[i] for i in ecgs)
         if known not in answers:

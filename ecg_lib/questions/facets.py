@@ -64,8 +64,8 @@ def normal_ranges() -> dict[str, tuple[float, float]]:
     }
 
 
-def _coded(kind: str, certain: bool = False) -> Callable[[Mapping, Mapping], Facet]:
-    def facet(labels: Mapping[str, float], attributes: Mapping) -> Facet:
+def _coded(kind: str, certain: bool = False) -> Callable[[Mapping, Mapping], frozenset[str]]:
+    def facet(labels: Mapping[str, float], attributes: Mapping) -> frozenset[str]:
         names = _names()[kind]
         return frozenset(
             names[c]
@@ -156,7 +156,7 @@ def facets() -> dict[str, Callable[[Mapping, Mapping], Facet]]:
     """Return every facet by name, as a function of a record's labels and attributes."""
     ranges = answers_in("range")
     out_of_range = [r for r in ranges if not r.startswith("within")]
-    table = {
+    table: dict[str, Callable[[Mapping, Mapping], Facet]] = {
         "finding": _coded("finding"),
         "unsure": _unsure,
         "normal": lambda labels, attributes: frozenset({"NORM"} & set(labels)),
@@ -195,7 +195,7 @@ def facet_of(name: str, labels: Mapping[str, float], attributes: Mapping) -> Fac
         function = facets()[name]
     except KeyError:
         raise DataError(
-            f"templates.yaml: unknown facet {name!r}; truth.py knows {', '.join(facets())}"
+            f"templates.yaml: unknown facet {name!r}; facets.py knows {', '.join(facets())}"
         ) from None
     return function(labels, attributes)
 
@@ -217,12 +217,13 @@ def answer(question: Question, records: Sequence[tuple[Mapping, Mapping]]) -> li
     """
     template = question.template
     sets = [facet_of(question.bind(template.facet), *record) for record in records]
-    if any(s is None for s in sets):
+    known = [s for s in sets if s is not None]
+    if len(known) < len(sets):
         return None
     if template.form == "verify":
-        unsure = frozenset() if template.unsure is None else facet_of(template.unsure, *records[0])
-        return verify(question, sets, unsure)
-    return named(question, sets)
+        unsure = None if template.unsure is None else facet_of(template.unsure, *records[0])
+        return verify(question, known, unsure or frozenset())
+    return named(question, known)
 
 
 def verify(question: Question, sets: Sequence[frozenset], unsure: frozenset) -> list[str]:

@@ -153,7 +153,8 @@ def landmarks(
 def _neurokit() -> tuple[ModuleType, ModuleType]:
     """Import NeuroKit2 and its delineation module; done late because it takes over a second."""
     # imported by name: the attribute neurokit2.ecg.ecg_delineate is a function, not the module
-    return tuple(map(importlib.import_module, ("neurokit2", "neurokit2.ecg.ecg_delineate")))
+    nk, parts = map(importlib.import_module, ("neurokit2", "neurokit2.ecg.ecg_delineate"))
+    return nk, parts
 
 
 def _by_wavelets(

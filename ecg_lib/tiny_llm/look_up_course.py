@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedTokenizerFast, set_seed
 
 from ecg_lib.ecg_llm.processor import ONE_ECG, QUESTION, TWO_ECGS
 from ecg_lib.questions.vocabulary import answer_text
@@ -67,7 +67,7 @@ def learn_look_ups(
 
 def _train_tokenizer(
     first: Sequence[Exercise], texts: TrainingTexts, reports: Report, vocabulary: int, seed: int
-) -> PreTrainedTokenizerBase:
+) -> PreTrainedTokenizerFast:
     """Train a tokenizer on a sample of everything that the model will read."""
     rng, rows = np.random.default_rng(seed), texts.passes[0]
     frames = [QUESTION.format(question=""), ONE_ECG.format(""), TWO_ECGS.format("", "")]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ecg_lib.ecg_llm.frozen_llm import embeddings_of
 from ecg_lib.ecg_llm.packing import additive, packed_batch
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.tiny_llm.blurred_reports import Mixture, batch_of, mixed_embeddings
@@ -47,7 +48,7 @@ class PackedLoss(nn.Module):
         all reports are written.
         """
         slots = input_ids == self.slot_id  # (B, L)
-        table = self.lm.get_input_embeddings()
+        table = embeddings_of(self.lm)
         embeds = table(input_ids.masked_fill(slots, 0))  # (B, L, H)
         if len(soft_row):
             embeds = mixed_embeddings(

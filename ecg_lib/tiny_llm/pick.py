@@ -12,4 +12,4 @@ Option = TypeVar("Option")
 
 def pick(rng: np.random.Generator, options: Sequence[Option]) -> Option:
     """Draw one of the options uniformly."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]

@@ -95,7 +95,7 @@ def synthetic_pairs(n: int, seed: int, questions: int = 12) -> list[Exercise]:
             wordings.setdefault(key, template.wordings.train)
     pairs = []
     for _ in range(n):
-        reports, where = two_reports(rng, names, 1 + rng.integers(LONG))
+        reports, where = two_reports(rng, names, 1 + int(rng.integers(LONG)))
         place = dict(zip(("old", "new"), pick(rng, PLACES), strict=True))
         pairs.append(
             Exercise(
@@ -108,7 +108,8 @@ def synthetic_pairs(n: int, seed: int, questions: int = 12) -> list[Exercise]:
 @cache
 def topics() -> dict[str, Topic]:
     """Return the topics of list questions: those that templates query about a whole ECG."""
-    known, found = set(names_in_reports()), {}
+    known = set(names_in_reports())
+    found: dict[str, Topic] = {}
     for template in load_templates().values():
         topic, names = template.fill.get("topic"), known & set(classes_for(template.id))
         if template.form == "query" and topic and names and not template.options:
@@ -150,7 +151,7 @@ def two_reports(
     for k in (0, 1):
         there = [name for name, pattern in where.items() if pattern[k]]
         reports.append(report_of(there, {name: rng.random() < DOUBT for name in there}))
-    return tuple(reports), where
+    return (reports[0], reports[1]), where
 
 
 def report_of(names: Sequence[str], doubt: Mapping[str, bool]) -> str:

@@ -33,8 +33,16 @@ class CachedTokenizer(EcgLlmProcessor):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, slots: int):
         super().__init__(tokenizer, slots)
-        self.text_ids = cache(super().text_ids)
-        self.continue_ids = cache(super().continue_ids)
+        self._text_ids = cache(super().text_ids)
+        self._continue_ids = cache(super().continue_ids)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Return the token ids of a text by itself; an ECG in it is one id."""
+        return self._text_ids(text)
+
+    def continue_ids(self, text: str, after: str) -> list[int]:
+        """Return the token ids of `text` after `after` and one space."""
+        return self._continue_ids(text, after)
 
 
 def report_rows(
@@ -162,7 +170,8 @@ def _asked(
     """Build a row of questions about reports, which are written or, as `blur` draws, blurred."""
     if blur is None or not blur.next():
         return _row(processor.prompt_ids("", reports), turns, processor)
-    ids, soft, texts = [], Mixture([], [], []), iter(reports)
+    ids: list[int] = []
+    soft, texts = Mixture([], [], []), iter(reports)
     for token in processor.prompt_ids("", len(reports)):  # one slot per report
         if token == processor.slot_id:
             said = [processor.text_ids(statement) for statement in next(texts).split(". ")]

@@ -82,7 +82,8 @@ class _Trainer(Trainer):
     def _changing(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
         kept = {name for name, p in model.named_parameters() if p.requires_grad}
         kept |= {name for name, _ in model.named_buffers()}
-        more = tuple(model.companions()) if hasattr(model, "companions") else ()
+        companions = getattr(model, "companions", tuple)
+        more = tuple(companions())
         return {
             name: value.contiguous()
             for name, value in model.state_dict().items()
@@ -90,7 +91,9 @@ class _Trainer(Trainer):
         }
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        place = output_dir or self.args.output_dir
+        assert place is not None  # `fit` names a folder
+        folder = Path(place)
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self._changing(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
 

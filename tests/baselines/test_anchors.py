@@ -1,4 +1,4 @@
-"""Readers of nothing or one bit: what they say, and what they lose with another patient's ECG."""
+"""Test the anchor baselines: their answers and what another patient's ECG costs them."""
 
 import pandas as pd
 import pytest
@@ -32,7 +32,7 @@ def test(records):
 
 @pytest.fixture(scope="module")
 def drops(records, train, test):
-    """Table of drops of every anchor, by row and column."""
+    """Accuracy drops of every anchor, indexed by row and column."""
     readers = Anchors.learn(train, records)
     asked = {
         OWN: test,
@@ -49,7 +49,7 @@ def drops(records, train, test):
 
 
 def rows_of(*asked):
-    """Rows (number of a question of template 1, ECG, answer)."""
+    """Return rows for triples (question number in template 1, ECG, answer)."""
     questions = load_templates()[1].questions()
     sentence = load_templates()[1].wordings.sentence
     return pd.DataFrame(
@@ -74,7 +74,7 @@ def test_each_reader_answers_by_what_it_sees_and_no_more():
     names = [question.values.get("finding") for question in load_templates()[1].questions()]
     lvh, other = names.index("left ventricular hypertrophy"), 0
     assert names[other] != names[lvh]
-    train = rows_of(  # the ill mostly hear yes, the well no; of `other` everybody hears no
+    train = rows_of(  # `lvh` is mostly yes for the ill and no for the normal; `other` is always no
         *[(lvh, "i", "yes")] * 4, *[(lvh, "n", "no")] * 3,
         *[(other, "i", "no")] * 2, *[(other, "n", "no")] * 2,
     )  # fmt: skip
@@ -87,7 +87,7 @@ def test_each_reader_answers_by_what_it_sees_and_no_more():
         BOTH: ["yes", "no", "no", "no"],
         PERFECT: ["yes", "no", "no", "no"],
     }
-    swapped = asked.assign(ecg_id=[["n"], ["i"], ["n"], ["i"]])  # donors of the other severity
+    swapped = asked.assign(ecg_id=[["n"], ["i"], ["n"], ["i"]])  # donors of opposite severity
     said = {name: own.tolist() for name, own in Anchors.learn(train, known).answer(swapped).items()}
     assert said[ILL] == ["no", "yes", "no", "yes"]
     assert said[PERFECT] == ["no", "yes", "no", "no"]
@@ -95,14 +95,14 @@ def test_each_reader_answers_by_what_it_sees_and_no_more():
 
 
 def test_the_direction_of_illness_is_learned(records):
-    """Of "is it normal?" the well hear yes."""
+    """The answer to "is it normal?" is yes for normal ECGs."""
     rows = paired_test(records, 20, 0, [2], split="train", wording="train")
     ill = Anchors.learn(rows, records).answer(rows)[ILL]
     normal = rows["ecg_id"].str[0].map(records.set_index("ecg_id")["normal"])
     assert (ill == normal.map({True: "yes", False: "no"})).all()
 
 
-def test_an_ecg_that_tells_nothing_leaves_what_is_left(records, train, test):
+def test_with_a_flat_ecg_anchors_fall_back_to_the_question(records, train, test):
     readers = Anchors.learn(train, records)
     said = readers.answer(without_patient(test, [FLAT]))
     assert said[ILL].equals(said[CONSTANT])
@@ -131,10 +131,10 @@ def test_readers_of_no_ecg_lose_nothing_and_perfect_ones_most(drops):
             assert (drops.loc[f"{name}, {donor} drop"]["value"].dropna() == 0).all()
     assert drops.loc[(f"{PERFECT}, {OWN}", "all"), "value"] == 100
     both = [drops.loc[(f"{PERFECT}, {d} drop", "S-Verify"), "value"] for d in (RANDOM, MATCHED)]
-    assert both[0] > both[1] > 20  # a donor as ill has the finding more often
+    assert both[0] > both[1] > 20  # a donor of equal severity has the finding more often
     assert both[0] > drops.loc[(f"{ILL}, {RANDOM} drop", "S-Verify"), "value"]
 
 
-def test_where_words_are_worth_nothing_anchors_without_the_ecg_have_half(drops):
+def test_anchors_without_the_ecg_score_50_on_paired_questions(drops):
     for name in (CONSTANT, QUESTION):
         assert drops.loc[(f"{name}, {OWN}", "S-Verify"), "value"] == pytest.approx(50)

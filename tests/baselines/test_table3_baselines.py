@@ -1,4 +1,4 @@
-"""The baselines of Table 3: what they may see, and that they learn from it."""
+"""Test the baselines of Table 3: what they may see, and that they learn from it."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ CODES = ("AFIB", "CLBBB", "LVH", "NORM")
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    """600 ECGs whose tokens carry a direction for each of their labels."""
+    """600 ECGs whose tokens contain one direction per label."""
     records = synthetic_records(600, 0)
     rng = np.random.default_rng(0)
     codes = sorted({code for labels in records["labels"] for code in labels})
@@ -64,7 +64,7 @@ def asked(question, answer, n, template_id=1, question_type="single-verify"):
     ]
 
 
-def test_words_give_the_answer_that_training_gave_to_them_whatever_the_ecg():
+def test_question_only_ignores_the_ecg():
     train = pd.DataFrame(
         asked("Is there lvh?", "yes", 30)
         + asked("Is there noise?", "no", 30)
@@ -90,7 +90,7 @@ def test_zero_tokens_have_the_shape_of_tokens_and_say_nothing(cohort):
     assert zero.shape == tokens.get(tokens.ecg_ids[:3]).shape and not zero.any()
 
 
-# -- tags in words ---------------------------------------------------------------------------
+# -- tags as text ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_tags_are_put_into_the_words_that_true_labels_are_put_into(cohort, tagge
     said = set(report(ecg_id, np.random.default_rng(0)).split(". "))
     assert {name_of(code) for code in record.labels} <= said
     assert set(statements(record, {"scp_code"})) <= said
-    assert "left bundle branch block" in said  # the wider label of Table 4, as for true labels
+    assert "left bundle branch block" in said  # the broader label of Table 4, as for true labels
 
 
 def test_an_ecg_without_tags_is_an_error(tagged):
@@ -224,6 +224,6 @@ def test_a_stage_takes_all_questions_about_an_ecg_or_none(questions):
     seen = rows_seen(rows, Stage(max_rows=50), 1)
     of_ecg = rows["ecg_id"].map(tuple).value_counts()
     taken = seen["ecg_id"].map(tuple).value_counts()
-    assert (of_ecg[taken.index] != taken).sum() <= 1  # the last may be cut
+    assert (of_ecg[taken.index] != taken).sum() <= 1  # the last ECG may be cut short
     other = rows_seen(rows, Stage(max_rows=50), 2)
     assert set(other["sample_id"]) != set(seen["sample_id"])

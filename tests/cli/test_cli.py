@@ -1,4 +1,4 @@
-"""The command line: a recording and a question go in, an answer or one line of error comes out."""
+"""Test the command line: an answer for valid input, a one-line error for anything else."""
 
 import json
 import os
@@ -29,12 +29,12 @@ MIMIC = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A saved ECG-LLM of random weights; large adapters, so that every ECG counts."""
+    """A saved ECG-LLM with random weights, large in the projector so that every ECG matters."""
     return saved_model(tmp_path_factory.mktemp("model"), EcgInput())
 
 
 def saved_model(root, ecg_input):
-    """The folder of an ECG-LLM, untrained, whose encoder gives 20 tokens."""
+    """Save an untrained ECG-LLM whose encoder gives 20 tokens; return its folder."""
     torch.manual_seed(0)
     texts = [QUESTION, "yes no not sure", "Which finding is new? sinus rhythm"] * 3
     tokenizer = train_byte_pairs(texts, 320)
@@ -55,34 +55,34 @@ def saved_model(root, ecg_input):
 
 @pytest.fixture
 def record(tmp_path):
-    """A record of 10 s at 500 Hz, leads in the usual order."""
+    """A record of 10 s at 500 Hz with the leads in standard order."""
     write_wfdb(tmp_path / "a", beats())
     return tmp_path / "a"
 
 
 @pytest.fixture
 def other(tmp_path):
-    """Another ECG: the heart turned round."""
+    """A second ECG, with inverted polarity."""
     write_wfdb(tmp_path / "b", -beats(seed=1))
     return tmp_path / "b"
 
 
 def run(capsys, *arguments):
-    """Exit code, stdout and stderr of a command."""
+    """Return the exit code, stdout and stderr of a command."""
     code = main([str(argument) for argument in arguments])
     said = capsys.readouterr()
     return code, said.out, said.err
 
 
 def asked(capsys, model, *arguments):
-    """The JSON object of a question that must succeed."""
+    """Return the JSON object that answers a question; the command must succeed."""
     code, out, err = run(capsys, "ask", *arguments, "--model", model, "--json")
     assert code == 0, err
     return json.loads(out)
 
 
 def fails(capsys, *arguments):
-    """The one line on stderr of a command that must fail."""
+    """Return the single stderr line of a command that must fail."""
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1
@@ -255,7 +255,7 @@ def test_the_version_is_printed(capsys):
 
 
 def test_the_readmes_python_answers_a_question(model, capsys):
-    """The snippet as it stands, with a small untrained model in place of the demo's."""
+    """Run the snippet as it is, with a small untrained model in place of the demo's."""
     readme = Path(__file__).resolve().parents[2] / "README.md"
     block = readme.read_text("utf-8").split("```python\n")[1].split("```")[0]
     folder = re.search(r'load_model\("(.+?)"\)', block)[1]

@@ -1,4 +1,4 @@
-"""Stages run as soon as those before them are done, and stop when one fails."""
+"""Test that stages run once the stages they need are done, and that one failure stops all."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 from ecg_lib.cli.run_stages import StageFailed, run
 
-# code -> data -> encoder, words -> arms -> table; tour needs the data only
+# code -> data -> encoder, words -> arms -> table; tour needs only the data
 NEEDS = {
     "code": set(),
     "data": {"code"},
@@ -20,7 +20,7 @@ NEEDS = {
 
 
 class Machine:
-    """Starts processes that end at once, and notes what ran beside what."""
+    """Starts processes that end at once, and records their order and how many ran together."""
 
     def __init__(self, failing=()):
         self.failing, self.begun, self.most, self.shares = failing, [], 0, {}
@@ -53,7 +53,7 @@ def test_one_job_runs_one_stage_at_a_time_and_two_run_beside_each_other():
     assert (one.most, two.most) == (1, 2)
 
 
-def test_what_most_waits_for_is_begun_first():
+def test_the_stage_most_others_need_starts_first():
     machine = Machine()
     run(NEEDS, 2, machine.start)
     assert machine.begun.index("tour") > machine.begun.index("words") > 1

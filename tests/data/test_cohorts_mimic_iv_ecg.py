@@ -1,4 +1,4 @@
-"""MIMIC-IV-ECG in its exact layout: reports, labels read from them, splits, measurements."""
+"""Test reading MIMIC-IV-ECG: reports, the labels read from them, splits and measurements."""
 
 import numpy as np
 import pytest

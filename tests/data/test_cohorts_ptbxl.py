@@ -1,4 +1,4 @@
-"""PTB-XL: whole or partly downloaded, clean or damaged, and its free text."""
+"""Test reading PTB-XL: complete or partial downloads, damaged files and free-text notes."""
 
 import importlib.metadata
 import json
@@ -285,7 +285,7 @@ def test_real_waveforms_without_a_row_and_rows_without_a_waveform_are_told_apart
 
 
 def test_parsed_noise_agrees_with_ecgqas_answers(real_data):
-    """Templates 26-28 ask about noise; their answers were made from the same notes."""
+    """Templates 26-28 ask about noise; their answers were derived from the same notes."""
     folder = find_cohort(real_data, "ecgqa") / "ptbxl"
     rows = json.loads((folder / "template/train/120000.json").read_text())
     table = pd.read_csv(find_cohort(real_data, "ptbxl") / "ptbxl_database.csv", dtype=str)

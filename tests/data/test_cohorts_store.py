@@ -1,4 +1,4 @@
-"""The prepared store: what goes in comes out, whoever wrote it and however often it was cut off."""
+"""Test the prepared store: records come back unchanged, however it was written or interrupted."""
 
 import json
 
@@ -186,7 +186,7 @@ def test_a_folder_that_is_no_store_is_never_replaced(tmp_path):
 
 
 def test_a_missing_store_is_one_line_with_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="ecg_lib prepare") as error:
+    with pytest.raises(DataError, match="debiased-ecg prepare") as error:
         EcgStore.open(tmp_path / "nowhere")
     assert "\n" not in str(error.value)
 

@@ -1,4 +1,4 @@
-"""LUDB, the 2021 challenge and CPSC 2018, and the label maps behind them."""
+"""Test reading LUDB, the 2021 challenge and CPSC 2018, and the label maps they use."""
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,7 @@ def test_every_label_of_every_data_set_has_codes_and_a_source_or_is_blank():
 
 
 def test_a_code_is_not_taken_for_a_finding_that_says_more_or_less():
-    """Acute ischaemia is not "non-specific"; LVOLT means limb and chest leads, not limb alone."""
+    """Acute ischaemia is not "non-specific"; LVOLT covers limb and chest leads, not limb alone."""
     assert translate("snomed", ["413444003"]).labels == {}
     assert translate("mimic_iv_ecg", ["low limb lead voltage"]).labels == {}
     assert translate("mimic_iv_ecg", ["low qrs voltages"]).labels == {"LVOLT": 100}
@@ -284,7 +284,7 @@ def test_real_records_of_each_data_set_have_zero_shot_labels(real_data, tmp_path
         assert len(store) == n and set(store.records.ecg_id.str.partition("/")[0]) <= set(DATASETS)
         assert targets.any(axis=1).sum() > n / 3, name
         assert targets.isna().any(axis=1).all() == (name != "ludb")
-        if name == "ludb":  # 4 complete of either side; incomplete ones are 6 left, 29 right
+        if name == "ludb":  # 4 complete blocks on each side; 6 incomplete left, 29 right
             blocks = ["LBBB", "RBBB"]
             assert targets[blocks].sum().tolist() == [4, 4]
             assert zero_shot_near(store.records)[blocks].sum().tolist() == [6, 29]

@@ -1,4 +1,4 @@
-"""Simulated ECGs: leads obey physics, records are reproducible, findings look like themselves."""
+"""Test simulated ECGs: physics of the leads, reproducible records, recognisable findings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_code(records, code, without=()):
 
 
 def usual_beat(record, before=0.12, after=0.16):
-    """Median of the usual beats around R, level at the end of the PR segment: (12, T)."""
+    """Return the median normal beat (12, T) around R, zero at the end of the PR segment."""
     kinds, times = record.attributes["beat_kinds"], record.attributes["beat_times"]
     peaks = [round(t * 100) for t, k in zip(times, kinds, strict=True) if k == "N"]
     low, high = round(before * 100), round(after * 100)
@@ -224,7 +224,8 @@ def test_left_bundle_branch_block_is_broad_up_in_v6_and_down_in_v1(clean):
     for r in with_code(clean, "CLBBB", without=("AFLT",)):
         beat = usual_beat(r)
         assert r.attributes["intervals"]["qrs duration"] >= 0.12
-        assert -beat[AT["V1"]].min() > 3 * beat[AT["V1"], :14].max()  # up to 20 ms after R: no T
+        # R only up to 20 ms after its peak, so that T does not count
+        assert -beat[AT["V1"]].min() > 3 * beat[AT["V1"], :14].max()
     r_v6 = [usual_beat(r)[AT["V6"]].max() for r in with_code(clean, "CLBBB")]
     assert np.median(r_v6) > 0.4
 
@@ -264,7 +265,7 @@ def test_early_infarction_elevates_st_over_its_territory(clean):
 def test_left_anterior_fascicular_block_turns_the_axis_left(records):
     found = with_code(records, "LAFB", without=("CRBBB", "LMI", "IMI", "AMI"))
     axes = [r.attributes["heart_axis"] for r in found]
-    assert np.mean([a == "left axis deviation" for a in axes]) > 0.7  # 0.9 of many
+    assert np.mean([a == "left axis deviation" for a in axes]) > 0.7  # 0.9 in larger cohorts
     normal = [r.attributes["heart_axis"] for r in with_code(records, "NORM")]
     assert np.mean([a == "normal heart axis" for a in normal]) > 0.9
 

@@ -1,4 +1,4 @@
-"""What readers demand before they write a finding is there in every ECG that is said to have it."""
+"""Test that every ECG labelled with a finding meets the criteria that readers require for it."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_q_wave_is_a_first_negative_wave_and_has_a_duration():
 @pytest.mark.parametrize(
     ("where", "seconds", "kept"),
     [
-        ("III", 0.05, []),  # alone: a matter of position
+        ("III", 0.05, []),  # one lead alone: heart position
         ("III aVF", 0.05, ["III", "aVF"]),
         ("III aVF", 0.02, []),  # too short
         ("III V3", 0.05, []),  # no neighbours
@@ -144,7 +144,7 @@ def test_q_waves_count_in_neighbouring_leads_and_from_30_ms(where, seconds, kept
 
 
 def domes(r, lead):
-    """How deep the trace dips between a dome of the ST and an upright T, mV."""
+    """Return how deep the trace dips between a dome of the ST and an upright T, in mV."""
     j = qrs_edges(r.beat)[1] / 500 - BEFORE + 0.03
     part = r.part(lead, j, 0.5)
     top = int(part.argmax())
@@ -197,7 +197,7 @@ def test_a_large_right_atrium_does_not_sink_the_pr_segment():
 
 
 def test_the_core_of_a_normal_qrs_is_steep():
-    """The part with more than 40 % of the largest speed; PTB-XL's normals, folds 1-6: 32-46 ms."""
+    """The core exceeds 40 % of the top speed: 32-46 ms in PTB-XL's normals, folds 1-6."""
 
     def core(r):
         speed = np.sqrt((np.gradient(r.beat, axis=1) ** 2).sum(axis=0))

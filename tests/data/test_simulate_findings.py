@@ -1,4 +1,4 @@
-"""The simulator knows every finding of ECG-QA's answer list, and labels it consistently."""
+"""Test that the simulator draws every finding in ECG-QA's answers and labels it consistently."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.questions.vocabulary import answers_in
 
 INFARCTIONS = {"AMI", "ASMI", "LMI", "IMI", "ILMI", "ALMI", "IPLMI", "IPMI", "PMI"}
-INFERIOR = {"IMI", "ILMI", "IPLMI", "IPMI"}  # may meet one of another wall
+INFERIOR = {"IMI", "ILMI", "IPLMI", "IPMI"}  # may occur with one of another wall
 ISCHAEMIA = {"ISC_", "ISCAL", "ISCIN", "ISCIL", "ISCAS", "ISCLA", "ISCAN"}
 INJURY = {"INJAS", "INJAL", "INJIN", "INJLA", "INJIL"}
 RHYTHMS = {"AFIB", "AFLT", "SVTAC", "PACE"}
 BUNDLE = {"CLBBB", "ILBBB", "CRBBB", "IRBBB", "IVCD"}
 SINUS = {"SR", "SBRAD", "STACH", "SARRH"}
-# forms that no disease of the tables stands for: they follow from what is measured or drawn
+# labels that are no disease in the tables: they follow from what is measured or drawn
 DERIVED = {"VCLVH", "QWAVE", "LPR", "PAC", "PVC", "BIGU", "SR", "SBRAD", "STACH", "SARRH"}
 
 
 @pytest.fixture(scope="module")
 def drafts():
-    """ECGs of 2,600 patients, two each, without signals."""
+    """Two ECGs for each of 2,600 patients, without signals."""
     return [draw_patient(np.random.default_rng((11, i)), 2, noise=0) for i in range(2600)]
 
 
@@ -160,7 +160,7 @@ def test_no_report_denies_what_is_there(ecgs):
     assert set(said) == set(denied)
 
 
-# Findings combine: each mark stays visible beside the other.
+# Combined findings: the signs of each one stay visible.
 
 
 def test_right_bundle_branch_and_left_anterior_block_show_both_marks():

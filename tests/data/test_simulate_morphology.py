@@ -1,4 +1,4 @@
-"""Each finding looks like itself: rulers laid on noise-free leads of patients who have only it."""
+"""Test the morphology of each finding on noise-free ECGs of patients who have no other."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_left_posterior_fascicular_block():
 def test_unspecific_conduction_delay_is_broad_without_the_pattern_of_a_bundle():
     assert 0.105 <= median(qrs_width, "IVCD") <= 0.135
     assert median(peak("V1", 0.025, 0.09), "IVCD") < 0.1  # no second r as in RBBB
-    assert median(peak("V1", *QRS), "IVCD") > 0.06  # a first r, and q in V6, unlike LBBB
+    assert median(peak("V1", *QRS), "IVCD") > 0.06  # an initial r (and q in V6), unlike LBBB
     assert abs(median(axis, "IVCD") - median(axis, "")) < 25
 
 
@@ -131,7 +131,7 @@ def test_low_and_high_voltage():
 
 
 def p_span(r):
-    """Time in which the P wave of the leads together stands out, s."""
+    """Return how long the P wave stands out in all leads together, in s."""
     part = r.beat[:, sample(-0.35) : qrs_edges(r.beat)[0] - 3]
     length = np.sqrt((part**2).sum(axis=0))
     far = np.flatnonzero(length > 0.3 * length.max())  # above atrial repolarisation
@@ -174,7 +174,7 @@ def test_atrial_fibrillation_has_no_p_and_no_order():
     assert np.median([variation(rr) for rr in intervals("AFIB")]) > 0.12
     assert np.median([variation(rr) for rr in intervals("")]) < 0.05
 
-    def successive(rr):  # entropy of RR, eight equal bins of 0.4 .. 1.6 of the mean, bits
+    def successive(rr):  # entropy (bits) of RR in eight equal bins from 0.4 to 1.6 of the mean
         share = np.histogram(rr / rr.mean(), np.linspace(0.4, 1.6, 9))[0] / len(rr)
         return -(share[share > 0] * np.log2(share[share > 0])).sum()
 
@@ -188,10 +188,10 @@ def test_atrial_flutter_is_a_regular_saw_tooth_and_conducts_whole_waves():
         first = hz[power.argmax()]
         assert 4 <= first <= 5.5 and power[power.argmax() - 1 :].sum() > 0.9 * power.sum()
         overtone = power[np.abs(hz - 2 * first) < 0.3].sum()
-        assert overtone > 0.05 * power.max()  # a saw tooth is no sine
+        assert overtone > 0.05 * power.max()  # a saw tooth has overtones, a sine has none
         waves_per_beat = np.diff(r.draft.drawn.beats.times) * first
         assert np.abs(waves_per_beat - waves_per_beat.round()).max() < 0.25
-        # the wave is in the inferior leads, not only in the draft
+        # the wave must appear in the inferior leads, not only in the draft
         hz, power = periodogram(r.signal[AT["III"]] - r.signal[AT["III"]].mean(), 100)
         near = power[np.abs(hz - first) < 0.2].max()
         assert near > 3 * np.median(power[(hz > 3) & (hz < 8)])
@@ -221,11 +221,11 @@ def test_the_p_wave_of_a_tachycardia_is_hidden_or_follows_the_qrs():
             if 0 <= first < 960:
                 after.append(change[first : first + 36])
         mean = np.mean(after, axis=0)
-        assert 0.07 < mean.argmin() / 100 < 0.18 and mean.min() < -0.08  # upside down, in the ST
+        assert 0.07 < mean.argmin() / 100 < 0.18 and mean.min() < -0.08  # inverted, in the ST
 
 
 def around(spec):
-    """RR before and after each premature beat, share of the mean of the others; and its record."""
+    """Yield RR before and after each premature beat, relative to the median normal RR."""
     for r in recordings(spec):
         beats = r.draft.drawn.beats
         rr = np.diff(beats.times)
@@ -290,7 +290,7 @@ def test_pacing_has_a_spike_before_a_broad_qrs():
     assert median(qrs_width, "PACE") > 0.14 and median(peak("V1", *QRS), "PACE") < 0.2
 
 
-# ---- the higher the grade, the more there is to measure
+# ---- the measured change grows with the grade
 
 GROWS = {
     "CLBBB": (qrs_width, 1),
@@ -310,7 +310,7 @@ def test_the_mark_grows_with_the_grade(code):
     of, sign = GROWS[code]
     low, high = waves().changes[code].grade
     grades = (low, (low + high) / 2, high)
-    # Means: a median of widths moves in steps of the ruler, 2 ms.
+    # Means, because a median of widths moves in steps of 2 ms, the sampling interval.
     sizes = [sign * np.mean([of(r) for r in recordings(f"{code}:{grade:.3f}")]) for grade in grades]
     assert sizes[0] < sizes[1] < sizes[2], sizes
 

@@ -1,10 +1,10 @@
-"""What the simulator says of its ECGs is what NeuroKit2 measures on them.
+"""Test that NeuroKit2 measures on simulated ECGs what the simulator says of them.
 
-Two reservations. Which landmarks of NeuroKit2 make a QRS was chosen on simulated ECGs (its "dwt"
-alone errs by 60-80 ms where lead II has no Q wave), so that only the rate is a blind test. And
-NeuroKit2 sees lead II, the truth is of all leads: normal QRS hardly differ, and what it measures
-says little of a single normal heart (rank correlation about 0.2). Only the level of QRS is held
-here, and that bundle branch blocks stand out.
+There are two caveats. The NeuroKit2 landmarks that delimit a QRS were chosen on simulated ECGs (its
+"dwt" method alone is off by 60-80 ms where lead II has no Q wave), so only the rate is a blind
+test. And NeuroKit2 sees lead II, while the truth covers all leads. Normal QRS durations hardly
+differ, and the measured one says little about a single normal heart (rank correlation about 0.2).
+For QRS the tests therefore check only the typical duration and that bundle branch blocks stand out.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def clean():
 
 @pytest.fixture(scope="module")
 def sinus(clean):
-    """Normal ECGs in sinus rhythm: as measured and in truth (s), one row an ECG."""
+    """Measured and true intervals (s) of normal ECGs in sinus rhythm, one row per ECG."""
     records = [r for r in clean if {"NORM", "SR"} <= set(r.labels)][:80]
     measured = [measure_intervals(r.signal[LEAD_II], FS) for r in records]
     return pd.DataFrame(measured), pd.DataFrame([r.attributes["intervals"] for r in records])
@@ -43,7 +43,7 @@ def test_the_rate_is_right_in_every_sinus_ecg(sinus):
     "feature, most", [("qrs duration", 12), ("pr interval", 15), ("qt interval", 20)]
 )
 def test_intervals_agree_with_the_truth(sinus, feature, most):
-    """Median absolute error in ms; a fifth of noise-free P waves has no onset NeuroKit2 can see."""
+    """Median absolute error in ms; NeuroKit2 finds no onset in a fifth of noise-free P waves."""
     measured, truth = sinus
     error = 1000 * (measured[feature] - truth[feature]).abs()
     assert error.notna().mean() > 0.75
@@ -52,7 +52,7 @@ def test_intervals_agree_with_the_truth(sinus, feature, most):
 
 @pytest.mark.parametrize("feature", ["pr interval", "qt interval"])
 def test_hearts_keep_their_order(sinus, feature):
-    """A simulator whose truth did not reach its signals could still have the right medians."""
+    """Medians could be right even if the true values had no influence on the signals."""
     measured, truth = sinus
     assert measured[feature].corr(truth[feature], method="spearman") > 0.7
 
@@ -63,10 +63,10 @@ def test_beats_are_found_where_they_were_put(clean):
     for r in records:
         peaks = landmarks(r.signal[LEAD_II], FS)["R"] / RATE
         beats = np.array(r.attributes["beat_times"])
-        beats = beats[(beats > 0.4) & (beats < 9.8)]  # NeuroKit2 overlooks the very first
+        beats = beats[(beats > 0.4) & (beats < 9.8)]  # NeuroKit2 misses the very first
         errors.append(np.abs(peaks[:, None] - beats[None, :]).min(axis=0))
     errors = np.concatenate(errors)
-    # where the axis is far left, the peak of lead II is its S wave: half a QRS late
+    # with an axis far to the left, the peak in lead II is the S wave, half a QRS late
     assert np.median(errors) < 0.005 and np.mean(errors < 0.04) > 0.97
 
 
@@ -83,10 +83,10 @@ def test_findings_of_time_are_measured_as_such(clean, sinus, code, feature):
 
 
 def test_a_left_bundle_branch_block_reads_a_little_broader_than_a_normal_qrs(clean, sinus):
-    """Lead II loses most of the width of a left bundle branch block, in recorded hearts too.
+    """Lead II hides most of the width of a left bundle branch block, in recorded ECGs too.
 
-    PTB-XL, folds 1-6: 107 ms against 100 ms of normals by this ruler, 148 against 92 over all
-    leads. The width over all leads is held in test_simulate_morphology.py.
+    In PTB-XL, folds 1-6, NeuroKit2 reads 107 ms on lead II against 100 ms for normals; over all
+    leads it is 148 against 92. test_simulate_morphology.py checks the width over all leads.
     """
     blocked = [r for r in clean if "CLBBB" in r.labels][:60]
     read = [measure_intervals(r.signal[LEAD_II], FS).get("qrs duration", np.nan) for r in blocked]

@@ -1,4 +1,4 @@
-"""What each finding does to ST, T and Q in its leads, on noise-free patients who have only it."""
+"""Test how each finding alone changes ST, T and Q in its leads, on noise-free ECGs."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_injury_depresses_st_in_its_leads_and_leaves_t_upright(code):
 
 @pytest.mark.parametrize("code", ["INJAL", "INJLA", "INJIN", "INJIL"])
 def test_subendocardial_injury_raises_st_nowhere_but_in_avr_and_v1(code):
-    """A rise in III or aVL would say transmural infarction of the wall opposite."""
+    """A rise in III or aVL would mean a transmural infarction of the opposite wall."""
     for lead in ("I", "II", "III", "aVL", "aVF", "V3", "V4", "V5", "V6"):
         assert max(st(lead)(r) for r in recordings(code, patients=20)) < 0.1, lead
     assert median(st("aVR"), code) > 0.1
 
 
 def test_injury_is_flat_where_digitalis_sags():
-    def bend(r):  # how far the middle of the ST hangs below its ends, share of its depth
+    def bend(r):  # sag of the middle of the ST below its ends, as a share of its depth
         j = qrs_edges(r.beat)[1] / 500 - 0.4
         start, middle, end = (r.at("V5", j + x) for x in (0.015, 0.055, 0.095))
         return ((start + end) / 2 - middle) / max(-middle, 0.02)
@@ -133,7 +133,7 @@ def test_digitalis_sags_st_shortens_qt_and_flattens_t():
 
     assert median(pr, "") + 0.015 < median(pr, "DIG") < 0.21
 
-    def turns_up(r):  # concave like a trough: lower in the middle than at J and before T
+    def turns_up(r):  # trough-shaped: lower in the middle than at J and before T
         j = qrs_edges(r.beat)[1] / 500 - 0.4
         part = r.part("V6", j, j + 0.16)
         return float(min(part[0], part[-1]) - part.min())
@@ -165,7 +165,7 @@ def test_a_biphasic_t_rises_and_then_falls():
         assert median(trough(lead, 0.22, 0.40), "TAB_") < -0.05
 
 
-# ---- the higher the grade, the more there is to measure
+# ---- the measured change grows with the grade
 
 GROWS = {
     "LNGQT": (t_end, 1),

@@ -1,4 +1,4 @@
-"""What a simulated report may say: nothing is ruled out or called normal that is not."""
+"""Test that simulated reports deny only absent findings and call only normal ECGs normal."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from ecg_lib.data.simulated.reports import write_report
 from ecg_lib.errors import DataError
 
 NO_ISCHAEMIA = ("no acute ischaemia", "no signs of infarction")
-# Blocks of the left bundle, pacing, hypertrophy, flat T waves, rhythms that cover ST, Q waves
+# Left bundle blocks, pacing, hypertrophy, flat T waves, Q waves, and rhythms that obscure the ST
 UNREADABLE = {"CLBBB", "ILBBB", "IVCD", "PACE", "LVH", "RVH", "LOWT", "QWAVE"}
 UNREADABLE |= {"AFIB", "AFLT", "SVTAC"}
 RHYTHMS = {"SR", "SBRAD", "STACH", "SARRH"}
@@ -28,7 +28,7 @@ def drafts(patients=2000):
 
 @cache
 def reports():
-    """Two reports of each of 2,000 patients, with the codes that are true."""
+    """Return two reports per patient for 2,000 patients, each with the draft it describes."""
     return [
         (write_report(np.random.default_rng([number, k]), draft.labels, draft.attributes), draft)
         for number, draft in drafts()
@@ -39,10 +39,10 @@ def reports():
 def test_ischaemia_and_infarction_are_not_ruled_out_where_the_ecg_cannot_say():
     assert len(reports()) >= 4000
     said = [set(d.labels) for text, d in reports() if any(no in text for no in NO_ISCHAEMIA)]
-    assert len(said) > 100  # it is still said of others
+    assert len(said) > 100  # other reports still say it
     assert not [codes & UNREADABLE for codes in said if codes & UNREADABLE]
     met = set().union(*(d.labels for _, d in reports()))
-    assert met >= UNREADABLE  # every one of them was there to be said of
+    assert met >= UNREADABLE  # each of these codes occurs in the cohort
 
 
 def test_no_block_hypertrophy_or_extrasystole_is_denied_that_is_there_or_hidden():
@@ -69,7 +69,7 @@ def test_an_ecg_outside_its_limits_is_not_called_normal():
 
 
 def test_an_ecg_refused_as_normal_is_one_outside_its_limits():
-    """Within the limits and without a disease an ECG stays normal."""
+    """An ECG within the limits and without disease stays normal."""
     refused = [d for _, d in drafts() if set(d.labels) <= RHYTHMS]
     assert len(refused) > 50
     for d in refused:
@@ -92,7 +92,7 @@ def test_sinus_rhythm_is_slow_below_60_per_minute_and_fast_above_100():
 def test_an_unknown_code_among_the_negations_is_named(monkeypatch):
     table = simulator_tables._read("phrases.yaml")
     table["negations"][0]["none_of"].append("LBBBB")
-    simulator_tables.population()  # read and kept before the reader is replaced
+    simulator_tables.population()  # cached before the reader is replaced
     monkeypatch.setattr(simulator_tables, "_read", lambda name: table)
     with pytest.raises(DataError, match="negations.0.none_of: unknown code LBBBB"):
         simulator_tables.phrases.__wrapped__()

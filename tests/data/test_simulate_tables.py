@@ -1,4 +1,4 @@
-"""A cardiologist may edit the simulator's tables: mistakes are named, units are what they say."""
+"""Test the simulator's tables, which a cardiologist may edit: clear errors, correct units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every source found in data/sources/ keeps the contract, and a further one only adds a file."""
+"""Test that every source in data/sources/ keeps the contract and that a new one is one file."""
 
 import importlib
 import inspect
@@ -46,7 +46,7 @@ class Mine:
 
 @pytest.fixture
 def added(tmp_path, monkeypatch):
-    """Add a file to data/sources/; give its text."""
+    """A function that adds a file with the given text to data/sources/."""
     package = importlib.import_module("ecg_lib.data.sources")
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "added")])
     (tmp_path / "added").mkdir()

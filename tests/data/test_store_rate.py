@@ -1,4 +1,4 @@
-"""A store knows its rate, and stores of several rates lie side by side."""
+"""Test that a store records its sampling rate and that stores of several rates coexist."""
 
 import dataclasses
 import json
@@ -104,7 +104,7 @@ def test_ptbxl_above_100_hz_is_read_from_the_500_hz_files_and_never_made_up(tmp_
 
 
 def test_the_real_ecgs_lie_side_by_side_at_100_and_at_500_hz(real_data, tmp_path):
-    """All ECGs at hand are in both stores or quarantined; both show the same hearts."""
+    """Each store keeps or quarantines every available ECG; both hold the same signals."""
     stores = {}
     for rate in (100, 500):
         folder = tmp_path / folder_name("ptbxl", rate)
@@ -120,7 +120,7 @@ def test_the_real_ecgs_lie_side_by_side_at_100_and_at_500_hz(real_data, tmp_path
         assert reasons.ne("").all()
         known = known or set(store.records.ecg_id) | set(reasons.index)
         assert set(store.records.ecg_id) | set(reasons.index) == known
-    # every 500 Hz file that is sound is in the fine store; the others say they are at 100 Hz only
+    # every ECG in the fine store has a 500 Hz file; those reported as 100 Hz only have none
     files = {int(path.stem[:5]) for path in (real_data / "ptbxl" / "records500").rglob("*.hea")}
     kept = {int(ecg_id[-5:]) for ecg_id in fine.records.ecg_id}
     coarser = reasons[reasons.str.startswith("at hand at 100 Hz only")]
@@ -134,6 +134,6 @@ def test_the_real_ecgs_lie_side_by_side_at_100_and_at_500_hz(real_data, tmp_path
         np.linalg.norm(ours, axis=-1) * np.linalg.norm(theirs, axis=-1)
     )
     assert alike.shape == (len(both), len(LEADS))
-    # the published 100 Hz files come 1 ms later and keep more of a noisy lead's noise
+    # the published 100 Hz files lag by 1 ms and keep more of the noise of a noisy lead
     assert (np.median(alike, axis=0) > 0.99).all()
     assert (np.quantile(alike, 0.05, axis=0) > 0.95).all(), np.quantile(alike, 0.05, axis=0)

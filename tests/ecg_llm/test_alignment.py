@@ -1,4 +1,4 @@
-"""Alignment: slots learn the names of findings, from training ECGs, and nothing else changes."""
+"""Test alignment: slots learn the names of findings from training ECGs, nothing else changes."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ QUICK = Alignment(epochs=8, batch_size=50, learning_rate=1e-2)
 
 @pytest.fixture(scope="module", params=["whole names", "names in pieces"])
 def llm(request):
-    """A language model of random weights whose tokenizer has names as one token, or spells them."""
+    """A language model with random weights whose tokenizer keeps names whole or splits them."""
     torch.manual_seed(0)
     names = list(FINDINGS["name"])
     whole = request.param == "whole names"
@@ -44,7 +44,7 @@ def llm(request):
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    """ECGs of 20 tokens; a finding is a direction that two neighbouring tokens have."""
+    """ECGs with 20 tokens; a finding is a direction added to two neighbouring tokens."""
     folder, rng = tmp_path_factory.mktemp("tokens"), np.random.default_rng(0)
     n = OTHERS.stop
     values = rng.normal(size=(n, 20, 16))
@@ -133,7 +133,7 @@ def test_a_name_in_pieces_is_their_mean_as_spelt_within_a_text(llm):
 
 def test_a_large_scale_asks_the_nearest_slot_and_length_does_not_count():
     words = torch.eye(3)
-    slots = torch.tensor([[[5.0, 0.0, 0.0], [0.0, 0.1, 0.0]]])  # the first two names, one each
+    slots = torch.tensor([[[5.0, 0.0, 0.0], [0.0, 0.1, 0.0]]])  # one slot per name, for two names
     scores = slot_scores(slots, words, 50.0)[0]
     assert torch.allclose(scores[:2], scores[0].expand(2), atol=1e-5) and scores[0] > scores[2] + 40
     assert torch.allclose(slot_scores(slots, words, 1e-6), torch.zeros(1, 3), atol=1e-4)

@@ -1,4 +1,4 @@
-"""Contrastive decoding: only what the ECG changes decides."""
+"""Test contrastive decoding: the answer depends only on what the ECG changes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from ecg_lib.ecg_llm.contrast_decoding import contrastive_answers, evidence
 
 
 def test_an_expectation_without_the_ecg_cancels():
-    # "no" is expected in 9 of 10; an ECG that raises it to even odds speaks for yes
+    # without the ECG P(yes) is 0.1; an ECG that raises it to 0.5 is evidence for yes
     assert contrastive_answers([0.5, 0.05], [0.1, 0.1]).tolist() == ["yes", "no"]
     assert evidence([0.5], [0.1])[0] == pytest.approx(np.log(9))
 

@@ -1,4 +1,4 @@
-"""The models: equations, slots, frozen parts, and each fast path against its plain one."""
+"""Test the models: equations, slots, frozen parts, and each fast path against its plain version."""
 
 import os
 import subprocess
@@ -228,7 +228,7 @@ def test_half_of_the_heads_of_a_tiny_llama_start_by_attending_to_like_tokens(tok
     lm.set_attn_implementation("eager")
     ids = torch.randint(3, 300, (20, 40))
     place = torch.randint(5, 35, (20,))
-    ids[:, -1] = ids[torch.arange(20), place]  # the last token comes once before
+    ids[:, -1] = ids[torch.arange(20), place]  # the last token occurs once earlier
     with torch.no_grad():
         given = lm(ids, output_attentions=True).attentions[0]  # (B, heads, L, L)
     to_like = given[torch.arange(20), :, -1, place].mean(dim=0)

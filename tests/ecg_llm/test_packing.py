@@ -1,4 +1,4 @@
-"""Many questions about one ECG in one sequence: loss, gradients and scores of each asked alone."""
+"""Test that packed questions about one ECG give the loss, gradients and scores of unpacked ones."""
 
 from dataclasses import replace
 
@@ -68,7 +68,7 @@ def gpt2(tokenizer) -> GPT2LMHeadModel:  # learned, absolute positions
     return GPT2LMHeadModel(config)
 
 
-def qwen(tokenizer) -> Qwen2ForCausalLM:  # grouped keys, biases
+def qwen(tokenizer) -> Qwen2ForCausalLM:  # grouped-query attention, biases
     config = Qwen2Config(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, initializer_range=0.2,
@@ -85,9 +85,9 @@ def build(lm, tokenizer, processor, attention) -> EcgLlm:
     lora = LoraConfig(r=4, lora_alpha=8, target_modules=to)
     model = EcgLlm.build(encoder, lm, processor.slot_id, "any", lora).train()
     for name, p in model.named_parameters():
-        if "lora_B" in name:  # at zero A would have no gradient
+        if "lora_B" in name:  # with B at zero, A would have no gradient
             p.data.normal_(std=0.1)
-        if name.startswith("projector"):  # slots that are seen beside words
+        if name.startswith("projector"):  # slots large enough to matter beside words
             p.data.mul_(10)
     return model
 
@@ -98,7 +98,7 @@ def model(request, tokenizer, processor) -> EcgLlm:
 
 
 def asked(pairs: bool, n: int = 4) -> pd.DataFrame:
-    """Each question about each of `n` ECGs or pairs, both orders of a pair among them."""
+    """Return each question about each of `n` ECGs or pairs, including both orders of a pair."""
     about = [[IDS[k], IDS[k ^ 1]] if pairs else [IDS[k]] for k in range(n)]
     return pd.DataFrame(
         {
@@ -117,7 +117,7 @@ def loss_and_gradients(model, batch) -> list[torch.Tensor]:
 
 
 def both(rows, processor, tokens, together=2):
-    """The same rows in one batch: as they are packed, and each by itself."""
+    """Return the same rows as two batches: packed, and one row per sequence."""
     collate = QuestionCollator(processor, tokens)
     packed, alone = (prepare_rows(rows, processor, k, seed=3) for k in (together, 1))
     assert len(packed) < len(alone) == len(rows)
@@ -134,7 +134,7 @@ def test_loss_and_gradients_are_those_of_the_rows_one_by_one(model, processor, t
 
 
 @torch.no_grad()
-def test_a_question_hears_no_other_and_the_ecg_counts(model, processor, tokens):
+def test_packed_questions_are_independent_and_use_the_ecg(model, processor, tokens):
     (row,) = prepared = prepare_rows(asked(False, n=1), processor, together=3)
     batch = QuestionCollator(processor, tokens)(prepared)
     turn = torch.tensor(row["turn"])
@@ -196,7 +196,7 @@ def test_groups_hold_equal_keys_and_are_nearly_equal_in_size():
     assert grouped(keys, 4) != groups and grouped(keys, 1) == [[i] for i in [*range(9), 10, 9]]
 
 
-def test_what_is_shared_leaves_a_token_of_each():
+def test_shared_length_leaves_one_token_per_prompt():
     assert shared_length([[1, 2, 3], [1, 2, 4]]) == 2
     assert shared_length([[1, 2, 3], [1, 2, 3]]) == 2
     assert shared_length([[1, 2], [1, 2, 4]]) == 1

@@ -1,4 +1,4 @@
-"""Stage 1 by contrast: of two ECGs, the one whose answer is yes scores above the other."""
+"""Test stage 1 by paired contrast: the ECG whose answer is yes must score above the other."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,10 @@ YES, NO, END = 1, 2, 3
 
 
 def contrast_of(yes_logits, own=0.0):
-    """The loss of two pairs with the logit of yes given for (yes, no, yes, no), that of no 0."""
+    """Return the loss of two pairs, given the logits of "yes" for (yes, no, yes, no) answers.
+
+    The logits of "no" are 0.
+    """
     logits = torch.zeros(8, 5)  # four answers of two tokens
     logits[::2, YES] = torch.tensor(yes_logits, dtype=torch.float)
     labels = torch.full((4, 4), -100)
@@ -43,7 +46,8 @@ def test_the_loss_is_the_log_likelihood_that_the_yes_scores_above_its_no():
 
 def test_a_leaning_to_yes_that_both_ecgs_have_cancels():
     assert contrast_of([2.0, 0.5, 0.0, 1.0]) == pytest.approx(contrast_of([7.0, 5.5, -4.0, -3.0]))
-    assert contrast_of([9.0, 9.0, 9.0, 9.0]) == pytest.approx(np.log(2))  # sure, and blind
+    # sure of yes, but blind to the ECG
+    assert contrast_of([9.0, 9.0, 9.0, 9.0]) == pytest.approx(np.log(2))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,7 @@ def test_a_batch_holds_each_yes_before_its_no(llm, tokens, paired):  # noqa: F81
     assert all(k in (no if at % 2 else yes) for at, k in enumerate(said))
 
 
-def test_what_is_no_pair_is_refused(llm, paired):  # noqa: F811
+def test_rows_that_form_no_pair_are_refused(llm, paired):  # noqa: F811
     processor = new_model(encoder(), llm, Lora(), "float32", seed=0)[1]
     for wrong, why in (
         (paired.iloc[:3], "pair 1 says yes"),
@@ -82,7 +86,7 @@ def test_fewer_rows_are_fewer_pairs_and_whole_ones(paired):
 
 
 def test_training_puts_every_yes_above_its_no(llm, tokens, paired, tmp_path):  # noqa: F811
-    swapped = paired.assign(answer=[["no"], ["yes"]] * 20)  # as it comes, it ranks them otherwise
+    swapped = paired.assign(answer=[["no"], ["yes"]] * 20)  # untrained, it ranks the other way
     model, processor = new_model(encoder(), llm, Lora(dropout=0.0), "float32", seed=0)
     asked = paired["question"].tolist(), [list(e) for e in paired["ecg_id"]]
 

@@ -1,4 +1,4 @@
-"""A product of experts: what the words tell is told already, and the ECG-LLM need not learn it."""
+"""Test the product of experts: the ECG-LLM need not learn what the question's words give away."""
 
 from dataclasses import replace
 
@@ -23,18 +23,19 @@ OTHER = "Is it normal?"
 
 
 def loss_of(odds, llm_yes=0.0, said=YES):
-    """The loss of one answer; yes has the logit `llm_yes`, no has 0, other words are impossible."""
+    """Return the loss of one answer; yes has logit `llm_yes`, no has 0, others are impossible."""
     logits = torch.full((2, 5), -100.0)
     logits[0, YES], logits[0, NO] = float(llm_yes), 0.0
     logits[1, END] = 0.0
     labels = torch.tensor([[-100, -100, said, END]])
     given = ProductOfExperts(lambda *_: EcgLlmOutput(torch.tensor(0.0), logits), [YES], [NO])
     weights = torch.full((1, 4), float(odds))
-    return 2 * given(None, None, None, labels, weights)["loss"].item()  # of two tokens
+    # the loss is a mean over two tokens
+    return 2 * given(None, None, None, labels, weights)["loss"].item()
 
 
 def test_odds_multiply():
-    # an LLM at even odds beside words at 9 : 1, and one at 1 : 3 beside words at 3 : 1
+    # an LLM at even odds with words at 9 : 1, then one at 1 : 3 with words at 3 : 1
     assert loss_of(np.log(9)) == pytest.approx(-np.log(0.9), abs=1e-5)
     assert loss_of(np.log(9), said=NO) == pytest.approx(-np.log(0.1), abs=1e-5)
     assert loss_of(np.log(3), llm_yes=-np.log(3)) == pytest.approx(np.log(2), abs=1e-5)
@@ -56,7 +57,7 @@ def test_words_that_tell_nothing_leave_the_models_own_loss(llm, tokens, rows):  
 
 @pytest.fixture(scope="module")
 def told(rows):  # noqa: F811
-    """Rows whose answer hangs on the question in 9 of 10 and on the ECG never."""
+    """Rows whose answer follows the question in 9 of 10 cases and never depends on the ECG."""
     question = np.where(np.arange(40) < 20, QUESTION, OTHER)
     yes = np.where(np.arange(40) < 20, np.arange(40) % 10 > 0, np.arange(40) % 10 == 0)
     answers = [["yes"] if each else ["no"] for each in yes]
@@ -84,7 +85,7 @@ def test_beside_words_the_llm_alone_does_not_learn_what_the_words_tell(
         train(model, processor, given, tokens, stage, tmp_path / name, seed=0)
         asked = told["question"].tolist(), [list(e) for e in told["ecg_id"]]
         p = score_yes(model, processor, *asked, tokens)[0]
-        return p[:20].mean() - p[20:].mean()  # P(yes) to one question and to the other
+        return p[:20].mean() - p[20:].mean()  # difference in P(yes) between questions
 
     plain = apart(train_stage, told, "plain")
     beside = apart(train_beside_words, told.join(words_log_odds(told)), "beside")

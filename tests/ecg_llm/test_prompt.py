@@ -1,4 +1,4 @@
-"""The prompt is one string, tokenised as one string, by tokenizers of three kinds."""
+"""Test that a prompt is one string and tokenised as one, with several kinds of tokenizers."""
 
 import re
 
@@ -26,7 +26,7 @@ TEXTS = [ASKED + QUESTION, "This is an electrocardiogram. yes no Yes No", REPORT
 
 
 def byte_level(texts, with_bos: bool = True) -> PreTrainedTokenizerFast:
-    """As GPT-2's: the space before a word is part of it, and none is put before a text."""
+    """Train a tokenizer like GPT-2's: words include their leading space; texts get none added."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -71,7 +71,7 @@ def tokenizer(request):
 def decoded(processor, ids) -> str:
     text = processor.tokenizer.decode(ids, skip_special_tokens=False)
     bos = processor.tokenizer.bos_token or ""
-    return text.removeprefix(bos).removeprefix(" ")  # a text's own first space, where it has one
+    return text.removeprefix(bos).removeprefix(" ")  # the leading space of a text, if it has one
 
 
 WRITTEN = {
@@ -93,8 +93,8 @@ def test_a_prompt_about_ecgs_reads_as_it_is_written_spaces_included(tokenizer, e
     processor = EcgLlmProcessor(tokenizer, slots=3)
     ids = processor.prompt_ids(QUESTION, ecgs)
     assert ids.count(processor.slot_id) == 3 * ecgs
-    text = decoded(processor, ids).replace(SLOT * 3, " [ECG]")  # a slot takes its space in
-    if tokenizer is KINDS["Llama's"]:  # which puts a space before every text, after a slot too
+    text = decoded(processor, ids).replace(SLOT * 3, " [ECG]")  # a slot absorbs its space
+    if tokenizer is KINDS["Llama's"]:  # it puts a space before every text, also after a slot
         text = re.sub(r"(?<=\[ECG\]) (?=[.,])", "", text)
     ecg = "[ECG]" if ecgs == 1 else "[ECG], and the second is [ECG]"
     start = WRITTEN[ecgs].partition(REPORT)[0]
@@ -128,14 +128,14 @@ def test_the_slot_is_one_past_the_vocabulary_and_loading_again_changes_nothing(t
     )
 
 
-def test_nobody_asks_a_slot_into_being(tokenizer):
+def test_a_slot_token_in_a_question_is_refused(tokenizer):
     processor = EcgLlmProcessor(tokenizer, slots=3)
     with pytest.raises(DataError, match="ecg"):
         processor.prompt_ids(f"Is {SLOT} in it?", 1)
 
 
 def test_a_tokenizer_that_joins_prompt_and_answer_is_an_error():
-    tokenizer = Tokenizer(models.BPE())  # without words: pieces run over spaces
+    tokenizer = Tokenizer(models.BPE())  # no split into words, so tokens span spaces
     tokenizer.train_from_iterator(
         ["it? yes", "it: yes"] * 9, trainers.BpeTrainer(vocab_size=60, special_tokens=["</s>"])
     )
@@ -154,7 +154,7 @@ def test_an_answer_that_would_join_the_question_has_its_own_tokens():
 
 
 def one_after_another(row, processor) -> list[str]:
-    """What each turn of a packed row says, with the text before it."""
+    """Return the text of each turn of a packed row, after the shared text before it."""
     turns = range(1, max(row["turn"]) + 1)
     return [
         decoded(

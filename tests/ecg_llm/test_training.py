@@ -1,4 +1,4 @@
-"""Training: train-or-load, resuming, what a run may change, and learning that is seen to happen."""
+"""Test training: what a run may change, that it learns, and that its answers are consistent."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def test_the_small_language_model_of_these_tests_can_read(llm):
     processor = EcgLlmProcessor(tokenizer, slots=0)
     rows = pd.DataFrame({"question": QUESTION, "ecg_id": [["a"], ["b"]]})
     report = {"a": "atrial fibrillation", "b": "sinus rhythm"}
-    for kind in ("single-verify", "single-query"):  # scored, and written
+    for kind in ("single-verify", "single-query"):  # scored, and generated
         said = read_rows(
             model, processor, rows.assign(question_type=kind), lambda e, rng: report[e], seed=0
         )
@@ -78,7 +78,7 @@ def test_an_llm_that_cannot_be_had_is_one_line_that_says_what_to_do(tmp_path):
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
-    """Forty ECGs as tokens; every second one carries a mark that means yes."""
+    """Tokens of forty ECGs; every second one carries a mark that means yes."""
     folder = tmp_path_factory.mktemp("tokens")
     rng = np.random.default_rng(0)
     values = rng.normal(size=(40, 20, 16))
@@ -154,7 +154,7 @@ def test_in_equal_answers_a_long_answer_counts_as_much_as_a_short_one(llm):
     ]
     rows = [labelled([1, 2, 3], ids) for ids in said]
     packed = pack([[1, 2, 3], [1, 2, 4], [1, 2, 5]], said)
-    losses = [0.5, 2.0, 1.5]  # of each token of an answer
+    losses = [0.5, 2.0, 1.5]  # per token of each answer
     each = torch.tensor([loss for loss, ids in zip(losses, said, strict=True) for _ in ids])
     assert len(each) > 8
     for batch in (processor.batch(rows), packed_batch([packed], processor)):
@@ -181,7 +181,7 @@ def test_the_trainer_hands_over_the_batch_and_nothing_else(
     model, processor = new_model(encoder(), llm, Lora(), "float32", seed=0)
     given, plain = [], EcgLlm.forward
 
-    def forward(self, **batch):  # to which the Trainer would add `num_items_in_batch`, unless told
+    def forward(self, **batch):  # the Trainer adds `num_items_in_batch` unless told not to
         given.append(set(batch))
         return plain(self, **batch)
 
@@ -209,7 +209,7 @@ def test_projector_and_adapters_each_move_at_a_rate_of_their_own(llm, tokens, ro
     moved = {
         n: (p - before[n]).abs().max().item() for n, p in model.named_parameters() if n in before
     }
-    # Adam's first step is the rate itself, whatever the gradient
+    # Adam's first step equals the learning rate, whatever the gradient
     of_projector = [by for n, by in moved.items() if n.startswith("projector.")]
     of_adapters = [by for n, by in moved.items() if "lora_B" in n]  # A has no gradient while B is 0
     assert of_projector and of_adapters

@@ -1,4 +1,4 @@
-"""Every encoder keeps the contract of `encoders.base`; the files are found, not listed."""
+"""Test that every encoder keeps the contract of `encoders.base`; files are found, not listed."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ every_encoder = pytest.mark.parametrize("name", NAMES)
 
 
 def settings_of(name):
-    """The smallest settings that `conf/encoder` has of an encoder."""
+    """Return the smallest settings of an encoder in `conf/encoder`."""
     tiny = (paths.CONF / "encoder" / f"{name}_tiny.yaml").is_file()
     return compose("smoke", [f"encoder={name}{'_tiny' if tiny else ''}"]).encoder
 
@@ -51,7 +51,7 @@ def test_the_paper_s_encoder_is_found_and_what_defines_none_is_not():
 def test_an_encoder_is_named_as_its_file_and_can_be_chosen(name):
     model = encoders.find(name)
     assert issubclass(model, EcgEncoder) and model.config_class.model_type == name
-    assert model.config_class().ecg_input == EcgInput()  # transformers makes one of nothing
+    assert model.config_class().ecg_input == EcgInput()  # transformers builds one with no arguments
     assert settings_of(name)["name"] == name
 
 
@@ -162,7 +162,7 @@ def test_a_folder_without_an_encoder_or_with_half_of_one_is_refused(tmp_path):
     model = small("stem_vit")
     state = model.state_dict()
     model.save_pretrained(tmp_path, state_dict={k: v for k, v in state.items() if k != "cls"})
-    with pytest.raises(DataError, match="cls"):  # and not filled with random numbers
+    with pytest.raises(DataError, match="cls"):  # not filled with random numbers
         encoders.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard_of"}))
     with pytest.raises(DataError, match="unheard_of"):
@@ -183,6 +183,6 @@ def test_an_input_that_cannot_be_is_named(wrong, named):
         EcgInput(**wrong)
 
 
-def test_what_belongs_into_the_input_is_not_passed_over_beside_it():
+def test_input_settings_outside_ecg_input_are_refused():
     with pytest.raises(TypeError, match="normalisation"):
         encoders.find("stem_vit").config_class(normalisation="mv")

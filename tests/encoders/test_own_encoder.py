@@ -1,4 +1,4 @@
-"""An encoder of one's own is a file anywhere: no file of the project is edited for it."""
+"""Test that a user's own encoder can be a file anywhere, without edits to the project."""
 
 import shutil
 import sys
@@ -60,7 +60,7 @@ AutoModel.register(WindowsConfig, Windows)
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """A package of someone else's with an encoder in it, on the path of Python."""
+    """A third-party package with an encoder in it, on the Python path."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "their_models").mkdir()
     (folder / "their_models" / "__init__.py").touch()
@@ -107,7 +107,7 @@ def test_its_code_counts_in_the_keys_of_what_it_trains(package):
 
 
 def test_a_profile_trains_it_and_an_llm_sees_its_tokens(package, tmp_path, monkeypatch):
-    """With a file of its own in `conf/encoder`, as a person would add it."""
+    """The encoder has its own file in `conf/encoder`, as a user would add it."""
     conf = tmp_path / "conf"
     shutil.copytree(paths.CONF, conf)
     (conf / "encoder" / "windows.yaml").write_text(f"name: {NAME}\ntokens: 8\nwidth: 16\n")

@@ -1,4 +1,4 @@
-"""Sizes are asked of the encoder and the projector: no file repeats a factor or a length."""
+"""Test that no file hard-codes a factor or length that the encoder or projector defines."""
 
 import ast
 import re
@@ -7,11 +7,11 @@ import pytest
 
 from ecg_lib.closure import PACKAGE
 
-ROOMS = ("encoders", "ecg_llm", "planning")  # where no ECG has a known length
+ROOMS = ("encoders", "ecg_llm", "planning")  # must not assume the length of an ECG
 
 
 def factors(source):
-    """Expressions that join or part tokens by a 4 of their own."""
+    """Return expressions that join or split tokens with a hard-coded 4."""
     return [
         ast.unparse(node)
         for node in ast.walk(ast.parse(source))
@@ -22,7 +22,7 @@ def factors(source):
 
 
 def lengths(source):
-    """Numbers that take an ECG of 10 s at 100 Hz for granted."""
+    """Return numbers that assume an ECG of 10 s at 100 Hz."""
     numbers = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
     return [node.value for node in numbers if node.value == 1000]
 

@@ -1,4 +1,4 @@
-"""The token cache: each ECG is encoded once, and the cache says what the encoder says."""
+"""Test the token cache: each ECG is encoded once, and cached tokens equal fresh ones."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_a_store_of_another_rate_is_refused_in_one_line_that_says_what_to_do(sto
     with pytest.raises(DataError, match="500 Hz.* 100 Hz.*--rate 500") as caught:
         encode_store(store, encoder(rate=500), tmp_path / "f")
     assert "\n" not in str(caught.value) and not (tmp_path / "f").exists()
-    with pytest.raises(ValueError, match="1000 samples.* reads 5000"):  # without a store as well
+    with pytest.raises(ValueError, match="1000 samples.* reads 5000"):  # also without a store
         encode(store.mv([0]), encoder(rate=500))
 
 

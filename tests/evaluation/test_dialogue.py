@@ -1,4 +1,4 @@
-"""The dialogue of Figure 4: the most urgent is explained, and every line is marked."""
+"""Test the dialogue of Figure 4: the most urgent finding is explained, every line is marked."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ from ecg_lib.report.style import RED
 
 INJURY = "subendocardial injury in anteroseptal leads"
 DIGITALIS = "digitalis effect"
-# Figure 4A as an earlier demo drew it: the urgent finding was passed over, the harmless explained,
-# and the alarm signs of another finding went unmarked.
+# Figure 4A as an earlier demo drew it: the harmless finding was explained instead of the urgent
+# one, and the alarm signs of another finding went unmarked.
 FINDING = Turn("Which diagnosis?", f"long qt-interval; {DIGITALIS}", f"long qt-interval; {INJURY}")
 OTHER_SIGNS = Turn(
     "What do you suggest?",
@@ -43,7 +43,8 @@ def test_the_most_urgent_finding_is_explained_first():
     assert dialogue.term_to_explain(FINDING) == INJURY
     both = Turn("", "sinus rhythm; early stage of myocardial infarction", "sinus rhythm")
     assert dialogue.term_to_explain(both) == "early stage of myocardial infarction"
-    alike = Turn("", "inverted t-waves", "long qt-interval")  # both soon: what was said goes first
+    # equally urgent: the finding that was said is explained
+    alike = Turn("", "inverted t-waves", "long qt-interval")
     assert dialogue.term_to_explain(alike) == "inverted t-waves"
     assert dialogue.term_to_explain(Turn("", "I do not know", INJURY)) == INJURY
     assert dialogue.term_to_explain(Turn("", "none", "none")) == "sinus rhythm"

@@ -1,4 +1,4 @@
-"""Simulated and real normals by one ruler: the ruler is right, and they are alike."""
+"""Test that measurements of ECGs are right, and that simulated and real normals measure alike."""
 
 import matplotlib
 import numpy as np
@@ -28,7 +28,7 @@ from ecg_lib.signal.leads import LEADS
 
 
 def ecg(axis=40.0, chest=(0.2, 0.4, 0.8, 1.3, 1.2, 1.0), fs=100):
-    """Twelve leads (mV) of a heart whose P, QRS and T point to one frontal angle; R of 1 mV."""
+    """Return 12 leads (mV) of a heart with P, QRS and T at one frontal angle and an R of 1 mV."""
     t = np.arange(10 * fs) / fs
     away = (t + 0.4) % 0.8 - 0.4
     waves = [(0.12, -0.16, 0.02), (1.0, 0.0, 0.014), (0.3, 0.27, 0.04)]
@@ -75,7 +75,7 @@ def test_quantiles_count_only_what_was_measured():
 
 
 class Source:
-    """Normal ECGs whose axis tells the fold they belong to."""
+    """Normal ECGs whose axis identifies their fold."""
 
     name, version = "folds", "1"
 
@@ -101,7 +101,7 @@ def test_held_out_folds_are_never_mixed_with_those_for_calibration(tmp_path):
 
 
 class Normals(PtbXl):
-    """Some normal ECGs of PTB-XL: 100 for calibration, 30 held out."""
+    """Normal ECGs of PTB-XL: 100 for calibration, 30 held out."""
 
     def index(self):
         table = super().index().table
@@ -126,10 +126,10 @@ def cells(table, source, split=""):
 
 
 def test_medians_of_simulated_normals_are_those_of_real_ones(compared):
-    """Limits: how exactly a ruler reads an ECG's paper (1 mm is 40 ms and 0.1 mV).
+    """The limits are the precision of reading ECG paper (1 mm is 40 ms and 0.1 mV).
 
-    Half a mm for waves, two mm for RR and for amplitudes, whose median over 100 ECGs has itself a
-    standard error of 0.03-0.06 mV; 15 degrees are the usual disagreement about an axis.
+    They are half a mm for waves and two mm for RR and for amplitudes, whose median over 100 ECGs
+    itself has a standard error of 0.03-0.06 mV. Readers usually differ by 15 degrees on an axis.
     """
     limits = {"RR": 80, "PR": 20, "QRS": 20, "QT": 20, "axis": 15}
     limits |= {f"R {lead}": 0.2 for lead in LEADS}
@@ -139,8 +139,11 @@ def test_medians_of_simulated_normals_are_those_of_real_ones(compared):
 
 
 def test_simulated_normals_differ_from_each_other_as_much_as_real_ones_do(compared):
-    """The middle half spans at least half and at most twice as much. Not asked of QRS: on lead II
-    NeuroKit2 hardly tells one normal QRS duration from another (test_simulate_reality.py)."""
+    """The interquartile range is between half and twice that of real ECGs.
+
+    QRS is exempt: on lead II NeuroKit2 hardly distinguishes one normal QRS duration from another
+    (test_simulate_reality.py).
+    """
     simulated, real = cells(compared, SIMULATED), cells(compared, REAL, CALIBRATION)
     ratio = (simulated["p75"] - simulated["p25"]) / (real["p75"] - real["p25"])
     asked = ["RR", "PR", "QT", "axis", *(f"R {lead}" for lead in LEADS)]

@@ -1,4 +1,4 @@
-"""Differences between two answerers of the same questions."""
+"""Test differences in accuracy between two sets of answers to the same questions."""
 
 import numpy as np
 import pandas as pd

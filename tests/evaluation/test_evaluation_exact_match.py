@@ -1,4 +1,4 @@
-"""Exact match: what counts as the same answer."""
+"""Test exact match: what counts as the same answer."""
 
 import ast
 
@@ -203,7 +203,7 @@ def test_accuracy_is_told_for_all_seven_types_with_its_n():
     assert np.isnan(table.loc["CC-Query", "value"]) and table.loc["CC-Query", "n"] == 0
 
 
-# -- known pitfalls of ECG-QA's answers, by the public functions of the rules -----------------
+# -- known pitfalls of ECG-QA's answers, through the public functions of the rules ------------
 
 REGULAR = "normal sinus rhythm"
 STAGES = [f"{stage} stage of myocardial infarction" for stage in ("early", "middle", "old")]

@@ -1,4 +1,4 @@
-"""The leakage audit: which ECGs a part holds, and that seen ECGs are found to be easier."""
+"""Test the leakage audit: which ECGs a part holds, and that memorised ECGs are detected."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from ecg_lib.questions.ecgqa_rows import read_ecg_ids
 
 @pytest.fixture
 def records():
-    """400 ECGs of 200 patients in ten folds, every second with atrial fibrillation."""
+    """400 ECGs of 200 patients in ten folds; every second ECG has atrial fibrillation."""
     rows = [
         {
             "ecg_id": f"ptbxl/{i:05d}",
@@ -26,7 +26,7 @@ def records():
 
 @pytest.fixture
 def asked(records):
-    """ECG-QA trains on six of ten patients, tests on two, and leaves two out."""
+    """ECG-QA's splits: six of ten patients for training, two for testing, two left out."""
     split = {**dict.fromkeys(range(6), "train"), 6: "test", 7: "test"}
     last = records["patient_id"].astype(int) % 10
     return {

@@ -1,4 +1,4 @@
-"""The random-ECG test: who may stand in for whom, and what is lost."""
+"""Test the random-ECG control: which ECGs may replace which, and how large the drop is."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Kept resamples: whole patients, the same for all that are judged on them."""
+"""Test saved resamples: they draw whole patients and are the same for every model."""
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def test_a_table_uses_the_kept_draws_and_leaves_out_who_cannot_carry_a_label():
     targets.loc[1, "AF"] = pd.NA
     scores, drawn = pd.DataFrame({"AF": SCORE}), Resamples.draw(PATIENTS, 100, seed=0)
     cells = [auc_table(scores, targets, 7, seed, 1, PATIENTS, drawn) for seed in (0, 1)]
-    pd.testing.assert_frame_equal(*cells)  # neither the number nor the seed given counts
+    pd.testing.assert_frame_equal(*cells)  # the given number and seed are ignored
     known = np.arange(8) != 1
     alone = auc_over_seeds(
         TRUTH[known], SCORE[known], min_positives=1, weights=drawn.weights(PATIENTS)[:, known]

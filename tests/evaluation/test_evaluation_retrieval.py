@@ -1,4 +1,4 @@
-"""Retrieval of reports, and the majority answer that needs no ECG."""
+"""Test report retrieval, and the majority answer that needs no ECG."""
 
 import pandas as pd
 import torch
@@ -26,7 +26,7 @@ def test_unrelated_vectors_find_their_report_as_often_as_chance():
 
 def test_a_report_worded_the_same_counts_as_found():
     ecgs = torch.eye(4)
-    reports = torch.eye(4)[[1, 0, 2, 3]]  # the first two are exchanged
+    reports = torch.eye(4)[[1, 0, 2, 3]]  # the first two are swapped
     assert recall(ecgs, reports, list("abcd"), ks=(1,)).iloc[0]["value"] == 50
     assert recall(ecgs, reports, ["a", "a", "c", "d"], ks=(1,)).iloc[0]["value"] == 100
 

@@ -1,4 +1,4 @@
-"""Zero-shot and case studies: what is scored, what is left out, and which ECGs are chosen."""
+"""Test zero-shot and case studies: what is scored or left out, and which ECGs are chosen."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from ecg_lib.knowledge.zero_shot_labels import zero_shot_labels, zero_shot_targe
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    """Two simulated cohorts of other patients under the same names."""
+    """Two simulated cohorts of different patients with the same names."""
     root = tmp_path_factory.mktemp("stores")
     return [prepare("simulated", None, root / str(seed), patients=60, seed=seed) for seed in (1, 2)]
 
@@ -65,7 +65,7 @@ def test_auc_is_over_the_ecgs_whose_truth_is_known():
 
 def test_drawing_patients_instead_of_ecgs_widens_the_interval():
     rng = np.random.default_rng(0)
-    truth = np.repeat(rng.random(40) < 0.5, 10)  # ten equal ECGs of each patient
+    truth = np.repeat(rng.random(40) < 0.5, 10)  # ten identical ECGs per patient
     scores = pd.DataFrame({"AF": np.repeat(rng.normal(size=40), 10) + truth})
     patients = np.repeat(np.arange(40).astype(str), 10)
     targets = pd.DataFrame({"AF": truth})

@@ -1,4 +1,4 @@
-"""Stand-ins that are no patient: what they are, and that they are asked about like any ECG."""
+"""Test flat-line and noise stand-ins for an ECG, and that questions can be asked about them."""
 
 import numpy as np
 import pandas as pd

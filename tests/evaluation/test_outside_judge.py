@@ -1,4 +1,4 @@
-"""The outside ruler reads lead II at 500 Hz, simulated ECGs beside recorded ones."""
+"""Test the outside judge, which measures lead II of simulated and recorded ECGs at 500 Hz."""
 
 import numpy as np
 import pandas as pd

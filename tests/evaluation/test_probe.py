@@ -1,4 +1,4 @@
-"""Linear probe and zero-shot of saved encoders: who is trained on, and what comes out."""
+"""Test linear probe and zero-shot evaluation of saved encoders, and the rows they train on."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ SUPERCLASSES = load_task("superclasses.yaml").labels
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    """A saved reader of random weights; its CLIP is in the folder below."""
+    """A saved `FindingsAndText` with random weights; its CLIP is in a subfolder."""
     torch.manual_seed(0)
     tokenizer = train_report_tokens(["sinus rhythm", "atrial fibrillation"] * 3, 300)
     text = BertModel(
@@ -64,7 +64,7 @@ def run(capsys, *arguments):
 
 
 def part(n, patients, seed, informative=True):
-    """Features whose first column is the label, or is not."""
+    """Return a part whose first feature carries the label if `informative`."""
     rng = np.random.default_rng(seed)
     truth = rng.random(n) < 0.3
     features = rng.normal(size=(n, 5)) + np.outer(truth * informative, [3, 0, 0, 0, 0])
@@ -218,7 +218,7 @@ def test_bad_input_is_one_line_and_exit_code_two(capsys, reader, stores, tmp_pat
 
 def test_an_encoder_is_found_in_a_clip_a_reader_or_an_ecg_llm(reader, tmp_path):
     encoder = load_encoder(reader)
-    encoder.save_pretrained(tmp_path / "encoder")  # as an ECG-LLM keeps it
+    encoder.save_pretrained(tmp_path / "encoder")  # as an ECG-LLM stores it
     again = load_encoder(tmp_path)
     for one, two in zip(encoder.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two)

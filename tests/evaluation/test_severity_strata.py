@@ -1,4 +1,4 @@
-"""Accuracy by severity and answer, on a set counted by hand."""
+"""Test accuracy by severity and answer on a set counted by hand."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ PATIENTS = pd.Series({"i1": "p1", "i2": "p2", "n1": "p3", "n2": "p4"})
 
 
 def rows_of(*asked, kind="single-verify"):
-    """Rows (ECGs, answer) of one specific question."""
+    """Return rows of one specific question for pairs (ECGs, answer)."""
     rows = pd.DataFrame(
         [{"ecg_id": ecgs.split(), "answer": [answer]} for ecgs, answer in asked],
         index=range(7, 7 + len(asked)),
@@ -39,7 +39,7 @@ def rows_of(*asked, kind="single-verify"):
 
 
 def table_of(rows, compared=(), **said):
-    """`within_illness` of answerers, each given as a text of 1 (right) and 0, by row and column."""
+    """Return `within_illness` by row and column; each answerer is a string of 1 (right) and 0."""
     right = {name: pd.Series([c == "1" for c in bits], rows.index) for name, bits in said.items()}
     table = within_illness(right, rows, NORMAL, PATIENTS, compared, resamples=200)
     return table.set_index(["row", "column"])
@@ -59,7 +59,7 @@ def test_the_ill_of_either_answer_weigh_the_same():
     assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
 
 
-def test_whoever_says_yes_to_the_ill_has_half_within_illness():
+def test_always_yes_scores_50_within_illness():
     rows = rows_of(("i1", "yes"), ("i2", "yes"), ("i2", "no"), ("n1", "no"), ("n2", "yes"))
     table = table_of(rows, ill="11010")
     own = table.loc[("ill, S-Verify", WITHIN)]
@@ -94,7 +94,7 @@ def test_differences_are_paired_by_question_and_keep_their_sign():
 
 
 def test_whole_patients_are_drawn():
-    """All rows of one patient are alike: twice as many of them tell no more."""
+    """All rows of one patient are alike, so more of them add no information."""
     few = [("i1", "yes"), ("i1", "no"), ("i2", "yes"), ("i2", "no")]
     one = table_of(rows_of(*few), reader="1100").loc[("reader, S-Verify", WITHIN)]
     many = table_of(rows_of(*few * 20), reader="1100" * 20).loc[("reader, S-Verify", WITHIN)]

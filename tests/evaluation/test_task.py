@@ -1,4 +1,4 @@
-"""Evaluation sets: every file found keeps the contract, and another file is another set."""
+"""Test evaluation sets: every file keeps the contract, and a new file is a new set."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def stores(tmp_path_factory):
 
 
 class Few(PtbXl):
-    """The first 200 ECGs of PTB-XL at hand."""
+    """The first 200 available ECGs of PTB-XL."""
 
     def index(self):
         return super().index()[:200]
@@ -115,7 +115,8 @@ def test_superclasses_are_the_diagnostic_classes_of_ptb_xl(real_data):
     table = pd.read_csv(find_cohort(real_data, "ptbxl") / "scp_statements.csv", index_col=0)
     diagnostic = table["diagnostic_class"].dropna()
     for name, label in SUPERCLASSES.labels.items():
-        beyond = {"LBBB", "RBBB"} & set(label.codes)  # of other data sets, completeness not stated
+        # other data sets use these codes without saying whether the block is complete
+        beyond = {"LBBB", "RBBB"} & set(label.codes)
         assert set(label.codes) - beyond == set(diagnostic.index[diagnostic == name])
 
 
@@ -145,7 +146,7 @@ def test_table_4_and_the_findings_keep_their_tables(stores):
     assert list(TASK.labels) == list(transfer_findings()["finding"])
 
 
-# -- who is trained and tested on --------------------------------------------------------------
+# -- training and test rows --------------------------------------------------------------------
 
 
 def test_one_store_is_parted_by_folds_or_splits_and_patients_stay_apart(stores):
@@ -155,7 +156,7 @@ def test_one_store_is_parted_by_folds_or_splits_and_patients_stay_apart(stores):
     assert not set(patients.iloc[train]) & set(patients.iloc[test])
     assert set(large.records["split"].iloc[test]) == {"test"}
     with pytest.raises(DataError, match="give one store for both"):
-        SUPERCLASSES.rows(large, small)  # simulated patients of two cohorts bear the same names
+        SUPERCLASSES.rows(large, small)  # patients of two simulated cohorts share their names
     with pytest.raises(DataError, match="whole cohorts"):
         load_task("table4.yaml").rows(large, large)
 

@@ -1,4 +1,4 @@
-"""The AUC of P(yes) asks for no threshold."""
+"""Test that the AUC of P(yes) does not depend on a threshold."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ def rows():
     ).set_axis(range(5, 125))
 
 
-def test_a_low_expectation_of_yes_costs_accuracy_and_no_auc(rows):
+def test_a_low_prior_for_yes_lowers_accuracy_but_not_auc(rows):
     yes = rows["answer"].str[0].eq("yes")
     p = pd.Series(np.random.default_rng(0).normal(0, 1, len(rows)), rows.index) + 1.2 * yes
     careful = pd.Series(1 / (1 + np.exp(6 - p)), rows.index)

@@ -1,4 +1,4 @@
-"""Probes among the ill: a feature that tells the finding is read, one that tells illness is not."""
+"""Test probes among the ill: features of a finding help, features of illness alone do not."""
 
 import numpy as np
 import pytest
@@ -41,13 +41,13 @@ def test_findings_are_read_among_the_ill_and_illness_is_worth_nothing(records, r
     said = probe_within_ill(features, records, rows)
     verify = rows["question_type"] == "single-verify"
     assert (said["findings"][~verify] == "").all() and (said["findings"][verify] != "").mean() > 0.5
-    assert (said["findings"] == "").equals(said["illness"] == "")  # the same questions
+    assert (said["findings"] == "").equals(said["illness"] == "")  # both answer the same questions
     assert balanced(said["findings"], rows, records)["value"] > 95
     assert 35 < balanced(said["illness"], rows, records)["value"] < 65
 
 
 def test_only_the_ill_of_the_training_split_teach(records, rows):
-    """Labels of all other ECGs may be wrong: the answers stay."""
+    """Wrong labels on all other ECGs leave the answers unchanged."""
     features = {"noise": np.random.default_rng(1).normal(size=(len(records), 4))}
     teach = (records["split"] == "train") & ~records["normal"]
     wrong = records.assign(labels=records["labels"].where(teach, [{}] * len(records)))

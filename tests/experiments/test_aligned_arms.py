@@ -1,4 +1,4 @@
-"""Arms begin where alignment has left the projector; the arm without stages is that and no more."""
+"""Tests that arms start from the aligned projector, and that alignment-only adds no training."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def rows(small):
 
 
 def began(run, rows, monkeypatch, arm="none"):
-    """The projector with which an arm's training begins."""
+    """Return the weights of the projector when an arm's training begins."""
     seen = {}
 
     def noting(model, processor, rows, tokens, stage, folder, *_):
@@ -101,7 +101,7 @@ def test_the_table_lists_arms_in_its_own_order_and_by_stage():
         (["stage1.projector_rate=0"], "projector_rate"),
     ],
 )
-def test_impossible_arms_are_one_line(overrides, named):
+def test_invalid_arms_give_a_one_line_error(overrides, named):
     with pytest.raises(ConfigError, match=named) as caught:
         compose("demo", overrides)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Arms over seeds: what a seed shares with the profile, and that all are asked the same rows."""
+"""Tests of the arms over several seeds: what a seed shares, and that all answer the same rows."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ CHOSEN = ["none", "de-biased", "alignment-only"]
 
 @pytest.fixture(scope="module")
 def study(small):
-    """A run whose questions lie on disk, its training rows and test sets."""
+    """A run with its questions on disk, its training rows and its test sets."""
     seeds = ArmSeeds(arms=CHOSEN, seeds=[5], whole_seeds=[7])
     settings = replace(small.config.evaluation, interventional=2, interventional_rows=40)
     stages = {
@@ -88,7 +88,7 @@ def test_the_profiles_own_seed_is_the_arms_of_the_notebooks_and_is_not_trained_a
         assert all(again.right[training][test].equals(own) for test, own in right.items())
     run, train, _ = study
     shown = arms.stage1_rows(train, run.normal, run.config.seed)["de-biased"]
-    arms.run_stage(run, "stage1", "de-biased", shown)  # as notebook 05 does: would train
+    arms.run_stage(run, "stage1", "de-biased", shown)  # as notebook 04 does; must not train
 
 
 def test_a_whole_seed_whose_llm_cannot_read_stops_the_study_before_an_arm_is_trained(
@@ -98,7 +98,7 @@ def test_a_whole_seed_whose_llm_cannot_read_stops_the_study_before_an_arm_is_tra
     practised = replace(run.config.llm, name_or_path=None, reading_gate=0.5)
     below = replace(run, config=replace(run.config, llm=practised))
     monkeypatch.setattr(LlmExperiment, "llm", property(lambda _: small.root / "llm"))
-    monkeypatch.setattr(arm_seeds, "llm_of_profile", lambda _: None)  # has read nothing
+    monkeypatch.setattr(arm_seeds, "llm_of_profile", lambda _: None)  # leave the LLM untrained
     monkeypatch.setattr(arm_seeds, "_train", lambda *_: pytest.fail("trained below the gate"))
     with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):
         arm_seeds.run_seeds(below, train, tests)

@@ -1,4 +1,4 @@
-"""The arms "paired contrast" and "product of experts": what they see, and what trains them."""
+"""Tests of the arms "paired contrast" and "product of experts": their rows and their losses."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_contrast_sees_the_pairs_of_the_de_biased_arm_and_who_belongs_to_whom(sh
     key = template_key(rows)
     for _, pair in rows.groupby(paired_contrast.PAIR):
         assert sorted(answer[0] for answer in pair["answer"]) == ["no", "yes"]
-        assert key[pair.index].nunique() == 1  # of one question
+        assert key[pair.index].nunique() == 1  # both ask the same question
 
 
 def test_product_sees_the_control_s_rows_and_what_their_words_tell(shown):
@@ -49,7 +49,7 @@ def test_each_goes_through_both_stages_and_answers_like_any_arm(
     if arm is CONTRAST:
         few = few[few.groupby(paired_contrast.PAIR)["pair"].transform("size") == 2]
     first = arms.run_stage(run, "stage1", arm.key, few, say=None)
-    # its loss is not that of the same rows without what it alone is told
+    # Without the arm's extra column, the same rows give another loss.
     plain = few[list(COLUMNS)]
     twin = arms.run_stage(run.below("twin"), "stage1", arm.key, plain, say=None)
     assert version_of(twin) != version_of(first)
@@ -57,7 +57,7 @@ def test_each_goes_through_both_stages_and_answers_like_any_arm(
     assert curve.notna().all() and not curve.equals(other)
 
     arms.run_stage(run, "stage2", arm.key, rows, say=None)
-    said = arms.answer_arm(run, arm.key, rows)  # alone, whatever stood beside it in training
+    said = arms.answer_arm(run, arm.key, rows)  # the model alone, without any training partner
     assert said["p_yes"].between(0, 1).all()
     for module in (finetune, paired_contrast):
         monkeypatch.setattr(module, "fit", None)  # calling it would fail

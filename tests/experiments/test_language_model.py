@@ -1,4 +1,4 @@
-"""The language model of a profile: when it is trained again, its curve, its gate."""
+"""Tests of a profile's language model: when it is retrained, its loss curve, its reading gate."""
 
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ def test_a_stricter_gate_or_another_cohort_is_a_reason_to_train_the_tiny_llm_aga
     monkeypatch.setattr(
         language_model, "train_or_load", lambda folder, key, train: keys.append(key)
     )
-    other = replace(config, llm=replace(config.llm, reading_gate=1.0))  # below it, more is read
+    other = replace(config, llm=replace(config.llm, reading_gate=1.0))  # below it, practice goes on
     asked = replace(config, questions=replace(config.questions, per_answer=3))
 
     def run_of(varied):

@@ -1,4 +1,4 @@
-"""Arms in the world nature: other questions about the same patients, the same parts below."""
+"""Tests of arms in the world `nature`: other questions, but the same patients, encoder and LLM."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def test_the_arms_are_trained_apart_from_those_of_the_profile_and_once(small, na
         (["questions.built=false", "questions.ecgqa=true"], "questions.built"),
     ],
 )
-def test_a_study_of_nothing_is_one_line(overrides, named):
+def test_an_empty_study_gives_a_one_line_error(overrides, named):
     with pytest.raises(ConfigError, match=named) as caught:
         compose("demo", overrides)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The paper's ablation at the paper's schedule: its ratio of epochs and rates, and nothing else."""
+"""Tests of the paper's ablation with the paper's ratios of epochs and learning rates."""
 
 from dataclasses import replace
 
@@ -80,7 +80,7 @@ def test_none_gets_the_second_stage_alone_and_so_a_small_part_of_the_training(ru
     assert pairs["rows of stage 1"] == control["rows of stage 1"]
 
 
-# -- the study, in small ---------------------------------------------------------------------
+# -- a small run of the study ---------------------------------------------------------------
 
 
 def test_every_training_and_anchor_answers_the_same_rows_of_unseen_wordings(run, outcomes):

@@ -1,4 +1,4 @@
-"""The pretraining study: reports made plain, draws of labels, probes, tables, and resuming."""
+"""Tests of the pretraining study: plain-English reports, label draws, probes, tables, resuming."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ from ecg_lib.report.figures import pretraining_plots
 
 @pytest.fixture(scope="module")
 def config():
-    """Smoke sizes; one encoder of each start."""
+    """The smoke profile's sizes, with one encoder per start."""
     smoke = compose("smoke")
     return dataclasses.replace(
         smoke,
@@ -51,7 +51,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(config, store, tmp_path_factory):
-    """The checkout of a finished study, and what it found."""
+    """The results of a finished study, whose checkpoints stay in a temporary folder."""
     patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("checkpoints")
     patch.setattr(paths, "checkpoints_dir", lambda profile: folder)
     encoder_pretraining.train_readers(Experiment.of(config))
@@ -240,14 +240,14 @@ def test_a_study_run_again_trains_nothing_and_a_new_fraction_trains_no_encoder(
     assert all(np.array_equal(models["simulated", "mv"][0][cell], first[cell]) for cell in first)
     study = config.pretraining_study
     study = dataclasses.replace(study, objective={**study.objective, "learning_rate": 9.0})
-    faster = dataclasses.replace(config, pretraining_study=study)  # not the rate of `further`
+    faster = dataclasses.replace(config, pretraining_study=study)  # `further` has its own rate
     again = pretraining_study.Study(faster, store, done[2])
     again.pretrain("simulated", "mv", 0)
     with pytest.raises(AssertionError, match="trained again"):
         again.pretrain("scratch", "mv", 0)
 
 
-def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study(tmp_path):
+def test_the_figure_has_one_panel_per_normalisation(tmp_path):
     rows = [
         {
             "row": f"{start}, {scaled}",
@@ -270,7 +270,7 @@ def test_the_figure_has_a_panel_a_normalisation_and_says_where_there_is_no_study
 
 
 def starting(config, start, rate):
-    """The profile's own pretraining in mV, from scratch or further than a reader."""
+    """Return the config with pretraining in mV, from a given start at a given learning rate."""
     return dataclasses.replace(
         config,
         signal=dataclasses.replace(config.signal, normalisation="mv"),
@@ -300,7 +300,7 @@ def test_the_profiles_own_encoder_goes_on_from_that_of_simulated_ecgs(config, st
 
 def test_a_profile_that_trains_no_such_encoder_cannot_start_from_it():
     with pytest.raises(ConfigError, match="simulated.normalisations"):
-        compose("smoke", ["start=simulated"])  # lead_minmax; simulated has mv
+        compose("smoke", ["start=simulated"])  # smoke uses lead_minmax, simulated only mv
     with pytest.raises(ConfigError, match="start is 'random'"):
         compose("smoke", ["start=random"])
     narrow = ["start=simulated", "signal.normalisation=mv", "objective.width=16"]

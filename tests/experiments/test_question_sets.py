@@ -1,4 +1,4 @@
-"""The questions of a profile: how many of which kind."""
+"""Tests of how many questions of each kind a profile gets."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The learning-rate search: same budget for every arm, judged on rows it was given, run once."""
+"""Tests of the learning-rate search: equal budgets, scores on the given rows, no repeated runs."""
 
 from dataclasses import replace
 
@@ -71,7 +71,7 @@ def test_the_rates_in_use_are_those_that_the_committed_search_found_best(
 
 @pytest.fixture(scope="module")
 def searched(small):
-    """A search on a checkout with an encoder, an LLM and one trained arm; its questions."""
+    """The search, its runs and the rows it asks; encoder, LLM and one arm are already trained."""
     config = replace(
         small.config,
         stage2=replace(small.config.stage2, epochs=1),
@@ -108,7 +108,8 @@ def test_the_search_asks_every_arm_at_every_rate_and_trains_nothing_twice(search
 def test_a_rate_is_tried_from_where_the_stage_1_of_its_own_seed_ended(searched):
     search, runs, _ = searched
     search()
-    # the rate in use is the arm itself; another lies apart and goes on from the same stage 1
+    # The rate in use is stored as the arm itself. Any other rate has its own folder and continues
+    # from the same stage 1.
     for home in (run.home for run in runs):
         assert {path.name for path in (home / "stage2").iterdir()} >= set(SMOKE)
         assert {path.name for path in (home / "stage1").iterdir()} >= set(SMOKE) - {"none"}
@@ -127,7 +128,7 @@ def scored(right, ecgs=(1, 2, 3, 4)):
 
 def test_the_table_marks_the_best_rate_over_seeds_and_the_one_in_use():
     patients = pd.Series({1: 10, 2: 20, 3: 30, 4: 40})
-    # of the first seed alone the lower rate would be the best
+    # On the first seed alone, the lower rate would be the best.
     runs = {
         ("none", 1e-3): [scored([True, True, True, False]), scored([False] * 4)],
         ("none", 2e-3): [scored([True, False, True, False]), scored([True, False, True, True])],
@@ -153,4 +154,4 @@ def test_a_rate_s_interval_draws_whole_patients():
         {("none", 1e-3): [scored(right)]}, {"none": 1e-3}, pd.Series({1: 10, 2: 10, 3: 20, 4: 20})
     )
     width = [(part["ci_high"] - part["ci_low"])[0] for part in (one, other)]
-    assert width[0] == 0 and width[1] == 100  # each patient half right, or all or nothing
+    assert width[0] == 0 and width[1] == 100  # each patient half right; then all right or all wrong

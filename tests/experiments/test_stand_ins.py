@@ -1,4 +1,4 @@
-"""Asking about stand-ins: each question once, and the interventional set in pairs."""
+"""Tests of questions about stand-in ECGs: each is asked once, and samples stay balanced."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""The study: what is varied, what is shared, and that everything is asked the same rows."""
+"""Tests of the ablation study: what varies, what is shared, and the rows that all runs answer."""
 
 import functools
 import json
@@ -28,7 +28,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def full():
-    """The configuration of demo-full and the trainings of its study."""
+    """The configuration of demo-full and the training runs of its study."""
     config = compose("demo-full")
     return SimpleNamespace(
         config=config, base=ablations.base_of(config), runs=ablations.trainings(config)
@@ -154,7 +154,7 @@ def test_the_study_s_rates_are_tried_on_its_own_arms(small, outcomes, monkeypatc
     trained = []
     fit = finetune.train_stage
 
-    @functools.wraps(fit)  # still the library's own, as far as fingerprints know
+    @functools.wraps(fit)  # fingerprints still see the library's own function
     def noting(*args):
         trained.append((args[4].learning_rate, args[6]))
         fit(*args)
@@ -162,10 +162,10 @@ def test_the_study_s_rates_are_tried_on_its_own_arms(small, outcomes, monkeypatc
     monkeypatch.setattr(finetune, "train_stage", noting)
     found = ablations.search_short_rates(replace(small.run, config=config))
     assert set(found) == {(arm, rate) for arm in config.study.arms for rate in (used, 5e-3)}
-    # what the study has trained already is not trained again: only the other rate is
+    # The study's own runs are reused; only the other rate is trained.
     assert trained == [(5e-3, config.seed)] * len(config.study.arms)
     answers = pd.concat([rows for runs in found.values() for rows in runs])
-    for test in outcomes.tests.values():  # a rate is not chosen by what it is reported on
+    for test in outcomes.tests.values():  # rates are chosen on other rows
         assert set(answers["question"]).isdisjoint(test["question"])
         assert set(answers["ecg_id"].str[0]).isdisjoint(test["ecg_id"].str[0])
 

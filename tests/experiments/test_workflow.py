@@ -1,4 +1,4 @@
-"""The steps behind the notebooks: question sets joined, samples drawn, results stamped."""
+"""Tests of steps behind the notebooks: joining question sets, sampling rows, stamping results."""
 
 from dataclasses import replace
 

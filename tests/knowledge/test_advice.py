@@ -1,4 +1,4 @@
-"""Advice by age and sex: every age has one entry, the urgent goes first, the dialogue asks."""
+"""Tests of advice by age and sex: one entry per age, urgent advice first, the dialogue's turns."""
 
 import re
 
@@ -54,13 +54,13 @@ def test_the_patient_asks_with_age_and_sex_or_the_papers_patient_does(monkeypatc
     right = {51: "A man of 40 to 64", 18: "A woman under 50"}
     other = "A man of 65 or more" if "80" in heard else "A woman of 65 or more"
     assert right.get(age, other) in turn.truth
-    assert turn.truth.startswith(advice.load_advice().alarm)  # what cannot wait goes first
+    assert turn.truth.startswith(advice.load_advice().alarm)  # urgent advice comes first
     asked = advice.load_advice().asked
-    assert turn.question.split()[-4:] == asked[0].split()[-4:]  # in a way that is practised
+    assert turn.question.split()[-4:] == asked[0].split()[-4:]  # a wording that practice contains
 
 
-def test_of_an_urgent_term_only_the_urgent_is_said():
-    """A man of 50 with a fresh infarction is told to call, not to have his lipids measured."""
+def test_an_urgent_term_gives_only_urgent_advice():
+    """A man of 50 with a fresh infarction is told to call for help, not to check his lipids."""
     said = advice.advised("early stage of myocardial infarction", 50, "M")
     assert said == "When to see a doctor: At once, by emergency call."
     for term, entry in load_glossary().items():

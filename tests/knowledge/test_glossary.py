@@ -1,4 +1,4 @@
-"""The glossary: every finding of ECG-QA has an entry, and an entry says when it is urgent."""
+"""Tests of the glossary: every ECG-QA finding has an entry, and every entry states its urgency."""
 
 import re
 
@@ -60,7 +60,7 @@ def test_when_to_see_a_doctor_names_the_signs_that_cannot_wait(term, signs):
 
 
 def test_only_real_consequences_are_what_a_finding_can_lead_to():
-    """No sentence about something else follows "It can lead to:"."""
+    """Only consequences of a finding follow "It can lead to:"."""
     other = r"normal rhythm|Expected|onsequence of|Often harmless|Usually nothing|Mostly|goes with"
     for term, entry in load_glossary().items():
         said = advice.explained(term)

@@ -1,4 +1,4 @@
-"""An encoder and an objective of one's own are a file and a config each: no other file changes."""
+"""Tests that a new encoder or objective needs one source file and one config, and no other edit."""
 
 import json
 import textwrap
@@ -168,7 +168,7 @@ print(json.dumps({"ecgs": len(store), "tokens": tokens.tokens.shape, "ids": len(
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A checkout with one more encoder and one more objective."""
+    """A checkout with one added encoder and two added objectives."""
     made = make_clone(tmp_path_factory.mktemp("own"))
     files = {
         "ecg_lib/encoders/windows.py": ENCODER,
@@ -192,7 +192,7 @@ def test_it_pretrains_the_profile_s_encoder_and_every_ecg_is_encoded(clone):
     kinds = ("encoder", "windows"), ("objective", "same_ecg"), ("objective", "own_reports")
     for kind, name in kinds:
         assert {f"?? ecg_lib/{kind}s/{name}.py", f"?? conf/{kind}/{name}.yaml"} <= set(changed)
-    # params.yaml is what composing writes; checkpoints, data and results are the pipeline's
+    # Composing writes params.yaml; the pipeline writes checkpoints, data and results.
     assert {line for line in changed if not line.startswith("??")} <= {" M params.yaml"}
 
 
@@ -205,7 +205,7 @@ def test_the_contract_of_all_objectives_finds_it_and_it_passes(clone):
 @pytest.mark.slow
 @pytest.mark.xdist_group("own encoder")
 def test_smoke_runs_with_them(clone):
-    """Pretraining, the probe, the first stage of the ECG-LLM: notebooks 01 to 04."""
+    """Notebooks 01 to 04: pretraining, the probe and the first stage of the ECG-LLM."""
     compose = ("python", "-m", "ecg_lib.config", "smoke")
     clone.run(*compose, "encoder=windows", "objective=own_reports")
     clone.run("dvc", "repro", "-q", "04_debias@smoke")

@@ -1,4 +1,4 @@
-"""What every objective promises; each file of `ecg_lib/objectives` is found and held to it."""
+"""Contract tests that every objective in `ecg_lib/objectives` must pass."""
 
 import copy
 import inspect
@@ -26,9 +26,9 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pretrained(store, tmp_path_factory):
-    """By name, a finished training: its folder, the module, and its weights before the first step.
+    """A function that pretrains an objective by name, once, with any text encoder frozen.
 
-    The text encoder, where there is one, was frozen.
+    It returns the folder, the trained module, and the module's weights before the first step.
     """
     done = {}
 

@@ -1,4 +1,4 @@
-"""Training on fresh simulated ECGs, and reading others with the result."""
+"""Tests of training on fresh simulated ECGs, and of reading other cohorts with the result."""
 
 import copy
 
@@ -30,7 +30,7 @@ REPORTS = ["sinus rhythm. normal ecg.", "sinus rhythm; left axis deviation.", "a
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folder of an encoder and its readings after a few steps in smoke size."""
+    """The folder of a reader that was trained for a few steps at smoke size."""
     folder = tmp_path_factory.mktemp("reader")
     teach(folder)
     return folder
@@ -52,7 +52,7 @@ def test_the_optimizer_of_a_reader_is_that_of_its_profile(
     monkeypatch.setattr(MuonAdamW, "step", lambda self, closure=None: stepped.append(self))
     teach(tmp_path, f"simulated.objective.optimizer={optimizer}")
     assert bool(stepped) == by_muon
-    assert all(muon.kernels for muon in stepped)  # the encoder's convolutions are its own, too
+    assert all(muon.kernels for muon in stepped)  # Muon also updates the encoder's convolutions
 
 
 def test_fresh_batches_repeat_by_number_and_never_by_content():
@@ -241,8 +241,8 @@ def test_an_ensemble_reads_by_the_mean_of_its_heads(trained, tmp_path):
     undecided = head_of("ensemble", {"mv": [reader], "again": [contrary]})
     seeds = head_of("mv ensemble", {"mv": [reader, reader]})
     assert len(alone) > 3 and seeds.equals(alone) and (undecided == 50).all()
-    assert head_of("ensemble", {"mv": [reader, reader]}).empty  # one normalisation
-    assert head_of("mv ensemble", {"mv": [reader]}).empty  # one reader is none
+    assert head_of("ensemble", {"mv": [reader, reader]}).empty  # only one normalisation
+    assert head_of("mv ensemble", {"mv": [reader]}).empty  # one reader is no ensemble
 
 
 def test_a_folder_without_a_reader_is_one_line_and_exit_code_two(tmp_path, capsys):

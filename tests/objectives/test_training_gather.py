@@ -1,4 +1,4 @@
-"""Several processes train as one would with the whole batch: loss, gradients, who writes."""
+"""Tests that several processes train like one with the whole batch, and that only one saves."""
 
 import json
 import os
@@ -42,8 +42,11 @@ WHOLE = torch.ones(ROWS, WORDS, dtype=torch.long)
 
 
 def small_clip():
-    """The same CLIP in every process. Its batch norms use their running statistics: what they
-    measure in training is each process's own on a CPU."""
+    """Build the same CLIP in every process.
+
+    Batch norms use their running statistics, because on a CPU each process would measure only its
+    own part of the batch.
+    """
     torch.manual_seed(0)
     text = BertModel(
         BertConfig(
@@ -66,7 +69,7 @@ def small_clip():
 
 
 def learner(case):
-    """The objective of a case around the same CLIP."""
+    """Build the objective of a case around the same CLIP."""
     name, whole = {
         "whole reports": ("clip_reports", 1.0),
         "statements": ("clip_reports", 0.0),
@@ -79,13 +82,13 @@ def learner(case):
 
 
 class Store:
-    """No ECG: batches are made by hand here."""
+    """A store without ECGs; these tests build their batches by hand."""
 
     records = pd.DataFrame({"report": pd.Series([], dtype=str)})
 
 
 def batch(case, rows=slice(None)):
-    """The whole batch, or the rows of it that one process has."""
+    """Return the whole batch, or the rows of it that one process gets."""
     draw = torch.Generator().manual_seed(1)
     whole = {
         "ecg": torch.randn(ROWS, 12, 1000, generator=draw),
@@ -98,7 +101,7 @@ def batch(case, rows=slice(None)):
 
 
 def step(model, values):
-    """Loss and gradients of one step."""
+    """Return the loss and the gradients of one step."""
     model.zero_grad()
     loss = model(**values).loss
     loss.backward()
@@ -114,7 +117,7 @@ def step(model, values):
 
 
 def process(rank, port, folder):
-    """One of two processes: each case on its half of the batch."""
+    """Run every case in one of two processes, on its half of the batch."""
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
@@ -134,13 +137,13 @@ def process(rank, port, folder):
         (partial / f"by-{rank}").write_text("trained")
 
     train_or_load(folder / "trained", {"params": "1"}, train, say=lambda _: None)
-    assert (folder / "trained" / "fingerprint.json").is_file()  # for every process, on return
+    assert (folder / "trained" / "fingerprint.json").is_file()  # in every process, on return
     distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    """What two processes wrote."""
+    """The folder that two processes wrote to."""
     folder = tmp_path_factory.mktemp("two")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -169,7 +172,7 @@ def test_the_halves_alone_would_have_another_loss(two_processes):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_alone_it_is_the_plain_loss_of_the_batch(case):
+def test_one_process_computes_the_plain_batch_loss(case):
     model, values = learner(case), batch(case)
     vectors = model.clip.embed_ecg(values["ecg"]), model.clip.embed_text(values["input_ids"], WHOLE)
     true = torch.tensor([[text in report for text in values["texts"]] for report in REPORTS])
@@ -195,12 +198,12 @@ def test_texts_travel_so_that_others_can_tell_of_which_ecgs_they_are_true(tmp_pa
         halves = [model.collate([{"row": i} for i in part]) for part in (range(9), range(9, 18))]
         for half in halves:
             assert true_of(half["texts"], half["reports"]).diagonal().all()
-            plain = [text.strip() for text in half["texts"]]  # spaces mark whole words only
+            plain = [text.strip() for text in half["texts"]]  # the spaces only mark whole words
             assert torch.equal(
                 half["input_ids"], tokenised(model.tokenizer, plain, 64)["input_ids"]
             )
         across = true_of(halves[0]["texts"], halves[1]["reports"])
-        assert across.any() and not across.all()  # one process would take them for negatives
+        assert across.any() and not across.all()  # one process alone would call them negatives
 
 
 @pytest.mark.parametrize("name, kind", [("ddp", "MULTI_GPU"), ("fsdp", "FSDP")])

@@ -1,4 +1,4 @@
-"""Profiles: each composes, a mistake is named by its field, and both ways of composing agree."""
+"""Tests of profiles: each composes, mistakes name their field, and DVC composes them alike."""
 
 import dataclasses
 import os
@@ -51,11 +51,11 @@ def test_the_profile_paper_holds_the_values_of_table_2():
     ("override", "named"),
     [
         ("encoder.patch=7", "encoder.patch"),  # does not divide 1000
-        ("encoder.patch=125", "encoder.patch"),  # does, but not what the residual stem leaves
+        ("encoder.patch=125", "encoder.patch"),  # divides 1000 but not the stem's output
         ("encoder.width=wide", "encoder.width"),  # wrong type
         ("+encoder.layers=2", "encoder.layers"),  # unknown to the encoder
         ("encoder.name=stem_vit_2", "encoder.name"),  # no such file
-        ("encoder.patch=8", "encoder.patch"),  # divides it, but 125 tokens are no multiple of 4
+        ("encoder.patch=8", "encoder.patch"),  # 125 tokens are not a multiple of 4
         ("encoder.heads=5", "encoder.heads"),
         ("signal.normalisation=zscore", "signal.normalisation"),
         ("signal.resampler=linear", "signal.resampler"),
@@ -71,14 +71,14 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("stage1.epochs=many", "stage1.epochs"),  # wrong type
         ("study.strengths=[0,2]", "study.strengths"),
         ("study.arms=[paired]", "study.arms"),
-        ("study={arms: [none], seeds: [42]}", "study.seeds"),  # the profile's own
+        ("study={arms: [none], seeds: [42]}", "study.seeds"),  # the profile's own seed
         ("study.surgery.projector_layers=0", "study.surgery.projector_layers"),
         ("stages.learning_rates=[demo]", "study.rates is empty"),
         ("stages.ablations=[demo]", "study.arms is empty"),
         ("stages.pretraining_study=[demo]", "pretraining_study.seeds is empty"),
         ("stages.paper_schedule=[demo]", "paper_schedule.rates is empty"),
         ("paper_schedule.rates=[0]", "paper_schedule.rates"),
-        ("paper_schedule.seeds=[42]", "paper_schedule.seeds"),  # the profile's own
+        ("paper_schedule.seeds=[42]", "paper_schedule.seeds"),  # the profile's own seed
         ("arm_seeds.whole_seeds=[42]", "arm_seeds.seeds or whole_seeds repeats"),
         ("study.rate_seeds=[5,5]", "study.rate_seeds repeats"),
         ("arm_seeds.arms=[product]", "arm_seeds.arms has 'product'"),

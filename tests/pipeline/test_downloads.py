@@ -1,4 +1,4 @@
-"""The folders that the README's download commands make are recognised."""
+"""Tests that the folders made by the README's download commands are recognised."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ SETS = ["ptbxl", "ludb", "cpsc", "shaoxing", "ecgqa", "mimic_iv_ecg"]
 
 
 def downloads() -> dict[str, str]:
-    """Data set -> its folder, as wget (-nH --cut-dirs=1) and git leave it."""
+    """Map each data set to the folder that wget (-nH --cut-dirs=1) or git makes for it."""
     block = next(b for b in README.split("```") if "wget" in b)
     named = re.search(r"for set in (.+); do", block).group(1).split()
     assert "--cut-dirs=1" in block and "https://physionet.org/files/$set/" in block

@@ -1,4 +1,4 @@
-"""One set of packages: pyproject.toml names it, constraints.txt pins it, every install uses it."""
+"""Tests that pyproject.toml, constraints.txt and every way to install agree on the packages."""
 
 import ast
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""The notebooks as stored: clean, well formed, and saying what they say when run again."""
+"""Tests of the stored notebooks: clean, well formed, and with outputs that running them repeats."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -60,7 +60,7 @@ def test_cells_are_short_because_the_library_computes(name):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """An empty checkout with one notebook, debiased/01_data, made of the given code cells."""
+    """A function that makes a checkout with one notebook, debiased/01_data, from code cells."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setenv("PYTHONPATH", str(Path(runner.__file__).parents[2]))
@@ -126,7 +126,7 @@ def test_only_checked_text_is_stored(checkout):
     metadata = {"papermill": {"start": "now"}, "ecg_lib": {"desc": "What it does"}}
     stored = runner.for_storage(new_notebook(cells=cells, metadata=metadata))
     assert [cell.outputs != [] for cell in stored.cells] == [False, True]
-    assert [cell.execution_count for cell in stored.cells] == [None, 2]  # not the 7 of that run
+    assert [cell.execution_count for cell in stored.cells] == [None, 2]  # renumbered, not 7
     assert stored.cells[1].outputs[0].execution_count is None
     assert set(stored.metadata) == {"kernelspec", "language_info", "ecg_lib"}
 

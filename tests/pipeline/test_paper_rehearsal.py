@@ -1,4 +1,4 @@
-"""A dress rehearsal of the paper profile: its folders, its kinds of model, all notebooks, tiny."""
+"""Rehearsal of the paper profile at tiny size: its folders, its model types and all notebooks."""
 
 import hashlib
 from pathlib import Path
@@ -41,7 +41,7 @@ evaluation.interventional=2 evaluation.interventional_rows=60
 STUDIES = {name for name, asked in compose_values("paper").stages.items() if asked}
 NOTEBOOKS = [n for n in all_names() if n.startswith("debiased/") or Path(n).name in STUDIES]
 ARMS = ("de-biased", "control", "weighted", "none")
-# Tables in which every number can be had; in the others a cell may be n/a for want of positives.
+# Tables in which every cell has a number. In the others, too few positives can leave a cell n/a.
 WHOLE = (
     "ecgqa_differences",
     "exact_match_variants",
@@ -70,7 +70,7 @@ PARTLY = (
 
 
 def digest(folder):
-    """File -> digest of all files of a folder."""
+    """Map each file of a folder to its digest."""
     return {
         file.relative_to(folder): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
@@ -80,7 +80,7 @@ def digest(folder):
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """A clone in which all notebooks ran in the paper profile; only sizes and places are set."""
+    """A clone that ran all notebooks in the paper profile, with only sizes and paths changed."""
     data = tmp_path_factory.mktemp("data")
     counts = write_data_root(data)
     texts = read_ecgqa(data / "ecg-qa" / "ecgqa")["question"].tolist()
@@ -92,10 +92,10 @@ def paper(tmp_path_factory):
     clone.run("python", "-m", "ecg_lib.config", "paper", *places, *SIZES)
     clone.run(
         "python", "-m", "ecg_lib.cli.notebook", *NOTEBOOKS
-    )  # as the stages of dvc.yaml, in order
+    )  # in the order of the stages in dvc.yaml
     clone.run(
         "python", "-m", "ecg_lib.cli.pretrain_llm", "look_ups"
-    )  # and the stage that has no notebook
+    )  # the stage that has no notebook
     return SimpleNamespace(
         clone=clone,
         folder=clone.folder,
@@ -107,7 +107,7 @@ def paper(tmp_path_factory):
 
 
 def ours(paper, name):
-    """Our own rows of a table."""
+    """Return our own rows of a table, without the published ones."""
     table = pd.read_csv(paper.folder / "results" / "paper" / f"{name}.csv")
     return table[table["source"] == "ours"]
 
@@ -133,7 +133,7 @@ def test_it_is_the_paper_s_profile_but_for_sizes_and_places(paper):
 def test_every_notebook_ran_and_wrote_what_it_declares(paper):
     executed = sorted((paper.folder / "executed" / "paper").glob("*.ipynb"))
     assert {path.stem for path in executed} == {Path(name).name for name in NOTEBOOKS}
-    outs = paper.clone.outs()  # DVC ends a stage that lacks one of them with an error
+    outs = paper.clone.outs()  # DVC fails a stage that lacks one of them
     assert not [out for out in outs if not out.exists()]
     assert not [out for out in outs if out.is_dir() and not any(out.iterdir())]
     figures = [out for out in outs if out.suffix == ".png"]
@@ -182,7 +182,7 @@ def test_the_questions_are_ecg_qa_s_rows_and_no_others(paper):
 
 
 def executed_text(paper, name):
-    """All plain text that an executed notebook shows."""
+    """Return all plain text that an executed notebook shows."""
     book = nbformat.read(paper.folder / "executed" / "paper" / f"{name}.ipynb", as_version=4)
     shown = [output for cell in book.cells for output in cell.get("outputs", [])]
     return "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in shown)
@@ -207,7 +207,7 @@ def test_tables_3_to_5_have_all_arms_types_and_data_sets(paper):
     table3 = ours(paper, "table3_ecgqa")
     assert set(table3["column"]) == set(SHORT_NAMES.values())
     verify = table3[table3["column"].str.endswith("Verify")].set_index("row")["value"]
-    # An untrained model that reads tags may not lose to one that reads ECGs for its manners only.
+    # An untrained LLM that reads tags must not score zero only because of how it phrases answers.
     assert verify.loc["tags + LLM"].max() > 0 and verify.loc["true labels + LLM"].max() > 0
     table4 = ours(paper, "table4_zero_shot")
     titles = {row.partition(", ")[2] for row in table4["row"]}
@@ -221,7 +221,7 @@ def test_tables_3_to_5_have_all_arms_types_and_data_sets(paper):
 
 
 def enough_without(paper, table4):
-    """Whether ten ECGs of a data set lack a label, for each row of Table 4."""
+    """Return for each row of Table 4 whether at least ten ECGs of the data set lack the label."""
     counted = ours(paper, "zero_shot_counts").set_index(["row", "column"])
     without = (counted["n"] - counted["value"]).to_dict()
     cells = zip(table4["row"].str.partition(", ")[2], table4["column"], strict=True)
@@ -258,7 +258,7 @@ def test_tokens_are_kept_only_of_ecgs_that_are_asked_about(paper):
     assert kept == {"ptb-xl", "ludb", "shaoxing", "cpsc"}
 
 
-# -- a tokeniser of Llama's kind -------------------------------------------------------------
+# -- a Llama-style tokeniser ----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +292,7 @@ def test_the_prompt_can_be_shown_and_an_answer_read_back(processor):
     assert words.decode(answer, skip_special_tokens=True).strip() == "not sure; yes"
 
 
-def test_who_reads_about_an_ecg_is_asked_yes_or_no_as_the_arms_are(tmp_path):
+def test_report_readers_get_the_same_yes_or_no_prompt(tmp_path):
     model, tokenizer = load_llm(save_llama(tmp_path / "llama", ["Is this ECG normal?"] * 9, 400))
     rows = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The pipelines end to end in smoke: what they declare they write, and they write it only once."""
+"""End-to-end tests of the pipelines in smoke: they write what they declare, and only once."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ in_one_worker = pytest.mark.xdist_group("pipeline")
 
 
 def digests(files):
-    """File -> digest of its bytes, of files and of everything in folders."""
+    """Map each file, including those inside the given folders, to the digest of its bytes."""
     files = [file for p in files for file in ([p] if p.is_file() else sorted(p.rglob("*")))]
     return {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
 
 
 def stages_in(said, words):
-    """Stages of the lines that begin with some words, without profile and pipeline."""
+    """Return the stages named in lines that begin with `words`, without profile and pipeline."""
     lines = [line for line in said.splitlines() if line.startswith(words)]
     return {line.split("'")[1].split("@")[0].rpartition(":")[2] for line in lines}
 
@@ -130,7 +130,7 @@ def test_an_edited_file_runs_just_the_stages_that_use_it(smoke_clone, file, old,
 
 
 def files_of(stage):
-    """Library files that a stage's code hash covers."""
+    """Return the library files that a stage's code hash covers."""
     from ecg_lib import closure
 
     return {
@@ -154,7 +154,7 @@ def test_dvc_shows_the_metrics_and_draws_the_plots(smoke_clone, tmp_path):
 @in_one_worker
 def test_two_clean_runs_give_the_same_tables_to_the_byte(smoke_clone, tmp_path):
     other = make_clone(tmp_path)
-    # composes params.yaml by itself
+    # This command composes params.yaml itself.
     other.run("dvc", "exp", "run", "--all-pipelines", "-S", "profile=smoke")
     tables = digests(smoke_clone.outs(under="results/"))
     assert len(tables) > 10
@@ -177,7 +177,7 @@ def test_the_pipelines_are_well_formed_in_every_profile(profile, tmp_path):
     listed = clone.run("dvc", "stage", "list", "-R", ".", "--name-only").stdout.split()
     names = {name.rpartition(":")[2] for name in listed}
     assert names == {"code", *(f"{name}@{profile}" for name in clone.stages())}
-    # DVC's own graph: no stage writes what it or another one reads or writes
+    # This is DVC's own graph. DVC refuses overlapping outputs and cycles.
     graph = json.loads(clone.run("python", "-c", GRAPH).stdout)
     assert set(graph) == set(listed) and graph["code"] == []
     assert all("code" in needs for name, needs in graph.items() if name != "code")

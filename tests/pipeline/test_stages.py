@@ -1,4 +1,4 @@
-"""The pipeline files are what the notebooks say, and what the notebooks say is complete."""
+"""Tests that the pipeline files match the notebooks, and that the notebooks declare everything."""
 
 import subprocess
 
@@ -28,7 +28,10 @@ def test_the_committed_pipeline_is_the_generated_one(name):
 
 
 def test_no_lock_file_is_committed():
-    """None could fetch what it promises (docs/reproducibility.md); git cannot ignore it for DVC."""
+    """A clone could not fetch the files that a lock file lists (docs/reproducibility.md).
+
+    DVC refuses a lock file that git ignores, so .gitignore cannot keep it out.
+    """
     listed = ["git", "-C", str(paths.ROOT), "ls-files", "*dvc.lock"]
     assert subprocess.run(listed, capture_output=True, text=True).stdout == ""
 
@@ -54,7 +57,7 @@ def test_every_folder_and_table_that_a_stage_reads_is_made_by_one(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_no_stage_waits_for_itself(name):
-    """The tour reads tables of later notebooks, so nothing of it may be needed by these."""
+    """The tour reads tables of later notebooks, so those must not need anything from it."""
     before = [maker(thing) for thing in [*needs(STAGES[name]), *STAGES[name].reads]]
     assert all(name not in {s.name for s in ancestors(STAGES[b])} for b in before if b != name)
 
@@ -78,7 +81,7 @@ def test_the_claims_are_judged_by_tables_that_their_stage_reads(tmp_path):
     assert asked.names <= {*judge.reads, *judge.tables}
 
 
-def test_what_takes_long_survives_a_second_run():
+def test_checkpoints_persist_across_runs():
     for name in pipeline.FILES:
         for stage in yaml.safe_load(pipeline.rendered(name))["stages"].values():
             for out in stage["outs"]:
@@ -106,7 +109,7 @@ def test_results_depend_on_the_parameters_of_what_their_stage_builds_on():
         ("run.config.encoder.width", {"encoder"}),
         ("base = run.config\nbase.fusion", {"fusion"}),
         ("getattr(config, name)\nname = 'stage1'", {"stage1"}),
-        ("from ecg_lib.config import load_config\nload_config()", set()),  # checks are no use
+        ("from ecg_lib.config import load_config\nload_config()", set()),  # checks do not count
     ],
 )
 def test_a_section_counts_however_it_is_read(code, sections):

@@ -1,4 +1,4 @@
-"""The plan: what it counts on shapes is what real models have and do."""
+"""Tests that the plan, computed from shapes alone, agrees with real models."""
 
 import json
 
@@ -20,7 +20,7 @@ from ecg_lib.planning.cost import clip_cost, cost_of, stage_cost
 from ecg_lib.planning.plan import Assumptions, disk, gpu_table, plan
 from ecg_lib.planning.shapes import clip_shape, ecg_llm_shape, encoder_shape, named_config
 
-L, H, V, DEPTH, MLP = 91, 4096, 32000, 32, 11008  # length of a row; LLaMA-2-7B
+L, H, V, DEPTH, MLP = 91, 4096, 32000, 32, 11008  # tokens per row; LLaMA-2-7B
 
 
 def parameters(module):
@@ -39,7 +39,7 @@ def seven_b(paper):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A configuration whose LLM is a real folder, small enough to be run."""
+    """A configuration whose LLM is a saved model, small enough to run."""
     folder = tmp_path_factory.mktemp("lm")
     config = LlamaConfig(
         vocab_size=50,
@@ -54,7 +54,7 @@ def small(tmp_path_factory):
 
 
 def real(config):
-    """The ECG-LLM of a configuration with weights, on the CPU."""
+    """Build the ECG-LLM of a configuration with weights, on the CPU."""
     sizes = {k: v for k, v in config.encoder.items() if k != "name"}
     encoder = StemVit(StemVitConfig(**sizes))
     lm = LlamaForCausalLM.from_pretrained(config.llm.name_or_path)
@@ -85,8 +85,8 @@ def test_a_frozen_layer_passes_its_gradient_on_and_makes_none(seven_b):
     adapters = 2 * L * DEPTH * 2 * 2 * H * 8
     projector, head = 2 * 35 * 4 * 768 * H, 2 * 8 * H * V
     assert cost.forward_flops == linear + attention + adapters + projector + head
-    # Backward: once for frozen layers and the head, twice where weights are trained or where
-    # both factors are activations; the projector's input needs no gradient.
+    # Backward costs as much as forward for frozen layers and the head. It costs twice as much where
+    # weights are trained or both factors are activations. The projector's input needs no gradient.
     backward = linear + 2 * attention + 2 * adapters + projector + head
     assert cost.step_flops == cost.forward_flops + backward
     assert cost.checkpointed_flops == cost.step_flops + linear + attention + adapters

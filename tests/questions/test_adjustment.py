@@ -1,4 +1,4 @@
-"""Equation 6: worked out by hand, true in the world it is about, and not in ECG-QA's."""
+"""Tests that equation 6 matches a hand calculation, and is right in `nature` but not in `ecgqa`."""
 
 import math
 
@@ -15,7 +15,7 @@ ASKED, DONE = "P(yes | q)", "P(yes | do(q))"
 
 
 def test_the_sum_over_the_strata_of_a_toy_is_that_of_equation_6():
-    """8 normal ECGs, 2 say yes; 2 ill, both say yes. In a world half normal: .25 / 2 + 1 / 2."""
+    """Yes for 2 of 8 normal ECGs and for both ill ones. With half normal: .25 / 2 + 1 / 2."""
     parts = [(12, "yes", True, 2), (12, "no", True, 6), (12, "yes", False, 2)]
     rows, normal = toy_rows(parts)
     (line,) = adjusted(rows, normal, base=0.5).itertuples(index=False, name=None)

@@ -1,4 +1,4 @@
-"""The world `ecgqa` on PTB-XL's labels: the released counts, Table 1, what readers are worth."""
+"""Tests of the world `ecgqa` on PTB-XL's labels: released counts, Table 1 and reader accuracy."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def records(data):
 
 @pytest.fixture(scope="module")
 def drawn(records):
-    """Rows at the release's own caps."""
+    """Rows drawn with the release's own caps."""
     world = find_world("ecgqa")
     few = world.sizes(20)
     sizes = {"train": world.sizes(100), "valid": few, "test": few}
@@ -55,7 +55,7 @@ def drawn(records):
 
 
 def counts(rows):
-    """n yes, not sure and no by (template, lower-case finding)."""
+    """Count yes, not sure and no per (template, lower-case finding)."""
     asked = [QUESTIONS[i] for i in rows.question_id]
     keys = [rows.template_id, [q.values.get("finding", "") for q in asked]]
     table = pd.crosstab(keys, rows.answer.str[0].to_numpy())
@@ -78,7 +78,7 @@ def test_the_draw_meets_the_released_counts_that_are_known_exactly(law, drawn, d
         ours = found[row.split].loc[(row.template_id, finding)]
         assert tuple(ours) == (row.n_yes, row.n_unsure, row.n_no), row.question_short
         met.append((row.split, row.template_id))
-    # Single and comparison, capped and not, with the rarer answer on either side.
+    # Single questions and comparisons, capped and uncapped, with yes or no as the rarer answer.
     assert len(met) >= 16 and {t for _, t in met} == {1, 2, 12, 15, 43, 44, 46, 57}
 
 
@@ -95,7 +95,7 @@ def test_the_caps_hold_everywhere(drawn, split, cap):
 
 @pytest.fixture(scope="module")
 def diseases(drawn, data):
-    """Training rows about the diagnoses of ECG-QA that the tables at hand state completely."""
+    """Training rows about those diagnoses of ECG-QA for which the tables at hand are complete."""
     kept = FINDINGS[FINDINGS.index.isin(complete_codes(data)) & FINDINGS["ecgqa"]]
     names = {r["name"] for _, r in kept.iterrows() if "diagnostic" in r["kinds"]}
     rows = drawn["train"].query("template_id == 1")
@@ -103,9 +103,10 @@ def diseases(drawn, data):
 
 
 def test_readers_of_ecgqa_are_worth_what_its_law_makes_them(diseases, records):
-    """Known of 28 diseases: constant 69.9, ill 65.8, after pairs 75.8, within severity 50.0 %.
+    """Known accuracy on 28 diseases: constant 69.9 %, ill 65.8 %, with pairs 75.8 %.
 
-    Here are 15 of them, among which two that normal ECGs have, too (IRBBB, IVCD): a little less.
+    Pairs within severity bring it to 50.0 %. Only 15 of the diseases are at hand. Two of them,
+    IRBBB and IVCD, also occur in normal ECGs, which lowers the values a little.
     """
     normal = records.set_index("ecg_id").normal
     table = worth(diseases, normal).set_index(["remedy", "reader"]).value
@@ -119,7 +120,7 @@ def test_readers_of_ecgqa_are_worth_what_its_law_makes_them(diseases, records):
 
 
 def test_table_1_follows_from_the_law_of_sampling(records):
-    """Broad: 73.1 % expected; the paper prints three of seven wordings, the highest perhaps."""
+    """Broad questions: 73.1 % expected. The paper prints 3 of 7 wordings, perhaps the highest."""
     train = records[records.split == "train"]
     expected = expected_normal_share(train, [1, 12]).set_index("question_id")
     broad = expected.expected[expected.template_id == 12].iloc[0]
@@ -141,6 +142,6 @@ def test_a_tenth_of_the_ecgs_predicts_table_1_as_all_do(records):
     printed = paper_table("table1")["value"] / 100
     whole = whole[: len(printed)]
     assert printed.between(whole.low, whole.high)[:3].all(), "the broad questions"
-    known = whole.index[3:][whole.expected[3:].notna()]  # not the stage, which is no label
+    known = whole.index[3:][whole.expected[3:].notna()]  # the stage is not a label
     assert len(known) == 3 and (printed < whole.expected)[known].all()
     assert (printed < whole.low)[known].sum() == 2, "two have fewer normal ECGs than chance gives"

@@ -1,4 +1,4 @@
-"""ECG-QA's own rows, answered again: what agrees, and why the rest does not."""
+"""Tests of answering ECG-QA's own rows again: what agrees, and the reasons where it does not."""
 
 from collections import Counter
 
@@ -63,7 +63,7 @@ def store(tmp_path_factory):
 
 
 def rows(*lines):
-    """(template, ECGs, answer) or (template, ECGs, answer, question, attribute) each."""
+    """Make rows from (template, ECGs, answer), optionally with question and attribute."""
     table = []
     for i, (template, ecgs, answer, *asked) in enumerate(lines):
         question, attribute = asked or ("What changed?", None)
@@ -152,7 +152,7 @@ def test_a_row_that_fits_no_question_is_named(store):
 
 
 def by_feature(compared: pd.DataFrame) -> pd.DataFrame:
-    """Answers about each measurement: `feature, measured, n, agree, percent` and the reasons."""
+    """Tabulate agreement per measurement: `feature, measured, n, agree, percent` and reasons."""
     measured = compared[compared["measured"] != NOTES]
     rows = []
     for rate, group in measured.groupby("measured"):
@@ -195,7 +195,7 @@ def test_tables_count_rows_and_reasons(store):
 
 
 class Asked(PtbXl):
-    """The ECGs of PTB-XL that questions about measurements compare with each other."""
+    """The ECGs of PTB-XL that questions about measurements compare."""
 
     ids = frozenset()
 
@@ -224,14 +224,20 @@ def test_real_answers_about_noise_are_ours(real):
     "feature", ["rr interval", "p duration", "pr interval", "qrs duration", "qt interval"]
 )
 def test_real_answers_about_measurements_at_500_hz_are_ours(real, feature):
-    """All but those within 10 ms of a limit, and of these nearly all. (qt corrected: next test.)"""
+    """All answers agree except some within 10 ms of a limit, and nearly all of those agree too.
+
+    The next test says why qt corrected is left out.
+    """
     table = by_feature(real).set_index(["measured", "feature"]).loc[("500 Hz", feature)]
     assert table["n"] > 80 and table["percent"] > 98
     assert table[FAR_500] == table[NOT_DELINEABLE] == 0
 
 
 def test_100_hz_costs_a_few_real_answers_at_the_limits(real):
-    """Of ECGs resampled from 500 Hz; qt corrected apart, whose limit the rows put near 0.45 s."""
+    """ECGs are resampled from 500 Hz.
+
+    qt corrected is left out, because the rows put its limit near 0.45 s.
+    """
     table = by_feature(real).set_index("feature").query("measured == '100 Hz'")
     table = table.drop("qt corrected")
     assert (table["n"] > 80).all() and (table["percent"] > 90).all()

@@ -1,4 +1,4 @@
-"""The structural causal model of built questions, and what a question alone gives away."""
+"""Tests of the causal model behind built questions, and of what a question alone gives away."""
 
 import math
 
@@ -83,9 +83,9 @@ def test_a_question_tells_more_of_severity_the_stronger_the_confounder(by_streng
 @pytest.mark.parametrize(
     ("counts", "bits"),
     [
-        (((1, True, 10), (2, False, 10)), 1.0),  # the question is the severity
+        (((1, True, 10), (2, False, 10)), 1.0),  # the question determines the severity
         (((1, True, 9), (1, False, 3), (2, True, 9), (2, False, 3)), 0.0),
-        # H(1/2) - H(1/4), both questions as far from one half
+        # H(1/2) - H(1/4): both questions are equally far from one half
         (((1, True, 9), (1, False, 3), (2, True, 3), (2, False, 9)), 1 - 0.811278),
     ],
 )
@@ -108,8 +108,8 @@ def accuracy(train, test, normal=None):
     return table.loc[table.question_type == "S-Verify"].set_index("method").value
 
 
-def test_severity_opens_what_the_question_alone_keeps_shut():
-    # Two questions, half yes each; the normal always answer no, or yes to the second.
+def test_severity_reveals_answers_that_the_question_hides():
+    # Two questions with half yes each. Normal ECGs answer no to the first, yes to the second.
     rows, normal = toy_rows(
         [(1, "no", True, 5), (1, "yes", False, 5)] + [(2, "yes", True, 5), (2, "no", False, 5)]
     )
@@ -124,7 +124,7 @@ def test_an_unseen_or_unknown_stratum_is_answered_as_the_question_alone_is():
     test, other = toy_rows([(1, "no", False, 4), (2, "yes", False, 4)])
     test["ecg_id"] = test.ecg_id.map(lambda ids: ["y" + ids[0]])
     everyone = pd.concat([normal, other.rename("y{}".format)])
-    for severity in (everyone, normal):  # ill, never seen in training; not known at all
+    for severity in (everyone, normal):  # a stratum unseen in training, then an unknown one
         assert accuracy(train, test, severity)["majority, severity known"] == 1.0
 
 

@@ -1,4 +1,4 @@
-"""Questions built from labels: truthful, reproducible, worded apart by split."""
+"""Tests that questions built from labels are true, reproducible and worded apart by split."""
 
 import time
 
@@ -76,7 +76,7 @@ def test_swapping_two_ecgs_changes_what_is_new_but_not_what_stays(records, table
         assert changed[ask] and not any(differs for differs, _ in changed[ask])
     for ask in ("new", "removed"):
         said = [differs for differs, given in changed[ask] if given not in (["no"], ["none"])]
-        # What came in one direction goes in the other.
+        # What is new in one order is removed in the other.
         assert len(said) > 300 and all(said)
 
 
@@ -162,7 +162,7 @@ def test_consecutive_pairs_are_one_patient_in_time_and_irrelevant_pairs_two(reco
 
 
 def test_a_query_with_one_answer_in_training_is_not_asked(records, tables):
-    """No lead of this cohort shows an atrial premature complex: the text alone would say none."""
+    """No lead of this cohort shows an atrial premature complex, so the text alone gives none."""
     asked = set(tables["train"].query("template_id == 19").attribute.str[0])
     assert asked == {
         "non-diagnostic t abnormalities",
@@ -177,7 +177,7 @@ def test_a_query_with_one_answer_in_training_is_not_asked(records, tables):
 
 
 def test_options_of_a_lead_or_a_feature_occur_there(records, tables):
-    """A choose about one lead offers noises met in that lead, one about a feature its ranges."""
+    """Options about a lead are noises that occur in it; options about a feature are its ranges."""
     rows = tables["train"].query("template_id == 40")
     assert set(rows.attribute.map(len)) == {2}
     # The P wave has no lower limit, so no ECG answers "below".
@@ -228,7 +228,7 @@ def test_the_question_alone_answers_no_better_in_words_it_never_saw(tables):
     by_key = [
         t.loc[t.method == "majority"].set_index("question_type").value for t in (seen, unseen)
     ]
-    # The majority reader sees through wordings, so only sampling separates the two.
+    # The majority reader ignores wordings, so only sampling separates the two.
     assert abs(by_key[0]["S-Verify"] - by_key[1]["S-Verify"]) < 0.05
 
 
@@ -247,5 +247,5 @@ def test_thirty_thousand_rows_take_seconds(records):
     start = time.process_time()
     rows = build_questions(synthetic_records(5000, seed=1), Sizes(verify=60, comparison_verify=20))
     assert sum(map(len, rows.values())) > 30_000
-    # Processor time: the promise is 10 s, and slow machines get some slack.
+    # This is CPU time. The promise is 10 s; the rest is slack for slow machines.
     assert time.process_time() - start < 15

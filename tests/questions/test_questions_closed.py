@@ -1,4 +1,4 @@
-"""Answers as classes of the closed list, and back to text."""
+"""Tests of turning answers into classes of the closed list, and back into text."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Pairs, their audit and their controls."""
+"""Tests of pairs, their audit, their control and the alternatives to them."""
 
 import numpy as np
 import pandas as pd
@@ -140,7 +140,7 @@ def test_the_audit_shows_that_pairing_leaves_severity_unequal(rows, normal):
         table.question_key.str.contains("left ventricular")
         & table.question_key.str.endswith("single-verify")
     ]
-    # A yes to a disease is never a normal ECG, so pairs cannot exceed one half.
+    # An ECG with a disease is never normal, so pairs cannot exceed one half.
     assert disease.normal_ratio_after.item() < 0.5
     comparisons = table.loc[table.question_key.str.contains("comparison")]
     assert comparisons.normal_ratio_before.isna().all()
@@ -186,13 +186,13 @@ def test_ratios_carry_their_interval_and_leave_unknown_ecgs_out(rows, normal):
     assert normal_ratio(rows, pd.Series(dtype=bool)).empty
 
 
-# -- alternatives to pairs: golden toy -------------------------------------------------------
+# -- alternatives to pairs: a toy counted by hand --------------------------------------------
 
 
 def toy():
-    """Question 12 asked of 9 normal and 3 abnormal ECGs, 1 of 2 and 6, 2 of 4 normal ones only.
+    """Question 12 about 9 normal and 3 abnormal ECGs, 1 about 2 and 6, 2 about 4 normal ones.
 
-    The normal say no; of the abnormal all say yes to 12 and half to 1.
+    Normal ECGs answer no to 12 and 1. Abnormal ones all answer yes to 12, and half of them to 1.
     """
     plan = [(12, "no", True, 9), (12, "yes", False, 3), (1, "no", True, 2), (1, "yes", False, 3)]
     return toy_rows([*plan, (1, "no", False, 3), (2, "yes", True, 4)])
@@ -231,7 +231,7 @@ def test_truncated_weights_vary_less_and_no_longer_equal_the_base():
     rows, normal = toy()
     rows = rows[rows.template_id != 2]
     whole, cut = (severity_weights(rows, normal, 0.4, truncate=t) for t in (0.0, 0.2))
-    # 9 of 0.4 / 0.75, 6 of 0.6 / 0.75, 2 of 0.4 / 0.25, 3 of 0.6 / 0.25: the last are cut
+    # Weights: 9 of 0.4 / 0.75, 6 of 0.6 / 0.75, 2 of 0.4 / 0.25, 3 of 0.6 / 0.25. The last are cut.
     assert sorted(whole.round(3).unique()) == [0.533, 0.8, 1.6, 2.4]
     assert sorted(cut.round(3).unique()) == [0.533, 0.8, 1.6]
     assert effective_n(cut) > effective_n(whole)
@@ -352,7 +352,7 @@ def test_each_method_levels_what_it_promises_and_not_the_other(simulated):
     yes, well = (one.groupby("method")[c].agg(["min", "max"]) for c in ("yes_rate", "normal_ratio"))
     assert yes.loc["pairs"].tolist() == [0.5, 0.5]
     assert well.loc["weights"].tolist() == pytest.approx([base, base], abs=1e-12)
-    # and honestly:
+    # Each method leaves the other quantity unequal.
     assert well.loc["pairs", "max"] - well.loc["pairs", "min"] > 0.3
     for method in ("strata", "weights"):
         assert yes.loc[method, "max"] - yes.loc[method, "min"] > 0.2

@@ -1,4 +1,4 @@
-"""Templates, their wordings, the sentences a small model learns to read on, and truth."""
+"""Tests of the templates, their wordings, the tiny LLM's general text and the true answers."""
 
 import re
 
@@ -33,7 +33,7 @@ def ecg(attributes=None, **labels):
 
 @pytest.fixture(scope="module")
 def texts():
-    """Part -> every text of every question in it, in lower case, with the question's id."""
+    """Map each part to the text of all its questions, in lower case, with the question's id."""
     found = {"train": [], "dev": [], "test": []}
     for part, pairs in found.items():
         for template in TEMPLATES.values():
@@ -55,7 +55,7 @@ def test_all_seventy_templates_have_the_types_and_the_answers_of_ecg_qa():
     more = [
         r.template_id for r in table.itertuples() if len(classes_for(r.template_id)) > r.answers
     ]
-    # The release leaves out what its sampling never met.
+    # The release leaves out answers that its sampling never drew.
     assert more == [18, 48, 49]
 
 
@@ -281,7 +281,7 @@ def test_forms_are_asked_by_lead_and_by_region():
 
     assert shown(inverted, "lead V2") == shown(inverted, "the limb leads") == ["yes"]
     assert shown(inverted, "lead V3") == shown("q waves present", "the limb leads") == ["no"]
-    # Absent from the whole ECG
+    # This finding is absent from the whole ECG.
     assert shown("non-specific st depression", "the chest leads") == ["no"]
     assert answer(question(18, lead="lead V2"), [record]) == [inverted, "q waves present"]
     assert answer(question(18, lead="lead I"), [record]) == ["none"]

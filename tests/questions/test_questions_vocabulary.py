@@ -1,4 +1,4 @@
-"""Answers as sets, text and back; the row schema; ECG-QA's own files."""
+"""Tests of answers as sets and as text, the row schema, and reading ECG-QA's own files."""
 
 import ast
 import json

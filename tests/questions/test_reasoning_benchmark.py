@@ -1,4 +1,4 @@
-"""The floor of ECG-Reasoning-Benchmark: what its questions tell of their answers to strangers."""
+"""Tests of the floor of ECG-Reasoning-Benchmark: what its questions alone reveal of the answers."""
 
 import json
 
@@ -19,7 +19,10 @@ def value(rows, patients):
 
 
 def asked(words_of):
-    """30 patients with an ECG each, every third says yes; `words_of` an ECG's question."""
+    """Make rows for 30 patients with one ECG each; every third answer is yes.
+
+    `words_of(i)` is the question about the ECG of patient i.
+    """
     lines = []
     for i in range(30):
         answer = "Yes" if i % 3 == 0 else "No"
@@ -37,7 +40,7 @@ def test_a_question_that_is_always_answered_alike_gives_its_answer_away():
 
 def test_words_that_one_patient_alone_was_asked_tell_nothing():
     rows, patients = asked(lambda i: f"finding {i}?")
-    twice = pd.concat([rows, rows], ignore_index=True)  # both rows of a patient are left out
+    twice = pd.concat([rows, rows], ignore_index=True)  # a patient's two rows are held out together
     floor = value(twice, patients)
     assert floor["finding", "question"] == floor["finding", "majority"] == pytest.approx(2 / 3)
 
@@ -49,7 +52,7 @@ def test_rows_of_unknown_patients_do_not_count():
         question_floor(rows, patients.iloc[:5])
 
 
-def test_a_file_that_is_another_is_named_with_its_line(tmp_path):
+def test_a_wrong_file_is_reported_with_its_line(tmp_path):
     first = {"question": "Q?", "answer": "No", "question_type": "initial_diagnostic_question"}
     data = {"initial_diagnostic_question": first, "reasoning": []}
     good = json.dumps({"metadata": {"ecg_id": "7"}, "data": data})

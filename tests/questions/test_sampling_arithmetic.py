@@ -1,4 +1,4 @@
-"""Table 1 by arithmetic: shares worked out by hand, and those of rows that are really drawn."""
+"""Tests of Table 1 by arithmetic, against shares worked out by hand and rows actually drawn."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from ecg_lib.report.reference import paper_table
 
 
 def ecgs(ill=4, well=13, other=13):
-    """`ill` have atrial fibrillation, `well` are normal, `other` have a left bundle block."""
+    """Make ECGs: `ill` have atrial fibrillation, `well` are normal, `other` have CLBBB."""
     labels = [{"AFIB": 100.0}] * ill + [{"NORM": 100.0}] * well + [{"CLBBB": 100.0}] * other
     table = pd.DataFrame({"labels": labels, "split": "train", "attributes": [{}] * len(labels)})
     table["ecg_id"] = [f"x/{i}" for i in range(len(table))]
@@ -28,7 +28,7 @@ def ecgs(ill=4, well=13, other=13):
 
 
 def test_the_share_of_a_toy_can_be_done_by_hand():
-    """4 yes, none normal; of 26 no, half are normal, and 5 x 4 are drawn: 10 of 24 rows."""
+    """None of 4 yes is normal. Of 26 no, half are, and 5 x 4 are drawn: 10 normal of 24 rows."""
     table = expected_normal_share(ecgs(), [1])
     asked = table[table.question.str.contains("atrial fibrillation")]
     assert asked.expected.tolist() == pytest.approx([10 / 24]) and asked.n.tolist() == [24]

@@ -1,4 +1,4 @@
-"""Questions answered anew: of their own ECG as it was built, of another by its labels."""
+"""Tests of answering built questions again, about their own ECG and about another one."""
 
 import pandas as pd
 import pytest
@@ -56,6 +56,6 @@ def test_a_row_of_ecg_qa_is_known_by_template_and_attribute_and_others_not_at_al
     }
     asked = pd.DataFrame([row, {**row, "attribute": ["an unheard-of thing"]}])
     assert [q and q.id for q in questions_of(asked)] == [question.id, None]
-    # the number of a question of ours proves nothing where the text is not one of its wordings
+    # Without one of its wordings, the id of one of our questions proves nothing.
     other = load_templates()[1].questions()[3]
     assert questions_of(pd.DataFrame([{**row, "question_id": other.id}]))[0].id == question.id

@@ -1,4 +1,4 @@
-"""Worlds of asking: every ECG answers truthfully, and each world's law holds for the rows drawn."""
+"""Tests of worlds: every row is true of its ECGs, and the drawn rows obey each world's law."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def by_world(records):
 
 
 def counts(rows):
-    """Rows of each verify question by answer."""
+    """Count the rows per verify question and answer."""
     verify = rows[rows.question_type.str.endswith("verify")]
     table = pd.crosstab(verify.question_id, verify.answer.str[0])
     return table.reindex(columns=["yes", "not sure", "no"], fill_value=0)
@@ -130,7 +130,7 @@ DOSES = (0.0, 1 / 3, 2 / 3, 1.0)
 
 @pytest.fixture(scope="module")
 def doses():
-    """Specific questions about simulated patients at four strengths."""
+    """Rows about simulated patients at four strengths, and which ECGs are normal."""
     records = simulated_records()
     rows = {s: drawn(records, find_world("nature", s), 60, [1, 12, 23]) for s in DOSES}
     return rows, records.set_index("ecg_id").normal
@@ -161,7 +161,7 @@ def test_the_share_of_normal_ecgs_moves_from_one_value_to_two(doses):
 
 
 def test_only_who_is_asked_changes_with_the_strength(doses):
-    """P(yes | question, severity) stays, and so do the questions and their rows."""
+    """P(yes | question, severity) stays the same, as do the questions and their numbers of rows."""
     rows, normal = doses
     sizes = [specific(r).groupby("question_id").size() for r in rows.values()]
     assert all((size - sizes[0]).abs().max() <= 3 for size in sizes)
@@ -181,7 +181,7 @@ def test_noise_and_comparisons_do_not_know_the_strength(records):
 # -- do --------------------------------------------------------------------------------------
 
 
-def test_do_asks_every_question_as_often_and_of_everybody(records, by_world):
+def test_do_asks_all_questions_equally_of_all_patients(records, by_world):
     rows = by_world["do"]
     single = rows[rows.question_type == "single-verify"]
     assert set(single.groupby("question_id").size()) == {2 * CAP}

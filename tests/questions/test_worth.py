@@ -1,4 +1,4 @@
-"""What readers without an ECG are worth: cases that can be done by hand, and invariants."""
+"""Tests of the accuracy of readers without an ECG: cases done by hand, and invariants."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def value(table):
 
 
 def test_readers_that_can_be_counted_by_hand():
-    # Question 1: yes of 4 ill, no of 2 ill and 2 well. Question 3: no of 1 ill and 7 well.
+    # Question 1: yes for 4 ill, no for 2 ill and 2 well. Question 3: no for 1 ill and 7 well.
     rows, normal = toy_rows(
         [
             *[(1, "yes", False, 4), (1, "no", False, 2), (1, "no", True, 2)],
@@ -34,7 +34,7 @@ def test_readers_that_can_be_counted_by_hand():
     assert found["as drawn", "question + ill"] == (4 + 2 + 8) / 16
     # H(1/4) - 1/2 H(1/2)
     assert found["as drawn", BITS] == pytest.approx(0.811278 - 0.5, abs=1e-6)
-    # Pairs: question 1 alone, 4 yes against all 4 no; within severity: 2 ill yes, 2 ill no.
+    # Pairs keep only question 1, 4 yes and 4 no. Within severity they keep 2 ill yes, 2 ill no.
     assert found["pairs", "ill"] == 6 / 8 and found["pairs", "question"] == 0.5
     assert found["pairs within severity", "question + ill"] == 0.5
     assert set(found.index.get_level_values(0)) == set(REMEDIES)
@@ -87,7 +87,7 @@ def test_only_pairs_within_severity_bring_every_reader_to_a_coin(measured):
     paired = measured[(measured.remedy == "pairs")].set_index(["world", "reader"]).value
     for world in measured.world.unique():
         assert paired[world, "question"] == 0.5
-        assert paired[world, "ill"] > (0.5 if world.startswith("do") else 0.6)  # do: few pairs
+        assert paired[world, "ill"] > (0.5 if world.startswith("do") else 0.6)  # `do` has few pairs
 
 
 def test_the_question_pays_in_nature_and_not_in_ecgqa(measured):
@@ -150,7 +150,7 @@ def test_grades_of_severity_split_the_ill_alone_and_evenly(records):
 
 
 def test_the_audit_counts_yes_to_normal_as_no():
-    """A healthy cohort: all say yes to "normal?" and no to "abnormal?"; that is one answer."""
+    """In a healthy cohort, yes to "normal?" and no to "abnormal?" are the same answer."""
     rows, normal = toy_rows(
         [(2, "yes", True, 5), (2, "no", False, 1), (12, "no", True, 5), (12, "yes", False, 1)]
     )

@@ -1,4 +1,4 @@
-"""Written reports of a cohort's ECGs: what is true, in an order that means nothing."""
+"""Tests that written reports state what is true of an ECG, in an order without meaning."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Arms over seeds as a table: hand-computed means, ranges and differences; and the figure."""
+"""Tests of the table of arms over seeds, against values computed by hand, and of its figure."""
 
 from collections import namedtuple
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from ecg_lib.report.arm_seeds_table import (
 from ecg_lib.report.figures.seeds_plot import arm_seeds
 
 Run = namedtuple("Run", "arm seed whole")
-# eight questions about one ECG, two comparisons; ECGs 0-3 are normal
+# Eight questions about one ECG and two comparisons. ECGs 0-3 are normal.
 ECGS = [["0"], ["1"], ["2"], ["4"], ["5"], ["6"], ["7"], ["8"], ["4", "5"], ["6", "7"]]
 ANSWERS = ["yes", "no", "no", "yes", "yes", "yes", "yes", "no", "yes", "no"]
 ROWS = pd.DataFrame(
@@ -49,7 +49,7 @@ def right(asked, random, neutral):
 
 @pytest.fixture(scope="module")
 def table():
-    no_wrong = [1, 1, 1, 1, 1, 1, 1, 0, 1, 0]  # of the ill, all no are wrong
+    no_wrong = [1, 1, 1, 1, 1, 1, 1, 0, 1, 0]  # wrong on every no of an ill ECG
     outcomes = SimpleNamespace(
         tests=dict.fromkeys((ASKED, RANDOM, MATCHED, INTERVENTIONAL), ROWS),
         right={
@@ -92,7 +92,7 @@ def test_a_drop_is_what_another_ecg_costs(table):
 
 def test_within_the_ill_yes_and_no_count_alike(table):
     value = table["value"]
-    # four ill ECGs should hear yes and do; the one that should hear no does not
+    # Right for the four ill ECGs whose answer is yes, wrong for the one whose answer is no.
     assert value[f"de-biased, {WITHIN}, seed 42", "S-Verify"] == pytest.approx(50)
     assert value[f"de-biased, {INTERVENTIONAL}, seed 42", "S-Verify"] == pytest.approx(87.5)
     assert table.loc[(f"de-biased, {WITHIN}, seed 42", "S-Verify"), "n"] == 5

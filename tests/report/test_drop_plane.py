@@ -1,4 +1,4 @@
-"""The plane of two drops shows every answerer once, where it belongs."""
+"""Tests that the plot of two drops shows every arm and anchor once, at the right place."""
 
 import matplotlib
 import numpy as np
@@ -36,7 +36,7 @@ def table(**more):
 
 
 def marks(fig):
-    """Places of single marks, as often as they are drawn."""
+    """Return the position of every single mark, with repeats."""
     lines = [line.get_xydata() for line in fig.axes[0].lines]
     return sorted(tuple(xy[0]) for xy in lines if len(xy) == 1)
 
@@ -74,7 +74,7 @@ def test_no_text_is_cut_off():
     assert drawn.y0 >= -0.01 and drawn.y1 <= height + 0.01
 
 
-def test_who_lacks_one_drop_has_no_point_and_nobody_is_an_error():
+def test_a_missing_drop_removes_the_point_and_no_points_is_an_error():
     whole = table()
     part = whole[whole["row"] != "ill, matched drop"]
     assert "ill" not in points(part).index and len(points(part)) == len(PLACES) - 1

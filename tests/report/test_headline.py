@@ -1,4 +1,4 @@
-"""The small file of main numbers says what the tables say."""
+"""Tests that the small file of main numbers agrees with the tables."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The outcome that the tour prints: what the tables say, and nothing else."""
+"""Tests that the outcome printed by the tour holds only what the tables say."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The paper's claims: explicit verdicts from tables, all of them, and never a typed number."""
+"""Tests that every claim of the paper gets an explicit verdict from numbers in tables."""
 
 import dataclasses
 import math
@@ -102,7 +102,7 @@ def write(folder, table, *cells):
 
 
 def paper_like(folder, sign=1):
-    """Tables in which every claim is clearly so (sign 1), or clearly not so (-1)."""
+    """Write tables in which every claim clearly holds (sign 1) or clearly fails (-1)."""
     s = sign
     write(
         folder,
@@ -176,7 +176,7 @@ def test_every_claim_but_one_holds_or_fails_with_its_numbers(made_up):
     sign, folder = made_up
     judged = {c.key: judge(c, Tables(folder), Setting()).verdict.verdict for c in CLAIMS}
     expected = dict.fromkeys(judged, HOLDS if sign > 0 else FAILS)
-    expected["random ECG"] = HOLDS  # the same in both tables: other claims presuppose it
+    expected["random ECG"] = HOLDS  # holds in both: other claims presuppose it
     assert judged == expected
 
 

@@ -1,4 +1,4 @@
-"""Cells of the cohort table and of the tables about bias, on cohorts counted by hand."""
+"""Tests of the cells of the cohort table and the bias tables, on cohorts counted by hand."""
 
 from types import SimpleNamespace
 
@@ -21,7 +21,7 @@ PAPER = pd.DataFrame({"row": [BROAD, UNASKED], "column": ["broad", "specific"]})
 
 
 def store(heights=(1.0, 1.0, 1.0, 1.0)):
-    """Four ECGs of three patients; the second left bundle branch block is the cleaner one."""
+    """Make four ECGs of three patients; the second left bundle branch block is the cleaner one."""
     records = pd.DataFrame(
         {
             "ecg_id": ["x/1", "x/2", "x/3", "x/4"],
@@ -42,7 +42,7 @@ def store(heights=(1.0, 1.0, 1.0, 1.0)):
 
 
 def questions():
-    """A broad question asked of 6 normal and 2 abnormal ECGs, and the normal ECGs by id."""
+    """Make a broad question asked of 6 normal and 2 abnormal ECGs; tell by id which are normal."""
     n = 8
     rows = pd.DataFrame(
         {

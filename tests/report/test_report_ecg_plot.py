@@ -1,4 +1,4 @@
-"""The drawn ECG is to scale, complete and reproducible."""
+"""Tests that a drawn ECG is to scale, complete and reproducible."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ecg_lib.signal.leads import LEADS
 
 @pytest.fixture
 def signal():
-    """Each lead its own constant, 0.1 mV apart; lead II has one spike of 1 mV at 5 s."""
+    """Constant leads, 0.1 mV apart; lead II has one spike of 1 mV at 5 s."""
     out = np.repeat(np.arange(12)[:, None] * 0.1, 1000, axis=1)
     out[1, 500] += 1.0
     return out
 
 
 def millimetres(figure):
-    """Scale of the axes: mm of page for one unit, across and up."""
+    """Return the mm of page per unit of the axes, horizontally and vertically."""
     axes = figure.axes[0]
     box = axes.get_position()
     size = figure.get_size_inches() * 25.4

@@ -1,4 +1,4 @@
-"""Figures: what they show, and that equal figures are equal files."""
+"""Tests of what figures show, and that equal figures give equal files."""
 
 import itertools
 
@@ -171,12 +171,12 @@ def test_figure_3_has_lora_where_the_profile_has_it():
     paper = texts(architecture.figure3_architecture())
     all_four = tuple(f"{name}_proj" for name in "qkvo")
     ours = texts(architecture.figure3_architecture(architecture.Dims(adapted=all_four)))
-    assert paper.count("LoRA") == 2 + 1 and ours.count("LoRA") == 4 + 1  # and the line on its rank
+    assert paper.count("LoRA") == 2 + 1 and ours.count("LoRA") == 4 + 1  # one more for its rank
 
 
 def test_the_random_ecg_figure_tells_each_arms_fall():
     text = texts(accuracy_bars.random_ecg_bars(table5(), LABEL)).replace("\N{MINUS SIGN}", "-")
-    for fall in ("-29.0", "-4.5", "-18.2", "-2.0"):  # ours, then the paper's own
+    for fall in ("-29.0", "-4.5", "-18.2", "-2.0"):  # ours, then the paper's
         assert fall in text
 
 

@@ -1,4 +1,4 @@
-"""Findings side by side on paper."""
+"""Tests of the figure that shows findings side by side on ECG paper."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_examples_state_their_finding_and_are_the_same_again():
     assert clearest_examples(["no such code"], patients=3) == {}
 
 
-def test_a_row_a_finding_and_a_column_for_recordings_only_where_there_are_any():
+def test_one_row_per_finding_and_a_recordings_column_if_needed():
     shown = {c: r.signal for c, r in clearest_examples(CODES, patients=150, seed=2).items()}
     alone = finding_gallery(shown, {})
     both = finding_gallery(shown, {"NORM": shown["NORM"]})

@@ -1,4 +1,4 @@
-"""The stamp of a result: parameters and code of the notebook that computed it, and no others."""
+"""Tests that a result's stamp covers the parameters and code of its notebook, and no others."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ LIBRARY = Path(closure.__file__).parent
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
-    """A copy of library and notebooks, from which stamps are made."""
+    """A copy of the library and the notebooks, from which stamps are computed."""
     shutil.copytree(LIBRARY, tmp_path / LIBRARY.name, ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copytree(paths.NOTEBOOKS, tmp_path / "notebooks")
     shutil.copytree(paths.ROOT / "pipelines", tmp_path / "pipelines")
@@ -30,7 +30,7 @@ def copied(tmp_path, monkeypatch):
 
 
 def stamp(notebook, *overrides):
-    """The stamp of a result of a notebook."""
+    """Return the stamp of a notebook's results."""
     return Experiment.of(compose("demo", list(overrides)), notebook).provenance([])
 
 
@@ -51,7 +51,7 @@ def test_an_edit_changes_the_code_hash_of_the_notebooks_that_use_it(copied):
     [
         ("encoders/stem_vit.py", {"02_contrastive", "09_cases"}),
         ("objectives/clip_reports.py", {"02_contrastive"}),
-        ("objectives/clip_snippets.py", set()),  # demo has no study that learns by it
+        ("objectives/clip_snippets.py", set()),  # no study of demo uses it
     ],
 )
 def test_the_encoder_and_the_objective_that_a_profile_names_count(copied, file, stale):
@@ -82,7 +82,7 @@ def test_the_notebook_s_own_code_counts_and_its_text_does_not(copied):
         ("debiased/03_bias", "encoder.depth=3", True),
         ("debiased/03_bias", "questions.world=nature", False),
         ("debiased/02_contrastive", "stage2.epochs=9", True),
-        ("debiased/09_cases", "objective.epochs=9", False),  # read by what it builds on
+        ("debiased/09_cases", "objective.epochs=9", False),  # read by a stage it builds on
         ("debiased/09_cases", "fusion.depth=3", True),
         ("debiased/09_cases", "stages.simulated_to_real=[]", True),
     ],

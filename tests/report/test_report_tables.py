@@ -1,4 +1,4 @@
-"""Tables: published numbers, stamps, CSV and Markdown, the blocks of README and results page."""
+"""Tests of tables: published numbers, stamps, CSV, Markdown, blocks of the README and results."""
 
 import shutil
 
@@ -8,7 +8,6 @@ import pytest
 
 from ecg_lib.errors import DataError
 from ecg_lib.paths import ROOT
-from ecg_lib.report.provenance import Provenance, data_hash, params_hash
 from ecg_lib.report.pages import (
     PAGES,
     arms_block,
@@ -16,6 +15,7 @@ from ecg_lib.report.pages import (
     profile_block,
     update_page,
 )
+from ecg_lib.report.provenance import Provenance, data_hash, params_hash
 from ecg_lib.report.reference import (
     COLUMNS,
     LABELS,
@@ -277,10 +277,11 @@ def test_the_numbers_of_a_page_are_those_of_the_committed_results(name, tmp_path
 
 
 def test_what_the_committed_demo_says_of_its_arms_demo_full_says_too(committed_results):
-    """README: same code and seed, same tables, with one set of NumPy's kernels: run both so.
+    """The same code and seed give the same tables, as the README says.
 
-    But for an encoder that the probe trains: two runs of it differ by a tenth of a point, and it is
-    not known yet why.
+    This holds only with one set of NumPy's kernels, so run both profiles with the same one. The
+    encoder that the probe trains is an exception: two runs differ by a tenth of a point, for a
+    reason not yet known.
     """
     demo, full = (
         {path.name for path in (committed_results / profile).glob("*.csv")}

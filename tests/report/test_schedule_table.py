@@ -1,4 +1,4 @@
-"""The paper's ablation over rates: what the table says of given answers, and the figure of it."""
+"""Tests of the table of the paper's ablation over learning rates, and of its figure."""
 
 from collections import namedtuple
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from ecg_lib.report.schedule_table import (
 
 Run = namedtuple("Run", "arm rate seed")
 N = 20
-SHARES = {  # of 20 rows right with the own ECG and with a random one, by (arm, rate, seed)
+SHARES = {  # rows right of 20, with the own and with a random ECG, per (arm, rate, seed)
     (PLAIN.key, 1e-4, 42): (12, 12),
     (PLAIN.key, 1e-4, 1): (14, 12),
     (DEBIASED.key, 1e-4, 42): (16, 11),

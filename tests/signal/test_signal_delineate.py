@@ -1,4 +1,4 @@
-"""Intervals by NeuroKit2: right on a beat with known edges, silent and empty where none is."""
+"""Tests of intervals by NeuroKit2: right on known beats, empty and silent where there are none."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.paths import ROOT
 from ecg_lib.signal.delineate import FEATURES, landmarks, measure_intervals
 
-# wave: height (mV), peak (s from R), width (s); two widths from the peak a Gaussian wave is over
+# wave: height (mV), peak (s from R), width (s); a Gaussian wave ends two widths from its peak
 WAVES = {
     "P": (0.15, -0.155, 0.02),
     "Q": (-0.12, -0.025, 0.007),
@@ -65,13 +65,13 @@ def test_longer_intervals_are_measured_longer():
 
 
 def test_without_a_q_wave_the_qrs_onset_stays_at_the_qrs():
-    """NeuroKit2's wavelets alone put it at the end of the P wave."""
+    """NeuroKit2's wavelets alone put the onset at the end of the P wave."""
     plain = {name: wave for name, wave in WAVES.items() if name != "Q"}
     assert measure_intervals(lead_ii(waves=plain), 500)["pr interval"] > 0.14
 
 
 def test_the_convention_of_ecgqa_is_that_of_its_generator():
-    """QRS from Q peak to S peak, QT from the Q peak, both ends counted, the median beat."""
+    """QRS runs from Q to S peak, QT from the Q peak. Both ends count; the median beat is used."""
     lead = lead_ii() + np.random.default_rng(0).normal(0, 0.004, 5000)
     found = measure_intervals(lead, 500, "ecgqa")
     clean = nk.ecg_clean(lead, sampling_rate=500)

@@ -1,4 +1,4 @@
-"""Leads by name, resampling, normalisation and what makes a recording unusable."""
+"""Tests of leads by name, resampling, normalisation and the refusal of unusable recordings."""
 
 import numpy as np
 import pytest

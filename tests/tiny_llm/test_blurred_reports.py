@@ -1,4 +1,4 @@
-"""Blurred reports: statements mixed into slots."""
+"""Tests of blurred reports, whose statements are mixed into slots."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_slot_holds_weights_that_add_up_to_one():
     slots, soft = mixed([[10], [11, 12], [13]])
     total = np.bincount(np.array(soft.place) - 5, soft.weight, minlength=slots)
     assert blurred_reports.SLOTS[0] <= slots <= blurred_reports.SLOTS[1]
-    np.testing.assert_allclose(total, 1, atol=0.05)  # the faintest parts are left out
+    np.testing.assert_allclose(total, 1, atol=0.05)  # the faintest weights are dropped
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,7 +38,7 @@ def test_every_statement_leads_in_a_slot_and_no_stray_does(seed):
     slots, soft = mixed([[10], [11, 12], [13]], seed)
     share = np.zeros((slots, 100))
     np.add.at(share, (np.array(soft.place) - 5, soft.token), soft.weight)
-    assert (share[:, [10, 11, 13]].max(axis=0) > [0.5, 0.25, 0.5]).all()  # of two pieces, half
+    assert (share[:, [10, 11, 13]].max(axis=0) > [0.5, 0.25, 0.5]).all()  # half for two tokens
     assert share[:, 90:].max() < 0.5
 
 

@@ -1,4 +1,4 @@
-"""Practice for the dialogue: it says what the dialogue expects, in no held-out wording."""
+"""Tests that dialogue practice gives the answers the dialogue expects, in no held-out wording."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Look-ups in made-up reports: true answers, evenly spread, from short reports to long ones."""
+"""Tests of look-ups in made-up reports: true and balanced answers, short reports before long."""
 
 import re
 
@@ -37,18 +37,18 @@ NOISE_AND_LEAD = re.compile(
 
 
 def told(reports, name):
-    """Whether each report states a finding, be it possible or certain."""
+    """Return for each report whether it states a finding, as possible or certain."""
     return tuple(any(s.removeprefix("possible ") == name for s in r.split(". ")) for r in reports)
 
 
 def noisy_leads(report):
-    """The plain way: leads by kind of noise; a kind without leads is in none."""
+    """Read the leads per kind of noise off a report; a kind stated without leads is left out."""
     said = [re.fullmatch(r"(.+?) in (.+)", s) for s in report.split(". ")]
     return {m[1]: m[2].split(", ") for m in said if m and m[1] in answers_in("noise")}
 
 
 def listed_topic(question):
-    """Topic and relation of a terse list, such as "finding gone?"; None for another question."""
+    """Return topic and relation of a short list question such as "finding gone?", or None."""
     for topic in topics():
         if question == f"{topic}?":
             return topic, None
@@ -59,7 +59,7 @@ def listed_topic(question):
 
 
 def listed(reports, topic, relation):
-    """The plain way: every finding of the reports in turn, each once."""
+    """Compute the expected list: the matching findings in the order of the reports, each once."""
     groups = {
         "possible or certain diagnosis": "diagnostic",
         "certain diagnosis": "diagnostic",
@@ -140,7 +140,7 @@ def test_answers_to_short_questions_are_true_and_balanced():
     for text in lookup_tasks(400, seed=0):
         for question, answer in text.turns:
             if NOISE_AND_LEAD.fullmatch(question) or question in WHOLE:
-                continue  # the tests below
+                continue  # covered by the tests below
             if (topic := listed_topic(question)) is not None:
                 assert answer == listed(text.reports, *topic)
                 lists += 1
@@ -192,7 +192,7 @@ def test_whether_all_is_normal_is_asked_of_reports_that_tell_and_answered_evenly
             continue
         report = {name.removeprefix("possible ") for name in text.reports[0].split(". ")}
         truth = "normal" if "normal ecg" in report else "abnormal"
-        assert (truth == "abnormal") == bool(report & labels)  # as truth.py has it of an ECG
+        assert (truth == "abnormal") == bool(report & labels)  # as for an ECG
         assert all((answer == YES) == (kind == truth) for kind, answer in asked)
         said += [(truth, *turn) for turn in asked]
     assert {q for t in lookup_tasks(2000, seed=1) for q, _ in t.turns} >= set(WHOLE)
@@ -200,7 +200,7 @@ def test_whether_all_is_normal_is_asked_of_reports_that_tell_and_answered_evenly
     assert 0.3 < sum(truth == "normal" for truth, *_ in said) / len(said) < 0.7
 
 
-def test_a_word_for_all_is_normal_stands_for_one_of_both():
+def test_normal_and_abnormal_wordings_do_not_overlap():
     assert not set(WAYS.whole["normal"]) & set(WAYS.whole["abnormal"])
     assert set(WAYS.whole) == {"normal", "abnormal"}
 
@@ -222,7 +222,7 @@ def most_findings(texts):
 
 
 def changes(texts):
-    """The words that texts ask in what became of a finding."""
+    """Return the words with which texts ask what became of a finding."""
     ends = [question.removesuffix("?") for text in texts for question, _ in text.turns]
     return {
         words

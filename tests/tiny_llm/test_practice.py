@@ -1,4 +1,4 @@
-"""Questions about written reports: true, unconfounded, and never in a held-out wording."""
+"""Tests that questions about written reports are true, unconfounded and never held-out wordings."""
 
 from dataclasses import replace
 
@@ -91,8 +91,8 @@ def test_a_share_of_practice_is_asked_anew_and_never_as_it_is_tested(questions, 
         set(replace(questions, paraphrased=share)(0)["question"]) for share in (0.0, 0.5, 1.0)
     )
     known = set(questions.of_split("train")["question"])
-    known = {q for q in known if "reveal any signs" not in q}  # Table 4's, practised as it is
-    assert len(known & plain) > len(known) / 3  # half of the rows are practised
+    known = {q for q in known if "reveal any signs" not in q}  # Table 4's prompt is never reworded
+    assert len(known & plain) > len(known) / 3  # each pass keeps half of the rows
     assert not known & all_ and known & half and half - plain
     held_out = {q for split in ("dev", "test") for q in questions.of_split(split)["question"]}
     assert not (plain | half | all_) & held_out

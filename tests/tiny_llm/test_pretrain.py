@@ -1,4 +1,4 @@
-"""The courses of the tiny LLM: their order, when they go on, what is saved."""
+"""Tests of the tiny LLM's courses: their order, when they continue, and what is saved."""
 
 from dataclasses import replace
 
@@ -33,14 +33,14 @@ def small(**settings):
 
 
 def taught(folder, settings, questions=lambda number: reading_rows(), reads=None):
-    """Both courses at once, as a newcomer calls them."""
+    """Train both courses in a single call."""
     return pretrain.pretrain(
         lambda ecg, rng: f"report {ecg}", questions, settings, folder, SEED, reads
     )
 
 
 def spy(monkeypatch, name, note, *rooms):
-    """Note what a function of some rooms is called with, and call it."""
+    """Record the arguments of a function in several modules, and still call it."""
     own = getattr(rooms[0], name)
     for room in rooms:
         monkeypatch.setattr(room, name, lambda *a, **how: note(*a, **how) or own(*a, **how))
@@ -73,16 +73,16 @@ def test_practice_goes_on_until_it_is_learned(monkeypatch, tmp_path, learned, sh
     )
     assert pd.read_csv(folder / "curve.csv")["course"].drop_duplicates().tolist() == said
     more = [(12, SEED + k, FEW) for k in (3, 4, 5)] if learned == 0 else []
-    assert drawn == [(24, SEED, None), *more, (1, SEED + 100, None)]  # fresh ones
+    assert drawn == [(24, SEED, None), *more, (1, SEED + 100, None)]  # new tasks each time
     assert {"model.safetensors", "tokenizer.json", "curve.csv"} <= {
         f.name for f in folder.iterdir()
     }
     assert [f.name for f in folder.iterdir() if f.is_dir()] == ["look_ups"]  # the first course
     frame = QUESTION.format(question="").replace(":", "").split()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert all(len(tokenizer(word)["input_ids"]) == 1 for word in frame)  # of the paper's prompt
+    assert all(len(tokenizer(word)["input_ids"]) == 1 for word in frame)  # the paper's prompt
     more = said.count("reading_2") + said.count("reading_3")
-    assert passes == [0, 0, 100, 200][: 2 + more]  # other questions in each course
+    assert passes == [0, 0, 100, 200][: 2 + more]  # new questions in each course
     assert practised == dialogue_turns(4, SEED) + age_turns(16, SEED) + [
         turn
         for k in range(1, 1 + more)

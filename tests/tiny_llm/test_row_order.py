@@ -1,4 +1,4 @@
-"""Orders of training rows: batches of similar length, and no row lost."""
+"""Tests of the order of training rows: batches of similar length, and no row lost."""
 
 import numpy as np
 
@@ -29,5 +29,5 @@ def test_batches_of_a_course_have_little_padding_and_keep_its_order():
     assert all(abs(place - ids[0]) < 5 * 8 for place, ids in enumerate(ordered))
     batches = [ordered[k : k + 8] for k in range(0, 200, 8)]
     padding = sum(max(map(len, b)) * len(b) - sum(map(len, b)) for b in batches)
-    assert padding < 0.25 * lengths.sum()  # as they come: 0.67
+    assert padding < 0.25 * lengths.sum()  # in the given order: 0.67
     assert [ids[0] for ids in ordered] != sorted(ids[0] for ids in ordered)

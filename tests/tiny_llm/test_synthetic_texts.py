@@ -1,4 +1,4 @@
-"""Wordings and pairs of practice: true answers, and no held-out question among them."""
+"""Tests of practice wordings and report pairs: true answers, and no held-out question."""
 
 import re
 
@@ -20,7 +20,7 @@ TEMPLATES = load_templates()
 
 
 def words(text):
-    """Lower-case words; ECGs by place, whatever is asked about."""
+    """Return the lower-case words of a text, with each ECG replaced by its place."""
     text = text.lower()
     for old, new in PLACES:
         text = text.replace(old.lower(), "{old}").replace(new.lower(), "{new}")
@@ -28,7 +28,7 @@ def words(text):
 
 
 def edits(a, b):
-    """Least number of words to insert, drop or replace."""
+    """Return the least number of words to insert, drop or replace."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         before, row[0] = row[0], i
@@ -78,7 +78,7 @@ def test_no_practice_sentence_is_within_two_words_of_a_held_out_wording():
 
 
 def test_every_word_of_a_held_out_comparison_has_been_met():
-    """New as a sentence, not as a bag of unknown words; the rest is in `everyday.yaml`."""
+    """The sentence is new, but its words are known; the rest are in `general_text.yaml`."""
     met = {w for t in TEMPLATES.values() for text in t.wordings.train for w in words(text)}
     met |= {
         w
@@ -134,7 +134,7 @@ def holds(report, finding):
 
 
 def relation_of(question):
-    """Which comparison a question makes and of what, from the sentence it was made of."""
+    """Return which comparison a question makes, and of which finding; None if it makes none."""
     trained = {}
     for t in TEMPLATES.values():
         if t.two_ecgs and t.wording in CHANGES:

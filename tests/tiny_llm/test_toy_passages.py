@@ -1,4 +1,4 @@
-"""Everyday comprehension: its answers are true, and it is not the test in other words."""
+"""Tests that everyday passages have true answers and are not test wordings with other nouns."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ def passages():
 
 
 def lists_of(passage):
-    """The two lists of a text, found by the frame it was written in."""
+    """Return the two lists of a passage, found by the frame it was written in."""
     for frame in TABLE["frames"]:
         pattern = re.escape(frame).replace(r"\{first\}", "(.*)").replace(r"\{second\}", "(.*)")
         if match := re.fullmatch(pattern, passage.text):
@@ -28,7 +28,7 @@ def lists_of(passage):
 
 
 def meaning(question):
-    """(kind, relation or place, thing) of a question, from the sentence it was made of."""
+    """Return (kind, relation or place, thing) of a question, from the sentence it was built on."""
     for a, b in TABLE["pairs"]:
         for kind in ("compare", "name"):
             for relation, sentences in TABLE[kind].items():

@@ -1,4 +1,4 @@
-"""Reading practice of the tiny LLM: rows, order, tokens, and that it learns to look things up."""
+"""Tests of the tiny LLM's practice: its rows, their order, its tokens and the Muon optimizer."""
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ def reading_rows():
 def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(processor):
     examples = report_rows(reading_rows(), lambda e, rng: f"report {e}", processor, seed=0, pack=2)
     texts = [processor.tokenizer.decode(e["input_ids"]) for e in examples]
-    assert len(examples) == 3  # three questions about x by twos, one about y and x
+    assert len(examples) == 3  # three questions about x in twos, one about y and x
     assert sum(text.count("report x") for text in texts) == 3
     learnt = []
     for example in examples:
@@ -53,7 +53,7 @@ def test_questions_about_one_ecg_share_its_report_and_each_answer_carries_loss(p
     said = processor.tokenizer.decode(learnt).split("</s>")
     assert sorted(s.strip() for s in said if s) == sorted(
         ["yes", "no", "no", "atrial fibrillation; sinus rhythm"]
-    )  # in no report: ECG-QA's order
+    )  # findings in no report keep ECG-QA's order
 
 
 def test_several_answers_stand_in_the_order_of_the_report(processor):
@@ -142,7 +142,7 @@ def test_digits_decode_as_they_were_written():
 
 
 class Linear(torch.nn.Module):
-    """A matrix and a table of rows, in the Trainer's kind of module."""
+    """An embedding table and a linear layer, with the Trainer's kind of output."""
 
     def __init__(self):
         super().__init__()
@@ -194,7 +194,7 @@ def test_muon_goes_on_from_a_saved_state():
 
 
 class Convolved(torch.nn.Module):
-    """The same map as a convolution's kernels, or as a matrix."""
+    """A convolution whose weights are stored as kernels or as a matrix."""
 
     def __init__(self, kernels: bool):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The one training loop: curves, resuming to the same weights, companions, step hooks."""
+"""Tests of the training loop: curves, resuming to the same weights, companions, callbacks."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def pairs_of_numbers(batch):
 
 
 class Line(nn.Module):
-    """y = w x, which crashes on purpose in the middle of its training."""
+    """The model y = w x, which can crash on purpose in the middle of training."""
 
     def __init__(self, crash_at=None):
         super().__init__()
@@ -33,7 +33,7 @@ class Line(nn.Module):
 
 
 class Taught(Line):
-    """A line drawn to a teacher that follows it, with random numbers of its own in each batch."""
+    """A line pulled towards a teacher that follows it, with random noise in each batch."""
 
     def __init__(self, crash_at=None):
         super().__init__(crash_at)
@@ -63,7 +63,7 @@ class Taught(Line):
 
 
 class Follow(TrainerCallback):
-    """The teacher becomes a moving average of the student, after each step."""
+    """A callback that makes the teacher a moving average of the student."""
 
     def __init__(self):
         self.steps = []
@@ -75,7 +75,7 @@ class Follow(TrainerCallback):
 
 
 def trained(model, folder, schedule=SCHEDULE, **options):
-    """The curve of a training of a `Taught`."""
+    """Train a `Taught` and return its curve."""
     return fit(model, DATA, model.collate, folder, schedule, seed=1, **options)
 
 

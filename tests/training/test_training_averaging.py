@@ -1,4 +1,4 @@
-"""Averaged weights: the mean of what training passes through, and batch norm that fits it."""
+"""Tests of weight averaging: the mean over training steps, and batch norms renewed to fit it."""
 
 import copy
 
@@ -24,7 +24,7 @@ class Small(nn.Module):
 
 
 class Passed(TrainerCallback):
-    """Every step's weights, as they were."""
+    """A callback that keeps a copy of the weights after every step."""
 
     def __init__(self):
         self.weights = []
@@ -43,7 +43,7 @@ def collate(batch):
 
 @pytest.fixture
 def passed():
-    """What a training passed through, its learning curve and the model it left."""
+    """A function that trains and returns the weights of every step, the curve and the model."""
 
     def train(folder, average):
         kept, model = Passed(), Small()

@@ -1,4 +1,4 @@
-"""Trained once, loaded after that: fingerprints, unfinished folders, what counts as code."""
+"""Tests that training happens once and is then loaded, also after an interruption."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -59,7 +59,7 @@ def test_another_process_leaves_alone_what_the_first_is_writing(tmp_path, monkey
     monkeypatch.setenv("RANK", "1")
     begun = tmp_path / "run.partial" / "begun.json"
     begun.parent.mkdir()
-    begun.write_text('{"par')  # half of it, as it may be met
+    begun.write_text('{"par')  # half-written, as another process may find it
     train_or_load(tmp_path / "run", fingerprint(params=1), lambda f: (f / "by-1").touch())
     assert begun.read_text() == '{"par' and (begun.parent / "by-1").is_file()
     assert not (tmp_path / "run").exists()

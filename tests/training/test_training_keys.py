@@ -1,6 +1,6 @@
-"""What becomes stale when one thing changes: the right artefacts, and only those.
+"""Tests that a change makes the right artefacts stale, and only those.
 
-Every artefact's own function is called as the notebooks call it; the code that its key covers is a
+The function behind each artefact is called as the notebooks call it. Its key is computed over a
 copy of the library in which one file is edited.
 """
 
@@ -38,16 +38,16 @@ ROOMS = (
     encoder_pretraining,
     language_model,
     table3_baselines,
-)  # those that train or load
+)  # the modules that train or load
 
 
 class Asked(Exception):
-    """A key was made; nothing needs to be trained."""
+    """Raised when a key has been made, so that nothing is trained."""
 
 
 @pytest.fixture(scope="module")
 def artefacts(tmp_path_factory):
-    """Artefact -> function that trains it, or loads it."""
+    """The function that trains or loads each artefact, by name."""
     folder = tmp_path_factory.mktemp("artefacts")
     store = write_store(folder / "store", SimulatedCohort(patients=60, seed=1))
     config = compose("smoke")
@@ -76,7 +76,7 @@ def artefacts(tmp_path_factory):
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
-    """A copy of the library, of which keys are made."""
+    """A copy of the library, over which keys are computed."""
     shutil.copytree(LIBRARY, tmp_path / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(closure, "PACKAGE", tmp_path / LIBRARY.name)
     monkeypatch.setattr(table3_baselines.AutoTokenizer, "from_pretrained", lambda name: None)
@@ -86,7 +86,7 @@ def copied(tmp_path, monkeypatch):
 
 
 def keys(artefacts, monkeypatch):
-    """Artefact -> the key by which it is known."""
+    """Return the key of each artefact, by name."""
 
     def asked(folder, key, *_, **__):
         raise Asked(key)
@@ -118,7 +118,7 @@ EDITS = {
         "ecg_llm/alignment.py",
         "0.5 / share",
         "0.6 / share",
-        {"alignment", *ARMS},  # each of these begins in it
+        {"alignment", *ARMS},  # every arm starts from it
     ),
     "answer joiner": (
         "questions/vocabulary.py",
@@ -179,6 +179,6 @@ def test_a_build_for_another_processor_is_the_same_version(artefacts, copied, mo
 
 def test_comments_docstrings_and_types_stale_nothing(artefacts, copied, monkeypatch):
     before = keys(artefacts, monkeypatch)
-    edit(copied / "ecg_llm/weighted_loss.py", '"""Losses in', '# A remark.\n"""Some losses in')
+    edit(copied / "ecg_llm/weighted_loss.py", '"""Alternative', '# A remark.\n"""Other')
     edit(copied / "ecg_llm/finetune.py", "import Lora, Stage", "import Lora, Stage, Fusion")
     assert keys(artefacts, monkeypatch) == before

@@ -109,7 +109,9 @@ def _enlarge(
     code = next((c for c in visit.findings if c in changes and changes[c].sokolow), None)
     if code is None:
         return beat, found
-    low, high = changes[code].sokolow
+    limits = changes[code].sokolow
+    assert limits is not None  # the code was chosen for having them
+    low, high = limits
     least = low + (high - low) * visit.findings[code]
     if found.sokolow >= least:
         return beat, found

@@ -71,7 +71,7 @@ def render(drawn: list[Drawn]) -> np.ndarray:
         out[r, :, begin : begin + stop - start] += beat[e]
     out = np.ascontiguousarray(out[:, :, _PAD : _PAD + SAMPLES])
     for r, d in enumerate(drawn):
-        if d.atrial is not None:
+        if d.atrial is not None and d.atrial_leads is not None:  # both or neither
             for weight, course in zip(d.atrial_leads.T, d.atrial, strict=True):
                 out[r] += weight.astype(np.float32)[:, None] * course.astype(np.float32)
     return out

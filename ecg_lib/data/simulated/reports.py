@@ -7,7 +7,8 @@ order of its statements is random, so that a model has to read them and cannot r
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ecg_lib.data.record import EcgRecord
 from ecg_lib.data.simulated.simulator_tables import phrases
 from ecg_lib.knowledge.findings import is_certain, name_of
 
+T = TypeVar("T")
 # ECG-QA's normal ranges, s (from fairseq-signals' generator; questions are built from them)
 NORMAL_RANGES = {
     "rr interval": (0.6, 1.0),
@@ -32,12 +34,13 @@ def write_report(rng: np.random.Generator, labels: dict[str, float], attributes:
     odds = table["say"]
     u = iter(rng.random(3 * len(labels) + 24).tolist())
 
-    def pick(wordings: list[str]) -> str:
+    def pick(wordings: Sequence[T]) -> T:
         return wordings[int(next(u) * len(wordings))]
 
     form_leads = attributes.get("form_leads", {})
     stage = attributes.get("infarction_stage", "unknown").split()[0]
-    rhythm, findings = [], []
+    rhythm: list[str] = []
+    findings: list[str] = []
     for code, likelihood in labels.items():
         if next(u) > odds["finding"] and len(labels) > 2:
             continue

@@ -90,7 +90,8 @@ def _premature(rng: np.random.Generator, visit: Visit, rr: np.ndarray, kinds: np
 
 def _flutter(rng: np.random.Generator, visit: Visit, hz: list[float]) -> Beats:
     """Conduct every second to fourth flutter wave, mostly with a fixed ratio."""
-    wave = 1 / rng.uniform(*hz)
+    slowest, fastest = hz
+    wave = 1 / rng.uniform(slowest, fastest)
     ratio = int(rng.choice([2, 3, 4], p=[0.35, 0.2, 0.45]))
     n = int((DURATION + 2 * MARGIN) / (2 * wave)) + 4
     ratios = np.full(n, ratio)

@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -124,7 +125,7 @@ class MimicIvEcg:
         return pd.read_csv(path, usecols=columns, dtype=texts)
 
 
-def split_of(patient_id: str, shares: tuple[float, float, float]) -> str:
+def split_of(patient_id: str, shares: Sequence[float]) -> str:
     """Assign a patient to train, valid or test by a hash of the id, and by nothing else."""
     place = int(hashlib.sha256(patient_id.encode()).hexdigest()[:12], 16) / 16**12
     if place < shares[0]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 
 from ecg_lib.encoders.text_encoder import TextEncoder, small_bert, train_report_tokens
 from ecg_lib.errors import ConfigError
@@ -18,6 +18,7 @@ from ecg_lib.objectives.parts.clip import EcgClip, PretrainedClip
 
 if TYPE_CHECKING:
     from ecg_lib.config import TextEncoder as TextSettings
+    from ecg_lib.encoders.base import EcgEncoder
 
 _STATEMENT = re.compile(r"[.;]\s+|,\s+(?=\w{4})")
 
@@ -31,13 +32,13 @@ class ClipSettings(BaseSettings):
 
 
 def build_clip(
-    encoder: PreTrainedModel, settings: ClipSettings, given: Given, texts: Iterable[str]
+    encoder: EcgEncoder, settings: ClipSettings, given: Given, texts: Iterable[str]
 ) -> PretrainedClip:
     """Return the CLIP of `given.start`, or build an untrained one around the encoder.
 
     Parameters
     ----------
-    encoder : PreTrainedModel
+    encoder : EcgEncoder
         The ECG encoder; ignored if `given.start` is set.
     settings : ClipSettings
     given : Given

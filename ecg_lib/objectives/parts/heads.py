@@ -22,6 +22,7 @@ class FindingHead(nn.Module):
 
     def forward(self, encoded: EncoderOutput) -> Tensor:
         """Return the logits of F findings, (B, F); each finding is a binary decision."""
-        tokens = encoded.tokens  # (B, n, D)
-        pooled = torch.cat([tokens.mean(1), tokens.amax(1), encoded.cls], dim=-1)  # (B, 3 D)
+        tokens, cls = encoded.tokens, encoded.cls  # (B, n, D), (B, D)
+        assert tokens is not None and cls is not None  # every encoder gives both
+        pooled = torch.cat([tokens.mean(1), tokens.amax(1), cls], dim=-1)  # (B, 3 D)
         return self.linear(self.norm(pooled))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
-from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ecg_lib.objectives.objective import BaseObjective, Given, store_of
 from ecg_lib.objectives.parts.clip_text import ClipSettings, build_clip
 from ecg_lib.objectives.parts.gather import contrast
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ecg_lib.encoders.base import EcgEncoder
 
 
 class ReportContrast(BaseObjective):
@@ -19,7 +24,7 @@ class ReportContrast(BaseObjective):
 
     FEWEST = 1  # shorter reports, in words, are not used
 
-    def __init__(self, encoder: PreTrainedModel, settings: ClipSettings, given: Given):
+    def __init__(self, encoder: EcgEncoder, settings: ClipSettings, given: Given):
         super().__init__(encoder, settings, given)
         self.store = store_of(given)
         self.reports = self.store.records["report"].map(self.worded).tolist()
@@ -32,7 +37,7 @@ class ReportContrast(BaseObjective):
         """Return a report in the wording used for training."""
         return report
 
-    def usable(self, rows: Sequence[int]) -> list[int]:
+    def usable(self, rows: Sequence[int] | np.ndarray) -> list[int]:
         """Return the rows whose report has at least `FEWEST` words."""
         return [int(i) for i in rows if len(self.reports[i].split()) >= self.FEWEST]
 

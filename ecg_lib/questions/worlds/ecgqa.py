@@ -23,6 +23,8 @@ gone) and no is (there, there); for "newly there", yes is (absent, there) and no
 absent). "Still there" and "still absent" are these two with yes and no exchanged.
 """
 
+from typing import TypeVar
+
 import numpy as np
 
 from ecg_lib.questions.draw import Drawn, Pool, Sizes, choose, ecgs_of, query, take, verify_masks
@@ -31,6 +33,7 @@ from ecg_lib.questions.templates import Question
 from ecg_lib.questions.vocabulary import NO, NOT_SURE, YES
 from ecg_lib.questions.worlds.world import Pairs, World
 
+Number = TypeVar("Number", int, float)
 NO_PER_YES = 2  # cap on no rows, as a multiple of the cap on yes rows
 MOST_PER_RARE = 5  # most rows of one answer per row of the other, if the other is rare
 
@@ -87,8 +90,11 @@ class Asking(World):
         return query(question, pool, n, size.query_rows, rng, pairs, none=2 * n)
 
 
-def caps_of(masks: dict[str, np.ndarray], cap: int) -> dict[str, int]:
-    """Return the rows to draw per answer to a question on one ECG; `masks` say who gives which."""
+def caps_of(masks: dict[str, np.ndarray], cap: Number) -> dict[str, Number]:
+    """Return the rows to draw per answer to a question on one ECG; `masks` say who gives which.
+
+    A cap scaled to a sample of ECGs need not be whole, and then neither are the rows.
+    """
     have = {answer: int(mask.sum()) for answer, mask in masks.items()}
     n_yes = min(have[YES], cap)
     n_no = min(have[NO], NO_PER_YES * cap, MOST_PER_RARE * n_yes)

@@ -68,8 +68,8 @@ class Asking(World):
             needed = _parts(question, pool, masks, normal)
             total = min([total] + [int(len(who) / share) for who, share in needed])
         parts = _parts(question, pool, masks, self.normal_share(question))
-        chosen = [take(who, round(total * share), rng) for who, share in parts]
-        chosen = np.concatenate(chosen) if chosen else np.empty(0, dtype=int)
+        drawn = [take(who, round(total * share), rng) for who, share in parts]
+        chosen = np.concatenate(drawn) if drawn else np.empty(0, dtype=int)
         truth = np.select([masks[YES][chosen], masks[NOT_SURE][chosen]], [YES, NOT_SURE], NO)
         return [Drawn((int(i),), [str(a)]) for i, a in zip(chosen, truth, strict=True)]
 
