@@ -141,10 +141,10 @@ def _for_type_checkers(node: Any) -> bool:
 
 
 def _tables(source: str) -> set[Path]:
-    """List the library's tables that a source names."""
-    known = _known_tables()
-    named = {known[text] for text in _texts(source) if text in known}
-    return named | {t for t in known.values() if _dotted(t.parent) in _texts(source)}
+    """Return the tables of the library that a source names, alone or with their whole folder."""
+    known, texts = _known_tables(), _texts(source)
+    named = {known[text] for text in texts if text in known}
+    return named | {t for t in known.values() if _dotted(t.parent) in texts}
 
 
 def _dotted(folder: Path) -> str:
