@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pipeline_fixtures import make_clone
+from pipeline_fixtures import REPO, make_clone
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +40,8 @@ def test_it_holds_the_profiles_the_published_numbers_and_the_type_marker(install
     for name in ("conf/config.yaml", "conf/profile/paper.yaml", "published/table1_bias.csv"):
         assert f"ecg_lib/{name}" in inside
     assert "ecg_lib/py.typed" in inside
+    own = (p for p in (REPO / "ecg_lib").rglob("*") if p.is_file() and p.suffix != ".pyc")
+    assert {str(p.relative_to(REPO)) for p in own} <= inside
     assert not any(name.startswith(("tests", "notebooks", "conf", "results")) for name in inside)
 
 

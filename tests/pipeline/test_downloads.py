@@ -1,4 +1,4 @@
-"""Tests that the folders made by the README's download commands are recognised."""
+"""Tests that the folders made by the download commands of docs/data.md are recognised."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ import pytest
 
 from ecg_lib.data.prepare import find_cohort, signatures
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 SETS = ["ptbxl", "ludb", "cpsc", "shaoxing", "ecgqa", "mimic_iv_ecg"]
 
 
 def downloads() -> dict[str, str]:
     """Map each data set to the folder that wget (-nH --cut-dirs=1) or git makes for it."""
-    block = next(b for b in README.split("```") if "wget" in b)
+    block = next(b for b in PAGE.split("```") if "wget" in b)
     named = re.search(r"for set in (.+); do", block).group(1).split()
     assert "--cut-dirs=1" in block and "https://physionet.org/files/$set/" in block
     folders = [*named, *re.findall(r"https://physionet\.org/files/([\w./-]+)/", block)]
@@ -31,7 +31,7 @@ def downloads() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_what_the_readme_downloads_is_found_below_one_folder(name, tmp_path):
+def test_what_the_page_downloads_is_found_below_one_folder(name, tmp_path):
     for other, folder in downloads().items():
         file = tmp_path / folder / signatures()[other]
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -94,14 +94,3 @@ def test_everything_the_library_imports_is_declared():
         if not declared & {canonicalize_name(name) for name in providers.get(module, [module])}
     }
     assert undeclared == set(), "add these to the dependencies in pyproject.toml"
-
-
-def test_data_files_of_the_library_are_packaged():
-    packaged = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]
-    endings = {pattern.removeprefix("*") for pattern in packaged["package-data"]["*"]}
-    kinds = {
-        file.suffix
-        for file in (REPO / "ecg_lib").rglob("*")
-        if file.is_file() and file.suffix not in (".py", ".pyc")
-    }
-    assert kinds and kinds <= endings
