@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+import ecg_lib
 from ecg_lib.cli import ask_command, evaluate_command, plan_command, prepare_command
 from ecg_lib.errors import EcgLibError
 
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         description="De-biased multimodal electrocardiogram analysis: read ECGs, ask about them.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=f"%(prog)s {version('debiased-ecg')}")
+    top.add_argument("--version", action="version", version=f"%(prog)s {ecg_lib.__version__}")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, command in _VERBS.items():
         verb = verbs.add_parser(

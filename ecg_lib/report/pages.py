@@ -120,7 +120,7 @@ def headline_block(results: Path = _RESULTS) -> str:
     DataError
         A table of demo is missing or lacks one of the numbers.
     """
-    seeds, _ = _over_seeds(results)
+    seeds, trained = _over_seeds(results)
     parts = []
     for name, (table, row, column) in _FEW.items():
         path = results / _DEMO / f"{table}.csv"
@@ -132,7 +132,7 @@ def headline_block(results: Path = _RESULTS) -> str:
         parts.append(frame.assign(row=name, column=_DEMO))
         if table == _DIFFERENCES:
             again = seeds[(seeds["row"] == row) & (seeds["column"] == column)]
-            parts.append(again.assign(row=name, column=f"{_SEEDS_SHOWN}, 3 seeds"))
+            parts.append(again.assign(row=name, column=f"{_SEEDS_SHOWN}, {trained} seeds"))
     published = _published()
     parts.append(pd.DataFrame({"row": published.keys(), "value": published.values()}))
     frame = pd.concat(parts).fillna({"column": _BY_PAPER})
