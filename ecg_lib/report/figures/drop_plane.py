@@ -14,10 +14,9 @@ _PARTS = r"^(?P<who>.*), (?P<donor>random|matched) drop$"
 _COLORS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED, style.SKY)
 _MARKS = "osD^vPX"
 _TEXT = (
-    "Across: accuracy lost with a random patient's ECG; up: with an equally ill patient's "
+    "Across: accuracy lost with a random ECG; up: with an equally ill patient's "
     "(95\N{NO-BREAK SPACE}% intervals).\n"
-    "On the dashed line the model reads only what goes beyond illness; on the bottom line it reads "
-    "only illness.\n"
+    "Dashed line: all that is read goes beyond illness. Bottom line: only illness is read.\n"
     "Hollow: readers that see no ECG, only whether it is normal, or all its labels."
 )
 
