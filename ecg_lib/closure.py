@@ -3,9 +3,9 @@
 A closure holds the file of a function, every library file that it imports directly or indirectly,
 and every table (`.csv`, `.yaml`) that one of these files names. If a file names a folder in a
 string ("ecg_lib.data.sources"), as code does to find files that register themselves, the closure
-holds every file of that folder. Nothing is listed by hand. Comments, docstrings, annotations of
-functions and imports for type checkers do not count, so that rewording a sentence invalidates no
-result.
+holds every file of that folder. Nothing is listed by hand. Comments, docstrings, the words of
+errors that stop a run, annotations of functions and imports for type checkers do not count, so that
+rewording a sentence invalidates no result.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 PACKAGE = Path(__file__).resolve().parent
 _TABLES = (".csv", ".yaml")
 _MODULE = re.compile(rf"{PACKAGE.name}(\.\w+)+\.?")
+_STOPPING = ("DataError", "ConfigError")
 _DIGITS = 16  # hexadecimal digits: enough to tell versions apart, short enough for a table
 
 
@@ -199,8 +200,14 @@ def _content_of(file: Path, changed: int) -> str:
 
 
 def _meaning(tree: ast.AST) -> str:
-    """Return a syntax tree as text, without docstrings and what only type checkers read."""
+    """Return a syntax tree as text, without docstrings and what only type checkers read.
+
+    The words of an error that stops a run are left out too: no result can depend on them. Those of
+    `BadRecord` count, because they are the reasons in a store's quarantine.
+    """
     for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and _stops(node.exc):
+            node.exc.args = []
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
         elif isinstance(node, ast.arg):
@@ -214,6 +221,11 @@ def _meaning(tree: ast.AST) -> str:
         ):
             del body[0]
     return _plain(tree)
+
+
+def _stops(error: Any) -> TypeGuard[ast.Call]:
+    """Return whether an expression makes an error that nothing catches for its words."""
+    return isinstance(error, ast.Call) and getattr(error.func, "id", "") in _STOPPING
 
 
 def _plain(node: Any) -> str:

@@ -358,7 +358,7 @@ def compose_values(profile: str = "demo", overrides: list[str] | None = None) ->
 
     known = sorted(path.stem for path in (paths.CONF / "profile").glob("*.yaml"))
     if profile not in known:
-        raise ConfigError(f"conf/profile: no profile {profile!r}; choose {', '.join(known)}")
+        raise ConfigError(f"conf/profile: no profile {profile!r}; choose one of {', '.join(known)}")
     try:
         with initialize_config_dir(str(paths.CONF), version_base=None):
             return hydra_compose("config", overrides=[f"profile={profile}", *(overrides or [])])

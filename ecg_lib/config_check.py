@@ -41,12 +41,14 @@ def check(config: Config, where: str) -> None:
     if config.questions.world not in worlds.names():
         raise ConfigError(
             f"{where}: questions.world is {config.questions.world!r}; "
-            f"choose {', '.join(worlds.names())}"
+            f"choose one of {', '.join(worlds.names())}"
         )
     if not 0 <= config.questions.strength <= 1:
         raise ConfigError(f"{where}: questions.strength must lie between 0 and 1")
     if not (config.questions.built or config.questions.ecgqa):
-        raise ConfigError(f"{where}: questions.built and questions.ecgqa are both off")
+        raise ConfigError(
+            f"{where}: questions.built and questions.ecgqa are both off; set one to true"
+        )
     _check_arms(config, where)
     _check_rates(config, where)
     _check_objectives(config, where)
@@ -78,7 +80,8 @@ def _check_encoder(config: Config, where: str) -> None:
         Projector.slots(tokens)
     except ValueError as error:
         raise ConfigError(
-            f"{where}: {error}; change encoder.patch, or what else sets the tokens of {name}"
+            f"{where}: {error}; change encoder.patch or another field that sets the number of "
+            f"tokens of {name}"
         ) from error
 
 
@@ -87,7 +90,7 @@ def _check_arms(config: Config, where: str) -> None:
     for name, asked in {"arms": config.arms, **studied}.items():
         unknown = sorted(set(asked) - set(ARMS))
         if unknown:
-            raise ConfigError(f"{where}: {name} has {unknown[0]!r}; choose of {', '.join(ARMS)}")
+            raise ConfigError(f"{where}: {name} has {unknown[0]!r}; choose from {', '.join(ARMS)}")
     if DEBIASED.key not in config.arms:
         raise ConfigError(f"{where}: arms lacks {DEBIASED.key!r}, the paper's model; add it")
     for name, asked in studied.items():
@@ -105,22 +108,22 @@ def _check_rates(config: Config, where: str) -> None:
         for arm, rate in getattr(config, stage).learning_rates.items():
             if arm not in ARMS or not rate > 0:
                 raise ConfigError(
-                    f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name one "
-                    f"of {', '.join(ARMS)} and a rate above 0"
+                    f"{where}: {stage}.learning_rates has {arm}: {rate:g}; name an arm "
+                    f"of {', '.join(ARMS)} and give a rate above 0"
                 )
         apart = getattr(config, stage).projector_rate
         if apart is not None and not apart > 0:
             raise ConfigError(
-                f"{where}: {stage}.projector_rate is {apart:g}; give a rate above 0, or null for "
-                f"{stage}.learning_rate"
+                f"{where}: {stage}.projector_rate is {apart:g}; give a rate above 0, or null to "
+                f"use {stage}.learning_rate"
             )
     if config.alignment.epochs < 0 or not config.alignment.learning_rate > 0:
         raise ConfigError(
-            f"{where}: alignment wants a learning_rate above 0, and epochs above 0 or 0 for none"
+            f"{where}: alignment needs a learning_rate above 0, and epochs of 0 (none) or more"
         )
     for name in ("rates", "short_rates"):
         if not all(rate > 0 for rate in getattr(config.study, name)):
-            raise ConfigError(f"{where}: study.{name} must lie above 0")
+            raise ConfigError(f"{where}: every rate in study.{name} must be above 0")
 
 
 def _check_objectives(config: Config, where: str) -> None:
@@ -151,8 +154,8 @@ def _check_start(config: Config, where: str) -> None:
     own, given = config.objective.get("width"), trained.objective.get("width")
     if own is not None and own != given:
         raise ConfigError(
-            f"{where}: objective.width is {own}, but it starts from simulated.objective.width "
-            f"{given}; give both the same"
+            f"{where}: objective.width is {own}, but the encoder it starts from has "
+            f"simulated.objective.width {given}; make them equal"
         )
 
 
@@ -160,15 +163,15 @@ def _check_pretraining_study(config: Config, where: str) -> None:
     study, named = config.pretraining_study, f"{where}: pretraining_study"
     unknown = set(study.starts) - set(STARTS)
     if unknown:
-        raise ConfigError(f"{named}.starts has {min(unknown)!r}; choose of {', '.join(STARTS)}")
+        raise ConfigError(f"{named}.starts has {min(unknown)!r}; choose from {', '.join(STARTS)}")
     if not all(0 < fraction <= 1 for fraction in study.fractions) or study.draws < 1:
-        raise ConfigError(f"{named}: fractions lie above 0 and up to 1, draws from 1")
+        raise ConfigError(f"{named}: fractions must be above 0 and up to 1, and draws at least 1")
     for name in ("seeds", "normalisations") if study.seeds and study.starts != [SCRATCH] else ():
         untrained = set(getattr(study, name)) - set(getattr(config.simulated, name))
         if untrained:
             raise ConfigError(
                 f"{named}.{name} has {min(untrained)!r}, which simulated.{name} "
-                "lacks: no encoder to start from; add it there"
+                "lacks, so there is no encoder to start from; add it there"
             )
 
 
@@ -186,7 +189,10 @@ def _check_asked(config: Config, where: str) -> None:
         for name in names if config.stages.get(stage) else ():
             section, _, field = name.partition(".")
             if not getattr(getattr(config, section), field):
-                raise ConfigError(f"{where}: stages.{stage} asks for a study, but {name} is empty")
+                raise ConfigError(
+                    f"{where}: stages.{stage} asks for a study, but {name} is empty; "
+                    f"fill it, or set stages.{stage} to []"
+                )
 
 
 def _check_study(config: Config, where: str) -> None:
@@ -201,7 +207,7 @@ def _check_study(config: Config, where: str) -> None:
             "or empty study.arms and study.lesions"
         )
     if config.stages.get("nature") and not config.questions.built:
-        raise ConfigError(f"{where}: nature builds questions from labels; set questions.built")
+        raise ConfigError(f"{where}: nature needs questions built from labels; set questions.built")
     if study.surgery.projector_layers < 1:
         raise ConfigError(f"{where}: study.surgery.projector_layers must be at least 1")
 
@@ -224,9 +230,9 @@ def _check_seeds(config: Config, seeds: Sequence[int], named: str) -> None:
 def _check_paper_schedule(config: Config, where: str) -> None:
     study, named = config.paper_schedule, f"{where}: paper_schedule"
     if not all(rate > 0 for rate in study.rates):
-        raise ConfigError(f"{named}.rates must lie above 0")
+        raise ConfigError(f"{named}.rates must all be above 0")
     _check_seeds(config, study.seeds, f"{named}.seeds")
     if study.rates and not config.questions.built:
         raise ConfigError(
-            f"{named} needs questions built from labels; set questions.built, or empty its rates"
+            f"{named} needs questions built from labels; set questions.built, or empty rates"
         )

@@ -67,7 +67,7 @@ def wilson(k: int, n: int) -> Estimate:
         k is negative or larger than n.
     """
     if not 0 <= k <= n:
-        raise DataError(f"wilson: {k} of {n} is no proportion; give 0 <= k <= n")
+        raise DataError(f"wilson: {k} of {n} is not a proportion; give 0 <= k <= n")
     if n == 0:
         return Estimate.none()
     low, high = wilson_limits(k, n)
@@ -92,7 +92,7 @@ def mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> McNemar:
     """
     a, b = np.asarray(a_correct, float), np.asarray(b_correct, float)
     if a.shape != b.shape:
-        raise DataError(f"paired comparison: {len(a)} against {len(b)} answers; use the same rows")
+        raise DataError(f"paired comparison: {len(a)} and {len(b)} answers; compare the same rows")
     only_a, only_b = int((a > b).sum()), int((a < b).sum())
     return McNemar(only_a, only_b, float(_mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue))
 
@@ -150,8 +150,8 @@ def mean_over_seeds(
     lengths = {len(np.asarray(part)) for part in values}
     if len(lengths) != 1:
         raise DataError(
-            f"over seeds: trainings answered {sorted(lengths)} questions; give at "
-            "least one training, and all the same questions"
+            f"over seeds: training runs answered {sorted(lengths)} questions; give at "
+            "least one run, and ask all runs the same questions"
         )
     matrix = np.asarray([np.asarray(part, float) for part in values])  # (S, n)
     if not matrix.shape[1]:
@@ -184,8 +184,8 @@ def difference_over_seeds(
     """
     if [len(np.asarray(part)) for part in a] != [len(np.asarray(part)) for part in b]:
         raise DataError(
-            "over seeds: the two were not trained with the same seeds and asked the "
-            "same questions; compare what is paired"
+            "over seeds: the two differ in their number of training runs or questions; "
+            "compare runs that are paired by seed and question"
         )
     pairs = [np.asarray(x, float) - np.asarray(y, float) for x, y in zip(a, b, strict=True)]
     return mean_over_seeds(pairs, resamples, seed, groups)
@@ -254,7 +254,7 @@ def macro_auc(
     y, both = np.asarray(y, bool), [np.asarray(scores, float)]
     both += [] if minus is None else [np.asarray(minus, float)]
     if any(s.ndim != 3 or s.shape[1:] != y.shape or not np.isfinite(s).all() for s in both):
-        raise DataError("AUC: truth (n, labels) wants finite scores (trainings, n, labels)")
+        raise DataError("AUC: for truth (n, labels), give finite scores (runs, n, labels)")
     enough = np.minimum(y.sum(0), (~y).sum(0)) >= max(min_positives, 1)
     if not enough.any():
         return Estimate.none(len(y))

@@ -67,8 +67,8 @@ class Stage:
             name = node.args[position] if len(node.args) > position else None
             if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
                 raise ConfigError(
-                    f"{self.name}: `{ast.unparse(node)[:50]}` must name what it writes as a plain "
-                    "string; the pipeline is generated from it"
+                    f"{self.name}: `{ast.unparse(node)[:50]}` must name its table or figure as "
+                    "a plain string, because the pipeline is generated from it"
                 )
             names.append(name.value)
         return names
@@ -199,10 +199,12 @@ def notebook_stage(notebook: str) -> Stage:
     """
     file = paths.NOTEBOOKS / f"{notebook}.ipynb"
     if not file.is_file():
-        raise ConfigError(f"notebooks/{notebook}.ipynb: no such notebook")
+        raise ConfigError(f"notebooks/{notebook}.ipynb: no such notebook; name one in notebooks/")
     declared = json.loads(file.read_text(encoding="utf-8"))["metadata"].get("ecg_lib", {})
     if not declared.get("desc"):
-        raise ConfigError(f"notebooks/{notebook}.ipynb: metadata ecg_lib.desc is missing")
+        raise ConfigError(
+            f"notebooks/{notebook}.ipynb: metadata ecg_lib.desc is missing; add a description"
+        )
     pipeline, _, name = notebook.partition("/")
     command = f"python -m ecg_lib.cli.notebook {notebook}"
     source = closure.notebook_source(file)

@@ -14,7 +14,8 @@ LIBRARY = Path(closure.__file__).parent
 FILES = {
     "top.py": "from ecg_lib.room.inner import two\ndef one():\n    return two()\n",
     "room/__init__.py": "",
-    "room/inner.py": 'TABLE = "words.csv"\ndef two():\n    """Two."""\n    return 2\n',
+    "room/inner.py": 'TABLE = "words.csv"\ndef two():\n    """Two."""\n    return 2\n'
+    "def bad():\n    raise DataError('no')\ndef worse():\n    raise BadRecord('no')\n",
     "room/words.csv": "a,b\n",
     "room/by_name.py": "import importlib\ndef get(name):\n"
     '    return importlib.import_module(f"ecg_lib.room.{name}")\n',
@@ -60,6 +61,9 @@ def test_a_module_imported_by_a_name_that_is_put_together_counts_with_its_whole_
         ("room/inner.py", '"""Two."""', '"""Not one."""', True),
         ("room/inner.py", "return 2", "return 2  # two", True),
         ("room/inner.py", "def two():", "def two() -> int:", True),
+        ("room/inner.py", "raise DataError('no')", "raise DataError(f'not {2}')", True),
+        ("room/inner.py", "raise BadRecord('no')", "raise BadRecord('not')", False),
+        ("room/inner.py", "raise DataError('no')", "raise ConfigError('no')", False),
         ("room/words.csv", "a,b", "# two columns\na,b", True),
         ("alone.py", "1", "2", True),
     ],

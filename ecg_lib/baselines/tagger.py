@@ -56,7 +56,7 @@ class Tags:
             The ECG has no tags.
         """
         if ecg_id not in self._labels:
-            raise DataError(f"{ecg_id}: has no tags; tag the cohort that holds it")
+            raise DataError(f"{ecg_id}: has no tags; tag its cohort first")
         return EcgRecord(ecg_id, "", np.zeros((12, 0), np.float32), labels=self._labels[ecg_id])
 
 
@@ -103,7 +103,10 @@ def tag(records: pd.DataFrame, tokens: EcgTokens) -> tuple[pd.DataFrame, pd.Data
     common = present.columns[present[train].sum() >= MIN_POSITIVES]
     common = [c for c in sorted(common) if not present.loc[train, c].all()]
     if not common:
-        raise DataError(f"tagger: no finding occurs in {MIN_POSITIVES} training ECGs; add patients")
+        raise DataError(
+            f"tagger: no finding occurs in {MIN_POSITIVES} or more, but not all, training ECGs; "
+            "add patients"
+        )
     known = present.loc[train, common]
     log_odds = linear(features[train], features, known, np.arange(len(known)), strength=STRENGTH)
     tags, quality = {}, []

@@ -13,7 +13,7 @@ from ecg_lib import paths
 DISCLAIMER = "for research and teaching, not for diagnosis"
 HELP = "ask a trained model about a recording"
 DESCRIPTION = f"""Ask a trained model about a WFDB record (.hea with .dat or .mat; any sampling
-rate, leads by name, the first 10 s). The answer goes to stdout, who gave it to stderr.
+rate, leads by name, the first 10 s). The answer goes to stdout, the model's name to stderr.
 {DISCLAIMER.capitalize()}."""
 EPILOG = """examples:
   debiased-ecg ask records100/00000/00001_lr "Does this ECG show atrial fibrillation?"
@@ -22,12 +22,12 @@ EPILOG = """examples:
 
 def add_to(verb: argparse.ArgumentParser) -> None:
     """Add the verb's options to its parser."""
-    verb.add_argument("record", metavar="RECORD", help="path of the record, suffix or not")
+    verb.add_argument("record", metavar="RECORD", help="path of the record, with or without suffix")
     verb.add_argument("question", metavar="QUESTION", help="in English, in quotation marks")
     verb.add_argument(
         "--second",
         metavar="RECORD",
-        help="a later ECG to compare with: RECORD is the previous, this the recent",
+        help="a later ECG to compare: the first RECORD is the previous ECG, this the recent one",
     )
     verb.add_argument(
         "--model",
@@ -38,7 +38,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--json",
         action="store_true",
-        help="print one JSON object: answer, p_yes (null where it is no yes/no "
+        help="print one JSON object: answer, p_yes (null unless it is a yes/no "
         "question), model, question, records, disclaimer",
     )
     verb.set_defaults(run=run)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
 
     question = " ".join(options.question.split())
     if not question:
-        raise DataError("the question is empty")
+        raise DataError("QUESTION is empty; ask one in English, in quotation marks")
     records = [record for record in (options.record, options.second) if record]
     folder = Path(options.model or newest_model(paths.ROOT / "checkpoints"))
     rate = model_reads(folder).rate

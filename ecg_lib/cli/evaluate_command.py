@@ -30,9 +30,9 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 
     transfer = whats.add_parser(
         "transfer",
-        help="simulated to recorded ECGs",
+        help="transfer from simulated to recorded ECGs",
         formatter_class=raw,
-        description="How an encoder trained on simulated ECGs alone reads "
+        description="Measure how an encoder trained on simulated ECGs alone reads "
         "recorded ones: each finding, by its supervised head and by text.",
     )
     transfer.add_argument(
@@ -46,10 +46,10 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 
     zero = whats.add_parser(
         "zero-shot",
-        help="labels by their texts",
+        help="score labels by their texts",
         formatter_class=raw,
-        description="How well each ECG fits the texts of each label, by default as in CLIP's "
-        "row of Table 4; labels that the cohort cannot carry are left out.",
+        description="Measure how well each ECG fits the texts of each label, by default as in "
+        "CLIP's row of Table 4. Labels that the cohort cannot have are left out.",
     )
     zero.add_argument("--model", required=True, metavar="DIR", help=_MODEL)
     zero.add_argument("--cohort", required=True, metavar="STORE", help="a prepared store")
@@ -65,14 +65,16 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         "linear-probe",
         help="logistic regression on frozen tokens",
         formatter_class=raw,
-        description="A logistic regression on the standardised [CLS], mean and maximum of the "
-        "tokens. One store for both --train and --test is parted as the task says: by PTB-XL's "
-        "folds (9 and 10 tested), or its splits. Beside it the same of a random frozen encoder, "
-        "and an encoder trained from scratch on the same labels.",
+        description="Fit a logistic regression on the standardised [CLS], mean and maximum of "
+        "the tokens. If --train and --test name one store, the task divides it: by PTB-XL's folds "
+        "(9 and 10 for testing) or by its splits. The controls are the same regression on a random "
+        "frozen encoder, and an encoder trained from scratch on the same labels.",
     )
     probe.add_argument("--model", required=True, metavar="DIR", help=f"{_MODEL}, or an ECG-LLM")
     probe.add_argument("--train", required=True, metavar="STORE", help="a prepared store")
-    probe.add_argument("--test", required=True, metavar="STORE", help="the same or another")
+    probe.add_argument(
+        "--test", required=True, metavar="STORE", help="a prepared store, the same or another"
+    )
     _add_task(probe, "superclasses")
     probe.add_argument(
         "--share",
@@ -80,7 +82,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[0.01, 0.1, 1.0],
         metavar="S",
-        help="of the training patients (default 0.01 0.1 1)",
+        help="shares of the training patients (default 0.01 0.1 1)",
     )
     probe.add_argument(
         "--seeds",
@@ -88,19 +90,19 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[0, 1, 2],
         metavar="N",
-        help="which patients a share below 1 draws; averaged (default 0 1 2)",
+        help="seeds that draw the patients of a share below 1; averaged (default 0 1 2)",
     )
     probe.add_argument(
         "--baseline",
         action="store_true",
-        help="also gradient boosting on hand-made features, 20 ms per ECG",
+        help="also fit gradient boosting on hand-made features (20 ms per ECG)",
     )
     probe.add_argument(
         "--epochs",
         type=int,
         default=8,
         metavar="N",
-        help="of the encoder trained from scratch, the slow part (default 8; 0 leaves it out)",
+        help="epochs of the encoder trained from scratch, the slow part (default 8; 0 skips it)",
     )
 
     for what, run in ((transfer, run_transfer), (zero, run_zero_shot), (probe, run_linear_probe)):
@@ -143,7 +145,10 @@ def run_transfer(options: argparse.Namespace) -> None:
     readers = [FindingsAndText.from_pretrained(folder) for folder in options.reader]
     scaled = {reader.clip.ecg_encoder.config.ecg_input.normalisation for reader in readers}
     if len(scaled) > 1:
-        raise DataError(f"--reader: trained with {' and '.join(sorted(scaled))}; do not mix them")
+        raise DataError(
+            f"--reader: the readers were trained with {' and '.join(sorted(scaled))}; "
+            "give readers that share one normalisation"
+        )
     title = store.manifest["source"]
     table = transfer_table(
         {scaled.pop(): readers}, {title: store}, options.resamples, seed=0, min_positives=10
@@ -165,7 +170,9 @@ def run_zero_shot(options: argparse.Namespace) -> None:
 
     _check(options)
     if "{label}" not in options.prompt:
-        raise DataError(f"--prompt {options.prompt!r}: put {{label}} where the label's words go")
+        raise DataError(
+            f"--prompt {options.prompt!r} lacks {{label}}; put it where the label's words go"
+        )
     task, store = load_task(f"{options.task}.yaml"), EcgStore.open(options.cohort)
     clip, tokenizer = load_clip(options.model)
     targets = task.targets(store.records)
@@ -194,7 +201,7 @@ def run_linear_probe(options: argparse.Namespace) -> None:
 
     _check(options)
     if not all(0 < share <= 1 for share in options.share):
-        raise DataError("--share: give shares of the training patients, above 0 and up to 1")
+        raise DataError(f"--share is {options.share}; give shares above 0 and up to 1")
     train = EcgStore.open(options.train)
     test = train if Path(options.test) == Path(options.train) else EcgStore.open(options.test)
     task = load_task(f"{options.task}.yaml")

@@ -55,7 +55,7 @@ def execute(name: str, output: Path, params: str = "params.yaml") -> nbformat.No
     """
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     if not source.is_file():
-        raise NotebookError(f"notebooks/{name}.ipynb: no such notebook")
+        raise NotebookError(f"notebooks/{name}.ipynb: no such notebook; name one in notebooks/")
     output.parent.mkdir(parents=True, exist_ok=True)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the home folder's
     # These warnings of libraries mean nothing to a reader of the notebook.
@@ -74,7 +74,9 @@ def execute(name: str, output: Path, params: str = "params.yaml") -> nbformat.No
     except PapermillExecutionError as error:
         raise NotebookError(_one_line(name, error, output)) from error
     except DeadKernelError as error:
-        raise NotebookError(f"{name}: the kernel died, most often for lack of memory") from error
+        raise NotebookError(
+            f"notebooks/{name}.ipynb: the kernel died, probably for lack of memory; free some"
+        ) from error
     return without_volatile(done)
 
 
@@ -84,7 +86,7 @@ def _one_line(name: str, error: PapermillExecutionError, output: Path) -> str:
     text = said if error.ename in ours else f"{error.ename}: {said}"
     cell = (error.source.strip().splitlines() or [""])[0][:60]
     kept = output.relative_to(paths.ROOT) if output.is_relative_to(paths.ROOT) else output
-    return f"notebooks/{name}.ipynb, cell `{cell}`: {text} [as far as it ran: {kept}]"
+    return f"notebooks/{name}.ipynb, cell `{cell}`: {text} [cells run so far: {kept}]"
 
 
 def _subclasses(kind: type[object]) -> set[type[object]]:
@@ -131,7 +133,8 @@ def for_storage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             kinds = [kind for kind in output.get("data", {}) if not kind.startswith("text/")]
             if kinds:
                 raise NotebookError(
-                    f"code cell {position} shows {kinds[0]}; tagged {CHECKED} it may show text only"
+                    f"code cell {position} shows {kinds[0]}; make it show only text, "
+                    f"or remove its tag {CHECKED}"
                 )
     return clean
 
@@ -181,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m ecg_lib.cli.notebook", description=main.__doc__
     )
     parser.add_argument(
-        "name", nargs="*", help="e.g. debiased/01_data; all where --store or --check-clean"
+        "name", nargs="*", help="e.g. debiased/01_data; with --store or --check-clean, default: all"
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
@@ -198,7 +201,9 @@ def main(arguments: list[str] | None = None) -> None:
         if options.check_clean:
             found = unclean(names)
             if found:
-                raise NotebookError(f"volatile output in {', '.join(found)}; run `make store`")
+                raise NotebookError(
+                    f"volatile output is stored in {', '.join(found)}; run `make store`"
+                )
         elif options.store:
             store(names)
         elif options.name:

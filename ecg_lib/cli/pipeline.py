@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--jobs",
         type=int,
         default=1 if shutil.which("nvidia-smi") else 2,
-        help="stages at once, each with its share of the cores; a GPU is not shared (default: 2)",
+        help="stages to run at once, each with its share of the cores (default: 2, or 1 on a GPU)",
     )
     options = parser.parse_args(arguments)
     try:

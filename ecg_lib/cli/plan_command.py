@@ -8,20 +8,20 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-HELP = "what a profile costs: memory, time, disk"
-DESCRIPTION = """Count what a profile's trainings cost: parameters, operations, memory with and
-without gradient checkpointing, hours on a GPU, disk. Models are built without weights (PyTorch's
-meta device): nothing is downloaded or trained."""
+HELP = "estimate what a profile costs: memory, time, disk"
+DESCRIPTION = """Estimate what a profile's training runs cost: parameters, operations, memory with
+and without gradient checkpointing, hours on a GPU, disk. Models are built without weights
+(PyTorch's meta device): nothing is downloaded or trained."""
 EPILOG = """examples:
   debiased-ecg plan paper --gpu H100 --gpus 4
   debiased-ecg plan paper encoder.patch=5 stage1.batch_size=16 --gpu RTX4090 --json"""
 _GIVEN = (
     ("--gpu", str, "NAME", "A100-40, A100-80, A800-80 (default, the paper's), H100, RTX4090"),
-    ("--gpus", int, "N", "of them, each with its share of a batch (default 1)"),
-    ("--mfu", float, "SHARE", "of the GPU's peak that training reaches (default 0.35)"),
+    ("--gpus", int, "N", "number of GPUs, each with its share of a batch (default 1)"),
+    ("--mfu", float, "SHARE", "share of the GPU's peak that training reaches (default 0.35)"),
     ("--words", int, "N", "text tokens of a question with its answer (default 56)"),
-    ("--answer", int, "N", "tokens of the answer (default 8)"),
-    ("--ecgs", int, "N", "ECG-report pairs (default: the whole data set)"),
+    ("--answer", int, "N", "tokens of the answer, part of --words (default 8)"),
+    ("--ecgs", int, "N", "number of ECG-report pairs (default: the whole data set)"),
     ("--stage1-rows", int, "N", "rows of stage 1 (default: max_rows, or all of ECG-QA's)"),
     ("--stage2-rows", int, "N", "rows of stage 2 (default: max_rows, or all of ECG-QA's)"),
 )
@@ -65,7 +65,7 @@ def text(told: Mapping[str, Any]) -> str:
         lines += [
             f"{name}: {cost['rows']:,} rows x {cost['epochs']:g} epochs, "
             f"batch {cost['batch_size']}",
-            f"  parameters  {cost['parameters']:,}, trained {cost['trainable']:,}",
+            f"  parameters  {cost['parameters']:,}, {cost['trainable']:,} trained",
             f"  operations  {_flops(cost['forward_flops'])} forward, "
             f"{_flops(cost['step_flops'])} with backward"
             + _also("{}, checkpointed", cost["checkpointed_flops"], _flops),
@@ -77,7 +77,7 @@ def text(told: Mapping[str, Any]) -> str:
             + ("fits" if cost["fits"] else "DOES NOT FIT"),
             f"  time        {_time(cost['hours'])}",
         ]
-    lines += [f"encoding an ECG: {_flops(told['encode_flops'])}, once", "", "disk"]
+    lines += [f"encoding one ECG: {_flops(told['encode_flops'])}, done once", "", "disk"]
     lines += [f"  {name:42} {_gb(size):>10}" for name, size in told["disk_gb"].items()]
     return "\n".join([*lines, "", *(f"note: {note}" for note in told["notes"])])
 

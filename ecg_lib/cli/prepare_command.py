@@ -8,7 +8,7 @@ import json
 HELP = "read a downloaded data set into a store"
 DESCRIPTION = """Read a cohort's files into a store: signals.npy (first 10 s, leads by name),
 records.parquet, quarantine.csv (what was left out, and why) and manifest.json. An interrupted
-preparation goes on where it stopped; an older store is replaced only at the end."""
+preparation continues where it stopped; an older store is replaced only at the end."""
 EPILOG = """example:
   debiased-ecg prepare ptbxl --source ~/ptb-xl-1.0.3 --out stores/ptbxl --workers 8"""
 
@@ -23,12 +23,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def add_to(verb: argparse.ArgumentParser) -> None:
     """Add the verb's options to its parser."""
     verb.formatter_class = _Help
-    verb.add_argument("cohort", metavar="COHORT", help="which data set it is, see below")
+    verb.add_argument(
+        "cohort", metavar="COHORT", help="name of the data set, one of those listed below"
+    )
     verb.add_argument(
         "--source",
         required=True,
         metavar="DIR",
-        help="folder of the unpacked data set, or up to two levels above",
+        help="folder of the unpacked data set, or one up to two levels above it",
     )
     verb.add_argument("--out", required=True, metavar="DIR", help="folder of the store")
     verb.add_argument(
@@ -36,7 +38,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="processes that read (default 1); the store is the same for any number",
+        help="number of reading processes (default 1); the store does not depend on it",
     )
     verb.add_argument(
         "--rate",
@@ -61,13 +63,13 @@ def run(options: argparse.Namespace) -> None:
 
     known = _cohorts()
     if options.cohort not in known:
-        raise DataError(f"unknown cohort {options.cohort!r}: choose one of {', '.join(known)}")
+        raise DataError(f"unknown cohort {options.cohort!r}; choose one of {', '.join(known)}")
     if options.workers < 1:
         raise DataError(f"--workers is {options.workers}; give 1 or more")
     extra = {} if options.rate is None else {"rate": options.rate}
     if options.ecgqa:
         if options.cohort != "ptbxl":
-            raise DataError(f"--ecgqa belongs to ptbxl, not to {options.cohort}")
+            raise DataError(f"--ecgqa works only with ptbxl; leave it out for {options.cohort}")
         extra["ecgqa_root"] = prepare.find_cohort(options.ecgqa, "ecgqa")
     store = prepare.prepare(options.cohort, options.source, options.out, options.workers, **extra)
     if options.json:

@@ -78,7 +78,7 @@ def run(needs: Mapping[str, set[str]], jobs: int, start: Start) -> None:
         if running.pop(name).returncode:
             for other in running.values():
                 other.wait()
-            raise StageFailed(f"stage {name} failed; what it said stands above")
+            raise StageFailed(f"stage {name} failed; fix the error printed above")
         done.add(name)
 
 

@@ -28,16 +28,20 @@ def locate(root: str | os.PathLike, signature: str, what: str) -> Path:
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise DataError(f"{what}: folder {root} does not exist: give the folder with {signature}")
+        raise DataError(
+            f"{what}: folder {root} does not exist; give the folder that holds {signature}"
+        )
     for depth in range(DEPTH + 1):
         levels = len(Path(signature).parts)
         hits = sorted(root.glob("*/" * depth + signature))
         folders = sorted({hit.parents[levels - 1] for hit in hits})
         if len(folders) > 1:
-            raise DataError(f"{what}: {signature} is in {folders[0]} and {folders[1]}: name one")
+            raise DataError(
+                f"{what}: {signature} is in {folders[0]} and {folders[1]}; name one of them"
+            )
         if folders:
             return folders[0]
     raise DataError(
-        f"{what}: no {signature} in {root} or up to {DEPTH} folders below: "
+        f"{what}: no {signature} in {root} or up to {DEPTH} levels below it; "
         "give the folder of the unpacked data set"
     )

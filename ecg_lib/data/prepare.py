@@ -40,7 +40,9 @@ def sources() -> dict[str, type[Cohort]]:
         for kind in vars(module).values():
             if _is_cohort(kind):
                 if found.setdefault(kind.NAME, kind) is not kind:
-                    raise DataError(f"{module.__file__}: another source is named {kind.NAME}")
+                    raise DataError(
+                        f"{module.__file__}: another source is named {kind.NAME}; rename one"
+                    )
     return dict(sorted(found.items()))
 
 
@@ -81,11 +83,13 @@ def build_source(
     """
     kind = _known(name, sources())
     if rate < 1:
-        raise DataError(f"rate {rate} Hz: give 1 or more")
+        raise DataError(f"rate is {rate} Hz; give 1 or more")
     if not kind.SIGNATURE:
         return kind(rate=rate, **options)
     if root is None:
-        raise DataError(f"cohort {name} needs data.root: the folder with {kind.SIGNATURE}")
+        raise DataError(
+            f"cohort {name} needs data.root; set it to the folder that holds {kind.SIGNATURE}"
+        )
     return kind(root, rate=rate, **options)
 
 
@@ -109,5 +113,5 @@ def prepare(
 
 def _known(name: str, among: dict[str, Any]) -> Any:
     if name not in among:
-        raise DataError(f"unknown cohort {name!r}: choose one of {', '.join(sorted(among))}")
+        raise DataError(f"unknown cohort {name!r}; choose one of {', '.join(sorted(among))}")
     return among[name]

@@ -45,11 +45,13 @@ class EcgRecord:
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2 or len(self.signal) != 12:
-            raise ValueError(f"{self.ecg_id}: signal is {self.signal.shape}, not (12, T)")
+            raise ValueError(
+                f"{self.ecg_id}: signal has shape {self.signal.shape}; give shape (12, T)"
+            )
         if self.split not in SPLITS:
-            raise ValueError(f"{self.ecg_id}: split {self.split!r} is not in {SPLITS}")
+            raise ValueError(f"{self.ecg_id}: split is {self.split!r}; choose one of {SPLITS}")
         if self.sex not in ("F", "M", ""):
-            raise ValueError(f"{self.ecg_id}: sex {self.sex!r} is not F, M or empty")
+            raise ValueError(f"{self.ecg_id}: sex is {self.sex!r}; give F, M or an empty string")
 
 
 @runtime_checkable

@@ -134,7 +134,10 @@ def _read_part(source: Source, items: Sequence[Any], path: Path) -> int:
             bad.append([name, str(error)])
         except Exception as error:  # the reader is at fault, not the record: stop and name it
             reason = f"{type(error).__name__}: {error}"
-            raise DataError(f"{source.name}: reading record {name} failed ({reason})") from error
+            raise DataError(
+                f"{source.name}: reading record {name} failed ({reason}); "
+                "check its file and the source's `read`"
+            ) from error
     _write_part(path, rate_of(source), records, bad)
     return len(items)
 
@@ -145,7 +148,10 @@ def _write_part(
     kept, bad = [], list(bad)
     for record in records:
         if record.rate != rate:
-            raise DataError(f"{record.ecg_id} is at {record.rate} Hz, its source at {rate} Hz")
+            raise DataError(
+                f"{record.ecg_id} is at {record.rate} Hz, but its source is at {rate} Hz; "
+                "make `read` resample it"
+            )
         peak = np.abs(record.signal).max()
         if peak <= STORABLE_MV:
             kept.append(record)
@@ -182,4 +188,7 @@ def _plain(value: Any) -> Any:
     """Convert NumPy scalars and arrays to what JSON can write."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be stored in a record's attributes")
+    raise TypeError(
+        f"{type(value).__name__} cannot be stored in a record's attributes; "
+        "use text, numbers, lists or dictionaries"
+    )

@@ -78,16 +78,16 @@ class EcgStore:
         """
         folder = Path(folder)
         if not (folder / "manifest.json").is_file():
-            raise DataError(f"no prepared ECGs in {folder}: run `debiased-ecg prepare` first")
+            raise DataError(f"no prepared ECGs in {folder}; run `debiased-ecg prepare` first")
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             records = pq.read_table(folder / "records.parquet").to_pandas()
             signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"damaged store {folder} ({reason}): prepare it again") from error
+            raise DataError(f"store {folder} is damaged ({reason}); prepare it again") from error
         if manifest.get("format") != FORMAT or signals.shape[:2] != (len(records), len(LEADS)):
-            raise DataError(f"store {folder} is of another format or incomplete: prepare it again")
+            raise DataError(f"store {folder} is incomplete or in another format; prepare it again")
         for column in ("labels", "attributes"):
             records[column] = [json.loads(text) for text in records[column]]
         return cls(folder, manifest, records, signals)
@@ -135,7 +135,9 @@ class EcgStore:
         try:
             return self._row_by_id[ecg_id]
         except KeyError:
-            raise DataError(f"ECG {ecg_id} is not in the store {self.folder}") from None
+            raise DataError(
+                f"ECG {ecg_id} is not in store {self.folder}; take an ecg_id from records.parquet"
+            ) from None
 
     def rows(self, **equal: Any) -> np.ndarray:
         """Return rows whose columns have given values, e.g. `rows(split="test", normal=True)`."""
@@ -187,7 +189,7 @@ class EcgStore:
             digest.add_signals(self.signals[start : start + CHUNK])
         digest.add_rows(pq.read_table(self.folder / "records.parquet").to_pylist())
         if digest.hexdigest() != self.hash:
-            raise DataError(f"store {self.folder} changed since it was written: prepare it again")
+            raise DataError(f"store {self.folder} changed since it was written; prepare it again")
 
 
 def folder_name(cohort: str, rate: int = STANDARD_RATE) -> str:
@@ -231,7 +233,7 @@ def write_store(
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
-        raise DataError(f"{folder} exists and is not a store: name another folder or remove it")
+        raise DataError(f"{folder} exists but is not a store; name another folder or remove it")
     _refuse_another_rate(folder, rate_of(source))
     items = source.index()
     key = key_of(source, items)
@@ -303,7 +305,7 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
         total += len(text["rows"])
         samples = max(samples, text["samples"])
     if not total:
-        reason = f"; the first: {bad[0][0]}: {bad[0][1]}" if bad else ""
+        reason = f"; first check {bad[0][0]} ({bad[0][1]})" if bad else ""
         raise DataError(f"{source.name}: none of {len(bad)} records can be used{reason}")
     signals = np.lib.format.open_memmap(
         new / "signals.npy", mode="w+", dtype=np.int16, shape=(total, len(LEADS), samples)
@@ -356,18 +358,18 @@ def _refuse_another_rate(folder: Path, rate: int) -> None:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         there = manifest.get("rate", STANDARD_RATE)
     if there != rate:
-        raise DataError(f"{folder} holds ECGs at {there} Hz: name another folder for {rate} Hz")
+        raise DataError(f"{folder} holds ECGs at {there} Hz; name another folder for {rate} Hz")
 
 
 def _check_row(name: str, row: dict, ids: set[str], split_of: dict[str, str]) -> None:
     if row["ecg_id"] in ids:
-        raise DataError(f"{name}: ecg_id {row['ecg_id']} occurs twice: give each ECG its own id")
+        raise DataError(f"{name}: ecg_id {row['ecg_id']} occurs twice; give each ECG its own id")
     ids.add(row["ecg_id"])
     first = split_of.setdefault(row["patient_id"], row["split"])
     if first != row["split"]:
         raise DataError(
-            f"{name}: patient {row['patient_id']} is in {first} and in {row['split']}: "
-            "split by patient, or what is learnt on one leaks into the other"
+            f"{name}: patient {row['patient_id']} is in {first} and in {row['split']}; "
+            "put all ECGs of a patient into one split"
         )
 
 
@@ -377,7 +379,9 @@ def _reasons(reasons: Iterable[str]) -> dict[str, int]:
     for reason in reasons:
         kind = re.sub(r"\S*\d\S*|\baV[RLF]\b|\bI{1,3}\b|,", "#", reason)
         groups.setdefault(kind, []).append(reason)
-    named = {(g[0] if len(set(g)) == 1 else f"{g[0]} (or alike)"): len(g) for g in groups.values()}
+    named = {
+        (g[0] if len(set(g)) == 1 else f"{g[0]} (or similar)"): len(g) for g in groups.values()
+    }
     return dict(Counter(named).most_common())
 
 

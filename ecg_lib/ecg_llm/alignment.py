@@ -81,8 +81,8 @@ def target_codes(labels: Sequence[Mapping[str, float]], zero_shot_names: bool) -
     often = (table.eq(1).sum() >= FEWEST) & (table.eq(0).sum() >= FEWEST)
     if not often.any():
         raise DataError(
-            f"alignment: no finding is stated for {FEWEST} of {len(table)} ECGs and absent from "
-            f"{FEWEST}; give more ECGs, or set alignment.epochs=0"
+            f"alignment: no finding is stated for at least {FEWEST} of {len(table)} ECGs and "
+            f"absent from at least {FEWEST}; give more ECGs or set alignment.epochs=0"
         )
     return [code for code in codes if often[code]]
 

@@ -121,7 +121,9 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
         processor = EcgLlmProcessor.from_pretrained(folder)
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{folder}: cannot be loaded ({first})") from error
+        raise DataError(
+            f"{folder}: cannot be loaded ({first}); pass another --model FOLDER"
+        ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # transformers wraps `to`, and its type takes the device for the model
     return model.to(device), processor  # type: ignore[arg-type]

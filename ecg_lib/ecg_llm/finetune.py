@@ -202,7 +202,9 @@ def train_stage(
         `rows` have weights but `wrap` is None, so no loss would read them.
     """
     if WEIGHT in rows and wrap is None:
-        raise DataError(f"rows have a column {WEIGHT!r} and no loss reads it: give a `wrap`")
+        raise DataError(
+            f"rows have a column {WEIGHT!r}, but no loss uses it; give a `wrap` or drop the column"
+        )
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
     together = min(stage.questions_per_ecg, stage.batch_size)

@@ -147,7 +147,10 @@ class EcgLlm(PreTrainedModel):
         projected = self.projector(ecg_tokens.to(self.projector.linear.weight.dtype))
         flat = projected.flatten(0, 1).to(embeds.dtype)  # (E * n / 4, H)
         if int(slots.sum()) != len(flat):
-            raise ValueError(f"prompts have {int(slots.sum())} ECG slots, ECGs fill {len(flat)}")
+            raise ValueError(
+                f"prompts have {int(slots.sum())} ECG slots, but the ECGs fill {len(flat)}; give "
+                "each prompt its own ECGs"
+            )
         return embeds.masked_scatter(slots.unsqueeze(-1), flat)
 
     def hidden(
@@ -289,7 +292,10 @@ class EcgLlm(PreTrainedModel):
         """
         folder = Path(folder)
         if not (folder / "projector.safetensors").is_file():
-            raise FileNotFoundError(f"{folder}: no projector.safetensors, so no saved ECG-LLM")
+            raise FileNotFoundError(
+                f"{folder}: no saved ECG-LLM (projector.safetensors is missing); give "
+                "another folder"
+            )
         config = EcgLlmConfig.from_pretrained(folder)
         name = language_model or config.language_model
         if not language_model and (folder / name).is_dir():

@@ -86,11 +86,13 @@ def prepare_pairs(rows: pd.DataFrame, processor: EcgLlmProcessor) -> list[dict]:
     for question, answer, ecgs, pair in zip(*columns, strict=True):
         sides = found.setdefault(pair, {})
         if answer in sides:
-            raise DataError(f"pair {pair} has two rows that say {answer!r}; give a yes and a no")
+            raise DataError(
+                f"pair {pair} has two rows that say {answer!r}; give one yes and one no"
+            )
         sides[answer] = {**example(question, answer, len(ecgs)), "ecg_id": list(ecgs)}
     for pair, sides in found.items():
         if len(sides) != 2 or YES not in sides:
-            raise DataError(f"pair {pair} says {', '.join(sides)}; give a yes and a no")
+            raise DataError(f"pair {pair} says {', '.join(sides)}; give one yes and one no")
     ordered = [sorted(found[p].items(), key=lambda side: side[0] != YES) for p in sorted(found)]
     return [
         # the ids of the longer side, by which the sampler groups pairs of similar length

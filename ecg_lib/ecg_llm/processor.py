@@ -87,8 +87,8 @@ class EcgLlmProcessor:
             if whole[: len(before)] == before:
                 return whole[len(before) :]
         raise DataError(
-            f"{text[:40]!r} has no tokens of its own behind a colon and a space: this tokenizer "
-            "cannot tell prompt from answer; take another LLM"
+            f"{text[:40]!r}: the tokenizer merges it with the colon and space before it and "
+            "cannot tell prompt from answer; use another LLM"
         )
 
     def prompt_text(self, question: str, ecgs: int | Sequence[str] = 1) -> str:
@@ -114,7 +114,9 @@ class EcgLlmProcessor:
         frame = ONE_ECG if len(pieces) == 1 else TWO_ECGS
         text = frame.format(*pieces) + QUESTION.format(question=question.strip())
         if text.count(SLOT) != (ecgs if isinstance(ecgs, int) else 0):
-            raise DataError(f"{question!r} or a report holds {SLOT}, which stands for an ECG")
+            raise DataError(
+                f"{question!r} or a report contains {SLOT}, which stands for an ECG; remove it"
+            )
         return text.rstrip()
 
     def prompt_ids(self, question: str, ecgs: int | Sequence[str] = 1) -> list[int]:

@@ -50,7 +50,9 @@ class Projector(nn.Module):
             The number is not a multiple of 4, so tokens would be lost.
         """
         if tokens % FACTOR:
-            raise ValueError(f"{tokens} ECG tokens cannot be joined by fours (equation 5)")
+            raise ValueError(
+                f"{tokens} ECG tokens cannot be grouped in fours (equation 5); use a multiple of 4"
+            )
         return tokens // FACTOR
 
     def forward(self, z: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def configure(name: str, settings: Mapping[str, Any], ecg_input: EcgInput) -> Ec
     for setting, value in own.items():
         if setting not in known or setting in ("self", "ecg_input"):
             choices = ", ".join(k for k in known if k not in ("self", "ecg_input"))
-            raise ConfigError(f"encoder.{setting}: {name} has no such setting; it has {choices}")
+            raise ConfigError(f"encoder.{setting}: {name} has no such setting; use {choices}")
         wanted = known[setting].annotation
         if inspect.isclass(wanted) and not _is_a(value, wanted):
             raise ConfigError(f"encoder.{setting} is {value!r}; give {wanted.__name__}")
@@ -111,7 +111,9 @@ def load(folder: str | Path) -> EcgEncoder:
         raise DataError(f"{folder}: {error}") from error
     encoder, loaded = AutoModel.from_pretrained(folder, output_loading_info=True)
     if loaded["missing_keys"]:  # transformers would fill them with random numbers
-        raise DataError(f"{folder}: weights of {min(loaded['missing_keys'])} are missing")
+        raise DataError(
+            f"{folder}: weights of {min(loaded['missing_keys'])} are missing; save it again"
+        )
     return encoder.eval()
 
 
@@ -129,7 +131,7 @@ def input_of(folder: str | Path) -> EcgInput:
 def _told(folder: str | Path) -> dict[str, Any]:
     file = Path(folder, "config.json")
     if not file.is_file():
-        raise DataError(f"{folder}: no saved encoder (config.json is missing)")
+        raise DataError(f"{folder}: no saved encoder (config.json is missing); give another folder")
     return json.loads(file.read_text(encoding="utf-8"))
 
 

@@ -52,14 +52,17 @@ class EcgInput:
         unknown = [lead for lead in self.leads if lead not in LEADS]
         if unknown or not self.leads or len(set(self.leads)) < len(self.leads):
             raise ValueError(
-                f"leads are {', '.join(self.leads) or 'none'}; name each once: {', '.join(LEADS)}"
+                f"leads are {', '.join(self.leads) or 'none'}; give each at most once, "
+                f"from {', '.join(LEADS)}"
             )
         if self.normalisation not in METHODS:
             raise ValueError(
                 f"normalisation is {self.normalisation!r}; choose {', '.join(METHODS)}"
             )
         if self.samples < 1:
-            raise ValueError(f"{self.seconds:g} s at {self.rate} Hz hold no sample")
+            raise ValueError(
+                f"{self.seconds:g} s at {self.rate} Hz hold no sample; raise seconds or rate"
+            )
 
     @property
     def samples(self) -> int:
@@ -90,7 +93,7 @@ class EcgInput:
         """
         if signals_mv.shape[-1] != self.samples:
             raise ValueError(
-                f"an ECG of {signals_mv.shape[-1]} samples, but the encoder reads {self.samples} "
+                f"an ECG has {signals_mv.shape[-1]} samples, but the encoder reads {self.samples} "
                 f"({self.seconds:g} s at {self.rate} Hz); resample it, or use another encoder"
             )
         if self.leads != LEADS:
@@ -117,7 +120,7 @@ class EcgEncoderConfig(PreTrainedConfig):
     def __init__(self, ecg_input: EcgInput | Mapping[str, Any] | None = None, **kwargs):
         kwargs.pop("module", None)  # written by `to_dict` for `encoders.load`
         if misplaced := {field.name for field in fields(EcgInput)} & set(kwargs):
-            raise TypeError(f"{min(misplaced)} belongs into ecg_input=EcgInput(...)")
+            raise TypeError(f"{min(misplaced)} must be passed inside ecg_input=EcgInput(...)")
         if not isinstance(ecg_input, EcgInput):
             ecg_input = EcgInput(**(ecg_input or {}))
         self.ecg_input = ecg_input
@@ -166,7 +169,7 @@ class EcgEncoder(PreTrainedModel):
         lead_mask : (B, L) bool, optional
             True where a lead was recorded; None means that all leads were.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
 
 
 def without_absent(ecg: Tensor, lead_mask: Tensor | None) -> Tensor:

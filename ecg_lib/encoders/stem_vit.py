@@ -41,13 +41,13 @@ class StemVitConfig(EcgEncoderConfig):
             fitting = [size for size in fitting if size % 2 == 0]
         if self.patch not in fitting:
             raise ValueError(
-                f"patch is {self.patch}; with the {self.stem} stem it must divide {samples} "
-                f"samples: {', '.join(map(str, fitting))}"
+                f"patch is {self.patch}; with the {self.stem} stem and {samples} samples it must "
+                f"be one of {', '.join(map(str, fitting))}"
             )
         if self.heads < 1 or self.width % self.heads:
             raise ValueError(f"heads is {self.heads}; it must divide the width, {self.width}")
         if self.width % 4:
-            raise ValueError(f"width is {self.width}; 4 must divide it, for the stem's channels")
+            raise ValueError(f"width is {self.width}; the stem needs a multiple of 4")
 
     @property
     def tokens(self) -> int:

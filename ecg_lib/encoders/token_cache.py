@@ -79,7 +79,7 @@ class EcgTokens:
         if unknown:
             raise DataError(
                 f"{unknown[0]} (and {len(unknown) - 1} more) was never encoded; "
-                "encode the cohort that holds it"
+                "encode its cohort first"
             )
         return [self._row[e] for e in ecg_ids]
 
@@ -130,8 +130,8 @@ def encode(signals_mv: np.ndarray, encoder: EcgEncoder) -> tuple[Tensor, Tensor]
     output = encoder.eval()(encoder_input(signals_mv, encoder).to(encoder.device))
     if output.token_mask is not None and not output.token_mask.all():
         raise DataError(
-            f"{type(encoder).__name__} masks tokens of an ECG without absent leads; cached tokens "
-            "have no mask: let it give only tokens that count"
+            f"{type(encoder).__name__} masks tokens of an ECG that has all leads, but cached "
+            "tokens have no mask; make it return only valid tokens"
         )
     return output.tokens.float().cpu(), output.cls.float().cpu()
 
@@ -194,8 +194,8 @@ def check_fit(store: EcgStore, encoder: EcgEncoder) -> None:
     wanted = encoder.config.ecg_input
     if store.rate != wanted.rate:
         raise DataError(
-            f"the encoder reads ECGs at {wanted.rate} Hz, the store {store.folder} holds them at "
-            f"{store.rate} Hz; set signal.rate={wanted.rate}, or prepare a store with "
+            f"the encoder reads ECGs at {wanted.rate} Hz, but the store {store.folder} holds them "
+            f"at {store.rate} Hz; set signal.rate={wanted.rate}, or prepare a store with "
             f"`debiased-ecg prepare ... --rate {wanted.rate}`"
         )
     missing = [lead for lead in wanted.leads if lead not in store.manifest["leads"]]

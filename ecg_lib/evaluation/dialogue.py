@@ -62,7 +62,9 @@ def _held_out(records: pd.DataFrame) -> pd.DataFrame:
     test = records[records["split"] == "test"]
     held_out = test if len(test) else records[records["split"] != "train"]
     if held_out.empty:
-        raise DataError("case study: every ECG was trained on; give a cohort with a test split")
+        raise DataError(
+            "case study: every ECG was used in training; give a cohort with a test split"
+        )
     return held_out.reset_index(drop=True)
 
 
@@ -133,7 +135,7 @@ def choose_pair(records: pd.DataFrame, single: Choice) -> Choice:
         return Choice(tuple(rows["ecg_id"][list(best)]), NEW)
     others = rows[~rows["ecg_id"].isin(single.ecg_ids)]
     if others.empty:
-        raise DataError("case study: one held-out ECG only; give a cohort with two or more")
+        raise DataError("case study: only one ECG is held out; give a cohort with two or more")
     normal = others[others["normal"]]
     first = (normal if len(normal) else others)["ecg_id"].iloc[0]
     return Choice((first, *single.ecg_ids), NEW_IN_OTHER)

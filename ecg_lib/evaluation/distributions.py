@@ -107,7 +107,9 @@ def normals(store: EcgStore, n: int, seed: int = 0, held_out: bool | None = None
         wanted = folds.notna() & (folds.isin(CALIBRATION_FOLDS) != held_out)
         rows = rows[wanted.to_numpy()]
     if not len(rows):
-        raise DataError(f"{store.folder}: no normal ECG in these folds to measure; prepare more")
+        raise DataError(
+            f"{store.folder}: no normal ECG in these folds to measure; prepare more ECGs"
+        )
     drawn = np.random.default_rng(seed).choice(rows, size=min(n, len(rows)), replace=False)
     return features_of(store.mv(np.sort(drawn)), store.rate)
 

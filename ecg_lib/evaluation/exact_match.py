@@ -119,7 +119,9 @@ def score(
         The index of the predictions differs from that of the rows.
     """
     if not predictions.index.equals(rows.index):
-        raise DataError("predictions: index differs from the question rows'; score the same rows")
+        raise DataError(
+            "predictions: the index differs from that of the question rows; score the same rows"
+        )
     classes_of = classes_of or ecgqa_classes
     scored = rows.copy()
     scored["prediction"] = predictions.fillna("").astype(str)

@@ -79,7 +79,7 @@ def donors(
         pair = _exact_draw(rng, [p[~np.isin(patient[p], forbidden[row])] for p in slots])
         if pair is None:
             ids = ", ".join(rows["ecg_id"].iloc[row])
-            raise DataError(f"random ECG: no donor for {ids} in its split; add patients")
+            raise DataError(f"random ECG: no donor for {ids} in the same split; add patients")
         drawn[row, : len(pair)] = pair
     ids = records["ecg_id"].to_numpy()
     replaced = [[str(i) for i in ids[d[d >= 0]]] for d in drawn]
@@ -120,7 +120,9 @@ def drop_table(
         Answers and rows differ in number.
     """
     if not len(correct_original) == len(correct_random) == len(rows):
-        raise DataError("random ECG: answers and rows differ in number; score the same rows twice")
+        raise DataError(
+            "random ECG: answers and rows differ in number; score the same rows both times"
+        )
     original, random = (np.asarray(c, float) for c in (correct_original, correct_random))
     cells = []
     for row, values in ((ORIGINAL, original), (RANDOM, random), (DROP, original - random)):
@@ -133,13 +135,16 @@ def _positions(rows: pd.DataFrame, records: pd.DataFrame) -> NDArray:
     """Return each row's positions in `records`, (rows, largest number of ECGs), -1 for none."""
     index = pd.Index(records["ecg_id"])
     if not index.is_unique:
-        raise DataError("random ECG: records list an ecg_id twice; give one row an ECG")
+        raise DataError("random ECG: records list an ecg_id twice; give one row per ECG")
     width = max((len(ids) for ids in rows["ecg_id"]), default=1)
     positions = np.full((len(rows), width), -1)
     flat = rows["ecg_id"].explode()
     found = index.get_indexer(flat)
     if (found < 0).any():
-        raise DataError(f"random ECG: {flat.iloc[int(np.argmin(found))]} is not among the records")
+        raise DataError(
+            f"random ECG: {flat.iloc[int(np.argmin(found))]} is not among the records; add its "
+            "record or drop the questions about it"
+        )
     lengths = rows["ecg_id"].map(len).to_numpy()
     positions[np.arange(width) < lengths[:, None]] = found
     return positions

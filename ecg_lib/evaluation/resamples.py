@@ -60,7 +60,7 @@ class Resamples:
         if missing := set(asked) - set(self.patients):
             raise DataError(
                 f"resamples: patient {min(missing)} is not among the "
-                f"{len(self.patients)} drawn from; draw them anew"
+                f"{len(self.patients)} that were resampled; draw again with all patients"
             )
         counts = counts_of(self.drawn, len(self.patients))
         return counts[:, np.searchsorted(self.patients, asked)]

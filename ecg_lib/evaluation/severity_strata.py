@@ -120,7 +120,10 @@ def stratum_cells(
     """
     values, stratum = np.asarray(values, float), np.asarray(stratum)
     if not len(values) == len(stratum) == len(np.asarray(patients)):
-        raise DataError("severity strata: answers, strata and patients differ in number")
+        raise DataError(
+            "severity strata: answers, strata and patients differ in number; give one of each "
+            "per row"
+        )
     member = np.stack([np.ones(len(values)), *(stratum == name for name in STRATA)], axis=1)
     drawn = Resamples.draw(np.asarray(patients, str), resamples, seed)
     code = np.searchsorted(drawn.patients, np.asarray(patients, str))

@@ -128,15 +128,16 @@ class Task:
         both = set(patients_of(train, rows[0])) & set(patients_of(test, rows[1]))
         if both:
             raise DataError(
-                f"{len(both)} patients (such as {min(both)}) are in {train.folder} and in "
-                f"{test.folder}: give one store for both, to be parted by its folds"
+                f"{len(both)} patients (such as {min(both)}) are in both {train.folder} and "
+                f"{test.folder}; give one store for both, which is then split by its folds"
             )
         return rows
 
     def _parted(self, store: EcgStore) -> tuple[np.ndarray, np.ndarray]:
         if self.split == WHOLE:
             raise DataError(
-                f"task {self.name} is tested on whole cohorts: give --train and --test two stores"
+                f"task {self.name} is tested on whole cohorts; give --train and --test different "
+                "stores"
             )
         parting = {} if isinstance(self.split, str) else self.split  # the only text left is STORE
         for attribute, values in parting.items():
@@ -208,29 +209,34 @@ def _tables() -> dict[str, dict[Any, dict[str, Any]]]:
 
 def _check(path: Path, said: Any) -> None:
     if not isinstance(said, dict) or (unknown := set(said) - set(_FIELDS)):
-        which = f"{min(unknown)}: unknown field; " if isinstance(said, dict) else ""
-        raise DataError(f"{path.name}: {which}use {', '.join(_FIELDS)}")
+        which = f"{min(unknown)}: unknown field; " if isinstance(said, dict) else "no fields; "
+        raise DataError(f"{path.name}: {which}use only the fields {', '.join(_FIELDS)}")
     if not isinstance(said.get("title"), str):
-        raise DataError(f"{path.name}: title: give words")
+        raise DataError(f"{path.name}: title: give one as text")
     split = said.get("split")
     held_out = (
         isinstance(split, dict) and split and all(isinstance(v, list) for v in split.values())
     )
     if split not in (STORE, WHOLE) and not (split and held_out):
         raise DataError(
-            f"{path.name}: split: give {STORE}, {WHOLE}, or an attribute with the values held "
-            "out, such as {strat_fold: [9, 10]}"
+            f"{path.name}: split: give {STORE}, {WHOLE}, or an attribute with its held-out "
+            "values, such as {strat_fold: [9, 10]}"
         )
     if not isinstance(said.get("minimum"), (int, float, type(None))):
-        raise DataError(f"{path.name}: minimum: give a likelihood of 0 to 100, or null")
+        raise DataError(f"{path.name}: minimum: give a likelihood from 0 to 100, or null")
     tables = _tables()
     if (said.get("table") or "") not in tables:
-        raise DataError(f"{path.name}: table: give {', '.join(filter(None, tables))}, or none")
+        raise DataError(f"{path.name}: table: give {' or '.join(filter(None, tables))}, or omit it")
     if not isinstance(said.get("labels") or {}, dict):
-        raise DataError(f"{path.name}: labels: give label: {{codes: [...], prompts: [...]}}")
+        raise DataError(
+            f"{path.name}: labels: give each as label: {{codes: [...], prompts: [...]}}"
+        )
     beyond = set(said.get("labels") or {}) - set(tables[said.get("table") or ""])
     if said.get("table") and beyond:
-        raise DataError(f"{path.name}: labels.{min(beyond)}: not a label of {said['table']}")
+        raise DataError(
+            f"{path.name}: labels.{min(beyond)}: not a label of {said['table']}; rename "
+            "or remove it"
+        )
 
 
 def _label(path: Path, name: str, said: Mapping[str, Any]) -> Label:
@@ -238,12 +244,15 @@ def _label(path: Path, name: str, said: Mapping[str, Any]) -> Label:
     if "superclass" in said:
         codes = list(FINDINGS.index[FINDINGS["superclass"] == said["superclass"]])
         if not codes:
-            raise DataError(f"{where}.superclass: {said['superclass']!r} is none of findings.csv")
+            raise DataError(
+                f"{where}.superclass: {said['superclass']!r} is not in findings.csv; use one of "
+                "its superclasses"
+            )
     if not codes:
-        raise DataError(f"{where}.codes: give codes of findings.csv, or a superclass")
+        raise DataError(f"{where}.codes: give codes from findings.csv, or a superclass")
     unknown = [code for code in codes if code not in FINDINGS.index]
     if unknown:
-        raise DataError(f"{where}.codes: {unknown[0]!r} is not in findings.csv")
+        raise DataError(f"{where}.codes: {unknown[0]!r} is not in findings.csv; use one that is")
     if not said.get("prompts"):
-        raise DataError(f"{where}.prompts: give at least one text that means the label")
+        raise DataError(f"{where}.prompts: give at least one text that describes the label")
     return Label(tuple(codes), tuple(said["prompts"]))

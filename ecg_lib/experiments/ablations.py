@@ -94,8 +94,8 @@ def trainings(config: Config) -> list[Training]:
     doses = sorted({*study.strengths, own}) if study.arms else []
     if study.strengths and base.questions.world != "nature":
         raise ConfigError(
-            f"study.strengths: the world {base.questions.world!r} has no strength; put "
-            "questions.world=nature into study.settings"
+            f"study.strengths: the world {base.questions.world!r} has no strength; set "
+            "questions.world=nature in study.settings"
         )
     found = [_dose(base, dose, seed, arm) for dose, seed, arm in product(doses, seeds, study.arms)]
     for title, overrides in study.lesions.items():
@@ -121,8 +121,8 @@ def _only(allowed: Collection[str], before: Config, after: Config, where: str) -
     ]
     if changed:
         raise ConfigError(
-            f"{where}: {changed[0]} cannot be varied here (the study would not see "
-            f"it); vary {', '.join(allowed)}"
+            f"{where}: {changed[0]} cannot be varied here (the study would ignore "
+            f"it); vary only {', '.join(allowed)}"
         )
 
 

@@ -24,7 +24,7 @@ def source_folder(config: Config, name: str) -> Path:
         The profile has no data root, or the cohort is not below it.
     """
     if not config.data.root:
-        raise DataError(f"{name}: data.root is empty; name the folder of your data sets")
+        raise DataError(f"{name}: data.root is empty; set it to the folder of your data sets")
     return prepare.find_cohort(config.data.root, name)
 
 

@@ -127,7 +127,10 @@ def _read_share(run: Experiment, model: CausalLm, tokenizer: PreTrainedTokenizer
     """Return the share of these questions that an LLM answers right."""
     read = read_answers(run, model, tokenizer)
     share = float(read[exact_match.HEADLINE].mean())
-    print(f"reads {share:.1%} of {len(read):,} development questions", file=sys.stderr)
+    print(
+        f"the LLM answers {share:.1%} of {len(read):,} development questions correctly",
+        file=sys.stderr,
+    )
     return share
 
 
@@ -148,14 +151,15 @@ def gate(accuracy: float, config: Config) -> str:
     """
     wanted = 100 * config.llm.reading_gate
     if config.llm.name_or_path:
-        return f"{accuracy:.1f}% read; no gate for an LLM that was pretrained elsewhere"
+        return f"{accuracy:.1f}% read correctly; no gate for an LLM that was pretrained elsewhere"
     if accuracy < wanted:
         raise DataError(
-            f"llm: {accuracy:.1f}% of held-out wordings read, llm.reading_gate asks for "
-            f"{wanted:.0f}%: the arms would look alike; practise more (llm.look_ups, "
-            "llm.made_up, llm.rows) or, to go on all the same, lower llm.reading_gate"
+            f"llm: {accuracy:.1f}% of held-out wordings read correctly, but "
+            f"llm.reading_gate asks for {wanted:.0f}%, so the arms would look alike; give it "
+            "more practice (raise llm.look_ups, llm.made_up or llm.rows) or lower "
+            "llm.reading_gate to go on anyway"
         )
-    return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read"
+    return f"gate of {wanted:.0f}% passed: {accuracy:.1f}% read correctly"
 
 
 def held_to_gate(run: Experiment, llm: Path | str) -> str:

@@ -68,7 +68,7 @@ def load_advice() -> Advice:
         for age in range(YOUNGEST, OLDEST + 1):
             n = sum(e.sex == sex and e.ages[0] <= age <= e.ages[1] for e in entries)
             if n != 1:
-                raise DataError(f"{_FILE.name}: {n} entries for sex {sex} at {age}; give one")
+                raise DataError(f"{_FILE.name}: {n} entries for sex {sex} at age {age}; give one")
     return Advice(
         content["alarm"],
         {sex: tuple(words) for sex, words in content["people"].items()},

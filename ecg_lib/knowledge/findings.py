@@ -57,10 +57,10 @@ def load_findings() -> pd.DataFrame:
     for column in ("code", "name"):
         twice = table[column][table[column].duplicated()]
         if len(twice):
-            raise DataError(f"findings.csv: {column} {twice.iloc[0]!r} occurs twice")
+            raise DataError(f"findings.csv: {column} {twice.iloc[0]!r} occurs twice; keep one")
     table["kinds"] = [tuple(kinds.split()) for kinds in table["kinds"]]
     if not all(kinds and set(kinds) <= set(KINDS) for kinds in table["kinds"]):
-        raise DataError(f"findings.csv: kinds must be among {', '.join(KINDS)}")
+        raise DataError(f"findings.csv: give each row kinds from {', '.join(KINDS)}")
     table["ecgqa"] = table["ecgqa"] == "yes"
     return table.set_index("code")
 
@@ -93,5 +93,7 @@ def transfer_findings() -> pd.DataFrame:
     table["prompts"] = [tuple(prompts.split("|")) for prompts in table["prompts"]]
     unknown = {code for codes in table["codes"] for code in codes} - set(FINDINGS.index)
     if unknown:
-        raise DataError(f"transfer_findings.csv: code {min(unknown)!r} is not in findings.csv")
+        raise DataError(
+            f"transfer_findings.csv: code {min(unknown)!r} is not in findings.csv; use one that is"
+        )
     return table

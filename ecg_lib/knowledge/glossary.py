@@ -56,11 +56,11 @@ def load_glossary() -> dict[str, GlossaryEntry]:
         if missing := _NEEDED - set(fields):
             raise DataError(f"{where} needs {min(missing)}")
         if unknown := set(fields) - _NEEDED - _OPTIONAL:
-            raise DataError(f"{where} has an unknown field {min(unknown)}")
+            raise DataError(f"{where} has an unknown field {min(unknown)}; remove it")
         if empty := [name for name, v in fields.items() if not (isinstance(v, str) and v.strip())]:
-            raise DataError(f"{where}: {empty[0]} must be a text that is not empty")
+            raise DataError(f"{where}: {empty[0]} must be text and not empty")
         if term in entries:
-            raise DataError(f"{where} occurs twice")
+            raise DataError(f"{where} occurs twice; keep one")
         entry = GlossaryEntry(**{name: text.strip() for name, text in fields.items()})
         if entry.urgency not in URGENCIES:
             raise DataError(f"{where}: urgency must be one of {', '.join(URGENCIES)}")

@@ -62,10 +62,12 @@ def label_map(source: str) -> Mapping[str, list[tuple[str, str]]]:
     table = read_table("label_maps.csv", ["source", "their_code", "code", "attribute", "reference"])
     unknown = set(table["code"]) - set(FINDINGS.index) - {""}
     if unknown:
-        raise DataError(f"label_maps.csv: code {sorted(unknown)[0]!r} is not in findings.csv")
+        raise DataError(
+            f"label_maps.csv: code {sorted(unknown)[0]!r} is not in findings.csv; use one that is"
+        )
     rows = table[table["source"] == source]
     if rows.empty:
-        raise DataError(f"label_maps.csv has no row of source {source!r}")
+        raise DataError(f"label_maps.csv has no row with source {source!r}; add its codes")
     meanings: dict[str, list[tuple[str, str]]] = {}
     for row in rows.itertuples():
         meanings.setdefault(row.their_code.lower(), []).append((row.code, row.attribute))

@@ -58,13 +58,15 @@ def zero_shot_table() -> pd.DataFrame:
     table = read_table("zero_shot_labels.csv", columns)
     unknown = set(table["code"]) - set(FINDINGS.index) - {""}
     if unknown:
-        raise DataError(f"zero_shot_labels.csv: code {min(unknown)!r} is not in findings.csv")
+        raise DataError(
+            f"zero_shot_labels.csv: code {min(unknown)!r} is not in findings.csv; use one that is"
+        )
     wrong = table[~table["role"].isin(ROLES) | (table["code"].eq("") != table["role"].eq("blank"))]
     if len(wrong):
         label, dataset = wrong.iloc[0][["label", "dataset"]]
         raise DataError(
             f"zero_shot_labels.csv: {label}, {dataset}: role must be counts or apart "
-            "with a code, or blank without one"
+            "if there is a code, and blank if there is none"
         )
     return table
 

@@ -34,8 +34,8 @@ def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
     found = clip_folder(folder)
     if found is None:
         raise DataError(
-            f"--model {folder}: no {_CLIP} there or in its folder clip; give what "
-            "notebook 02 saved, e.g. checkpoints/demo/encoder/clip"
+            f"--model {folder}: no {_CLIP} there or in its subfolder clip; give a "
+            "CLIP saved by notebook 02, e.g. checkpoints/demo/encoder/clip"
         )
     return EcgClip.from_pretrained(found), AutoTokenizer.from_pretrained(str(found))
 

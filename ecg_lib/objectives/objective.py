@@ -175,11 +175,11 @@ def find(name: str) -> ModuleType:
         if not error.name or not f"{path}.".startswith(f"{error.name}."):
             raise
         raise ConfigError(
-            f"no objective {name!r}; choose {', '.join(names())}, or the dotted path of your own"
+            f"no objective {name!r}; choose {', '.join(names())}, or your own by its dotted path"
         ) from error
     for part in ("Settings", "Objective"):
         if not hasattr(module, part):
-            raise ConfigError(f"objective {name!r}: {path} defines no {part}")
+            raise ConfigError(f"objective {name!r}: {path} defines no {part}; add that class")
     return module
 
 
@@ -248,7 +248,7 @@ def pretrain(
         nn.SyncBatchNorm.convert_sync_batchnorm(learner)
     train, valid = learner.rows()
     if not train:
-        raise DataError(f"{name}: no ECG to learn from; is there a report of some words?")
+        raise DataError(f"{name}: no ECG to learn from; give ECGs whose reports state something")
     history = fit(
         learner,
         train,

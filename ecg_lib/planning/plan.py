@@ -74,19 +74,21 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
         sizes = rows, stage.epochs, stage.batch_size
         trainings[name] = _training(llm, *sizes, config.llm.gradient_checkpointing, given)
     notes = [
-        "time is arithmetic alone, at the share of the peak that --mfu assumes; reading data, "
-        "evaluating and the LLM's own pretraining are not in it",
-        f"a row is {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
-        f"{given.words} words; activations are those of plain attention, the whole batch "
-        "of one GPU at once",
+        "time counts arithmetic only, at the share of the peak that --mfu assumes; it excludes "
+        "reading data, evaluation and the LLM's own pretraining",
+        f"one row has {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
+        f"{given.words} text tokens; activations assume plain attention, with a GPU's whole batch "
+        "at once",
     ]
     if "contrastive" not in trainings:
-        notes.append(f"the objective {taught['name']} is none of ECG-report pairs: not planned")
+        notes.append(f"objective {taught['name']} trains on no ECG-report pairs; not planned")
     if config.llm.dtype == "float32":
-        notes.append("this profile computes in float32: slower than the bf16 peak assumed here")
+        notes.append(
+            "this profile computes in float32, which is slower than the bf16 peak assumed here"
+        )
     if not (given.stage1_rows or config.stage1.max_rows):
         notes.append(
-            "stage 1 counts every training row, an upper bound: give --stage1-rows once "
+            "stage 1 counts every training row, an upper bound; give --stage1-rows once "
             "notebook 03 has counted the pairs"
         )
     return {
@@ -131,7 +133,7 @@ def _size(cohort: Cohort) -> int:
         return len(build_source(SIMULATED, None, patients=cohort.patients).index())
     if cohort.source not in ECGS:
         raise ConfigError(
-            f"{cohort.title}: how many ECGs {cohort.source} has is not known here; give --ecgs"
+            f"{cohort.title}: the number of ECGs in {cohort.source} is not known; give --ecgs"
         )
     return ECGS[cohort.source]
 
@@ -182,6 +184,6 @@ def _check(given: Assumptions) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
     if given.answer > given.words:
         raise ConfigError(
-            f"--answer {given.answer} is more than --words {given.words}: "
-            "the answer is among the words"
+            f"--answer is {given.answer} but --words is only {given.words}, answer included; "
+            "give a larger --words"
         )

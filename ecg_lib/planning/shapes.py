@@ -55,8 +55,8 @@ def named_config(name: str) -> PreTrainedConfig:
     except (OSError, ValueError) as error:
         known = ", ".join(sorted(published_models()))
         raise ConfigError(
-            f"the sizes of {name!r} cannot be read (no such folder, and no answer "
-            f"from the hub); give a folder, or one of {known}"
+            f"cannot read the sizes of {name!r}: it is no folder, and the hub gave no answer; "
+            f"give a folder, or one of {known}"
         ) from error
 
 

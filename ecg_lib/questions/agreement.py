@@ -51,7 +51,8 @@ def question_of(row: Any) -> Question:
     if len(fitting) != 1:
         raise DataError(
             f"ECG-QA row sample_id {row.sample_id}: {len(fitting)} questions of template "
-            f"{row.template_id} fit {row.question!r}; compare templates of templates.yaml only"
+            f"{row.template_id} fit {row.question!r}, not exactly one; "
+            "compare only templates in templates.yaml"
         )
     return fitting[0]
 

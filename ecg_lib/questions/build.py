@@ -152,7 +152,7 @@ def _pools(records: pd.DataFrame) -> dict[str, Pool]:
     if missing:
         raise DataError(f"records lack the column {missing[0]!r}; open them with EcgStore")
     if not (records["split"] == "train").any():
-        raise DataError("records: no ECG has split 'train'; questions need a training split")
+        raise DataError("records: no ECG has split 'train'; give records with a training split")
     return {split: Pool(records.loc[records["split"] == split]) for split in SPLITS}
 
 
@@ -174,14 +174,16 @@ def _sizes(sizes: Mapping | Sizes | None) -> dict[str, Sizes]:
     result = {}
     for split in SPLITS:
         if split not in sizes:
-            raise DataError(f"sizes: no entry for the split {split!r}")
+            raise DataError(
+                f"sizes: no entry for the split {split!r}; give one for {', '.join(SPLITS)}"
+            )
         entry = sizes[split]
         unknown = (
             set() if isinstance(entry, Sizes) else set(entry) - set(Sizes.__dataclass_fields__)
         )
         if unknown:
             raise DataError(
-                f"sizes of {split}: unknown field {sorted(unknown)[0]!r}; known are "
+                f"sizes of {split}: unknown field {sorted(unknown)[0]!r}; use only "
                 f"{', '.join(Sizes.__dataclass_fields__)}"
             )
         result[split] = entry if isinstance(entry, Sizes) else Sizes(**entry)

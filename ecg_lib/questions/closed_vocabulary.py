@@ -64,8 +64,8 @@ def decode(probabilities: NDArray, rows: pd.DataFrame) -> pd.Series:
     names = np.array(all_answers())
     if probabilities.shape != (len(rows), len(names)):
         raise DataError(
-            f"closed answers: probabilities are {probabilities.shape}, not "
-            f"{(len(rows), len(names))}; give one row a question, one column an answer"
+            f"closed answers: probabilities have shape {probabilities.shape}, not "
+            f"{(len(rows), len(names))}; give one row per question and one column per answer"
         )
     open_to = np.where(admitted_matrix(rows), probabilities, -1.0)
     said = []

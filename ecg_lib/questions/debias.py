@@ -115,7 +115,7 @@ def unpaired_control(rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     pool = yes_or_no(rows)
     if n > len(pool):
         raise DataError(
-            f"unpaired control: {n} verify rows wanted, {len(pool)} exist; ask for fewer"
+            f"unpaired control: {n} verify rows wanted, but only {len(pool)} exist; ask for fewer"
         )
     chosen = np.random.default_rng(seed).choice(pool.sample_id, size=n, replace=False)
     return rows.loc[rows.sample_id.isin(set(chosen))].sort_values("sample_id", ignore_index=True)
@@ -261,8 +261,9 @@ def severity_weights(
     adjustable = (share > 0) & (share < 1)
     if one_stratum == "refuse" and not adjustable.all():
         raise DataError(
-            f"severity weights: question {strata.key[~adjustable].iloc[0]!r} is asked of one "
-            f"stratum only ({strata.key[~adjustable].nunique()} such); drop or keep these"
+            f"severity weights: question {strata.key[~adjustable].iloc[0]!r} is asked in only "
+            f"one stratum ({strata.key[~adjustable].nunique()} such questions), so it cannot be "
+            "adjusted; set one_stratum to drop or keep"
         )
     weights.loc[strata.index[~adjustable]] = 0.0 if one_stratum == "drop" else 1.0
     if not adjustable.any():
@@ -299,5 +300,5 @@ def _strata(rows: pd.DataFrame, normal: pd.Series) -> pd.DataFrame:
 
 def _checked(base: float) -> float:
     if not 0 < base < 1:
-        raise DataError(f"base {base}: the share of normal ECGs must lie between 0 and 1")
+        raise DataError(f"base {base}: the share of normal ECGs must lie strictly between 0 and 1")
     return base

@@ -54,13 +54,13 @@ def read_ecgqa(
     shards = sorted(folder.glob("*.json"))
     if not shards:
         raise DataError(
-            f"no ECG-QA shards (*.json) in {folder}; download {SOURCE} and point to its "
-            f"folder ecgqa/, so that {corpus}/{form}/{split}/ lies inside"
+            f"no ECG-QA shards (*.json) in {folder}; download {SOURCE} and give its "
+            f"folder ecgqa/, which must contain {corpus}/{form}/{split}/"
         )
     rows = pd.DataFrame([row for shard in shards for row in _read_shard(shard)])
     if rows.answer.map(lambda answer: _OUTDATED in answer).any():
         raise DataError(
-            f"{folder}: answers say {_OUTDATED!r}, which are v1.0.0 labels; get v1.0.2 "
+            f"{folder}: answers contain {_OUTDATED!r}, one of the v1.0.0 labels; get v1.0.2 "
             f"from {SOURCE}"
         )
     id_format = _ID_FORMAT[corpus]
@@ -76,14 +76,17 @@ def _read_shard(path: Path) -> list[dict]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(
-            f"{path}: not JSON ({error}); a Git LFS pointer or an interrupted download? "
-            "Fetch the file again"
+            f"{path}: not JSON ({error}), perhaps a Git LFS pointer or an interrupted download; "
+            "fetch the file again"
         ) from None
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: expected a list of questions; fetch the file again")
     missing = [field for field in COLUMNS if field not in content[0]]
     if missing:
-        raise DataError(f"{path}: rows lack the field {missing[0]!r}; this is not an ECG-QA shard")
+        raise DataError(
+            f"{path}: rows lack the field {missing[0]!r}, so this is not an ECG-QA shard; give a "
+            f"folder of {SOURCE}"
+        )
     # ECG-QA's mapping script adds ecg_path, which the schema does not have.
     return [{field: row.get(field) for field in COLUMNS} for row in content]
 
@@ -131,6 +134,6 @@ def read_ecg_ids(root: Path | str, corpus: str, split: str) -> list[str]:
     """
     path = Path(root) / corpus / f"{split}_ecgs.tsv"
     if not path.is_file():
-        raise DataError(f"{path}: no such file; it is part of ECG-QA ({SOURCE})")
+        raise DataError(f"{path}: no such file; get it from ECG-QA ({SOURCE})")
     ids = pd.read_csv(path, sep="\t", header=None).iloc[:, -1]
     return [_ID_FORMAT[corpus].format(int(i)) for i in ids]

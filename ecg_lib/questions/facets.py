@@ -195,7 +195,7 @@ def facet_of(name: str, labels: Mapping[str, float], attributes: Mapping) -> Fac
         function = facets()[name]
     except KeyError:
         raise DataError(
-            f"templates.yaml: unknown facet {name!r}; facets.py knows {', '.join(facets())}"
+            f"templates.yaml: unknown facet {name!r}; use one in facets.py: {', '.join(facets())}"
         ) from None
     return function(labels, attributes)
 

@@ -56,7 +56,7 @@ def read_benchmark(file: Path | str) -> pd.DataFrame:
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{file}, line {number}: no dialogue of {NAME} ({error!r}); fetch the file again"
+                f"{file}, line {number}: not a dialogue of {NAME} ({error!r}); fetch the file again"
             ) from None
     return pd.DataFrame(lines, columns=["ecg_id", "kind", "question", "answer"])
 
@@ -90,7 +90,9 @@ def question_floor(rows: pd.DataFrame, patients: pd.Series, seed: int = 0) -> pd
     rows = rows.assign(patient=rows["ecg_id"].map(patients)).dropna(subset="patient")
     rows = rows.reset_index(drop=True)
     if rows["patient"].nunique() < _FOLDS:
-        raise DataError(f"{NAME}: {_FOLDS} patients are needed whose ECGs are known; give PTB-XL")
+        raise DataError(
+            f"{NAME}: fewer than {_FOLDS} patients have known ECGs; give PTB-XL's patients"
+        )
     said = pd.DataFrame(index=rows.index, columns=["majority", "question"], dtype=object)
     for known, asked in GroupKFold(_FOLDS).split(rows, groups=rows["patient"]):
         taught, tested = rows.iloc[known], rows.iloc[asked]

@@ -41,7 +41,7 @@ def strata(records: pd.DataFrame, match: str, grades: int = GRADES) -> pd.Series
     if match == "severity":
         grade = records.get("severity", pd.Series(np.nan, index=records.index)).to_numpy(float)
         if np.isnan(grade[ill]).any():
-            raise DataError('match "severity": an ECG has no graded severity; use "normal"')
+            raise DataError('match is "severity", but an ECG has no graded severity; use "normal"')
         limits = np.quantile(grade[ill], np.arange(1, grades) / grades) if ill.any() else []
         found[ill] += np.searchsorted(limits, grade[ill], side="right")
     return pd.Series(found, index=pd.Index(records["ecg_id"], name="ecg_id"), name="stratum")

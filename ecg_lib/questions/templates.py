@@ -160,7 +160,7 @@ def _read_wordings(name: str, entry: dict, path: Path) -> Wordings:
     unknown = set(entry) ^ {"template", "train", "dev", "test"}
     if unknown:
         raise DataError(
-            f"{where}: need exactly template, train, dev, test; check {sorted(unknown)}"
+            f"{where}: give exactly template, train, dev and test; add or remove {sorted(unknown)}"
         )
     if len(entry["train"]) != N_TRAIN or len(entry["test"]) != N_TEST:
         raise DataError(
@@ -171,15 +171,16 @@ def _read_wordings(name: str, entry: dict, path: Path) -> Wordings:
     for text in wordings.all():
         if placeholders(text) - PLACEHOLDERS:
             raise DataError(
-                f"{where}: unknown placeholder in {text!r}; known are "
+                f"{where}: unknown placeholder in {text!r}; use only "
                 f"{', '.join(sorted(PLACEHOLDERS))}"
             )
         if placeholders(text) != placeholders(wordings.sentence):
             raise DataError(
-                f"{where}: {text!r} does not use the placeholders of the template sentence"
+                f"{where}: {text!r} has other placeholders than the template sentence; "
+                "use the same ones"
             )
         if _RESERVED & set(text.replace("?", " ").replace(",", " ").split()) - {"I"}:
-            raise DataError(f"{where}: {text!r} names a lead by itself; use {{lead}}")
+            raise DataError(f"{where}: {text!r} names a lead directly; use {{lead}} instead")
     if len({t.casefold() for t in wordings.all()}) != len(wordings.all()):
         raise DataError(f"{where}: a sentence occurs twice; train, dev and test must be disjoint")
     return wordings
@@ -206,7 +207,7 @@ def _read_template(entry: dict, wordings: dict[str, Wordings], path: Path) -> Te
         template = Template(**entry)
     except TypeError as error:
         raise DataError(
-            f"{where}: {str(error).split(') ', 1)[-1]}; see the head of the file"
+            f"{where}: {str(error).split(') ', 1)[-1]}; see the comments at the top of the file"
         ) from None
     for field_name, value, allowed in (
         ("question_type", template.question_type, SHORT_NAMES),
@@ -236,7 +237,7 @@ def _options(groups: list[str], where: str) -> tuple[str, ...]:
         return tuple(findings.loc[findings.index != "NORM", "name"])
     answers = answers_in(*groups) + (tuple(REGIONS) if "region" in groups else ())
     if not answers:
-        raise DataError(f"{where}: no answers in the groups {groups}; see answers.csv")
+        raise DataError(f"{where}: answers.csv has none of the groups {groups}; use its groups")
     return answers
 
 
@@ -248,7 +249,7 @@ def _check_disjoint(templates: Iterable[Template], path: Path) -> None:
             if text.casefold() in trained:
                 raise DataError(
                     f"{path.name}: template {template.id}: test or dev sentence {text!r} is "
-                    f"a train sentence of template {trained[text.casefold()]}"
+                    f"a train sentence of template {trained[text.casefold()]}; reword one of them"
                 )
 
 
@@ -263,8 +264,8 @@ def _check_distinct(templates: Iterable[Template], path: Path) -> None:
                     text = question.text(wording, swap).casefold()
                     if owner.setdefault(text, question.id) != question.id:
                         raise DataError(
-                            f"{path.name}: template {template.id} asks {text!r} as template "
-                            f"{owner[text] // 1000} does; word one of them differently"
+                            f"{path.name}: template {template.id} asks {text!r}, as does "
+                            f"template {owner[text] // 1000}; reword one of them"
                         )
 
 
@@ -287,7 +288,9 @@ def load_templates(path: Path | str = _FILE) -> dict[int, Template]:
     ids = [t.id for t in templates]
     repeated = {i for i in ids if ids.count(i) > 1}
     if repeated:
-        raise DataError(f"{path.name}: template {min(repeated)} is defined twice")
+        raise DataError(
+            f"{path.name}: template {min(repeated)} is defined twice; remove or renumber one"
+        )
     _check_disjoint(templates, path)
     _check_distinct(templates, path)
     return {t.id: t for t in templates}

@@ -87,4 +87,6 @@ def clearest(store: EcgStore, *codes: str) -> str:
             # the first that fits the paper, otherwise the one with the lowest peak
             peak = {row: max(np.abs(store.mv(row)).max(), _HIGH_MV) for row in rows[:_TRIED]}
             return store.records["ecg_id"].iloc[min(peak, key=peak.__getitem__)]
-    raise DataError(f"{store.folder}: no ECG is certain to show {' or '.join(codes)}; name another")
+    raise DataError(
+        f"{store.folder}: no ECG certainly shows {' or '.join(codes)}; name another finding"
+    )

@@ -65,7 +65,9 @@ def _page(ecgs: Sequence[np.ndarray], fs: float, titles: Sequence[str]) -> Figur
     signals = [np.asarray(ecg, dtype=float) for ecg in ecgs]
     for signal in signals:
         if signal.ndim != 2 or len(signal) != len(LEADS):
-            raise ValueError(f"signal is {signal.shape}; expected ({len(LEADS)}, T) for its leads")
+            raise ValueError(
+                f"signal has shape {signal.shape}; expected ({len(LEADS)}, T), one row per lead"
+            )
     long = max(_width(signal, fs) for signal in signals) + 2 * _MARGIN
     high = len(signals) * (_HEIGHT + _HEAD) + _FOOT
     figure = Figure(figsize=(long / 25.4, high / 25.4), dpi=150, facecolor="white")

@@ -128,7 +128,9 @@ def headline_block(results: Path = _RESULTS) -> str:
         frame = frame[(frame["source"] == "ours") & (frame["row"] == row)]
         frame = frame[frame["column"] == column]
         if frame.empty:
-            raise DataError(f"{path}: no row {row!r} with column {column!r}")
+            raise DataError(
+                f"{path}: no row {row!r} with column {column!r}; rerun the notebook that writes it"
+            )
         parts.append(frame.assign(row=name, column=_DEMO))
         if table == _DIFFERENCES:
             again = seeds[(seeds["row"] == row) & (seeds["column"] == column)]
@@ -212,7 +214,9 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
     for name in blocks:
         start, end = f"<!-- results:{name} -->", f"<!-- /results:{name} -->"
         if text.count(start) != 1 or text.count(end) != 1:
-            raise DataError(f"{page}: put {start} and {end} once each where the results go")
+            raise DataError(
+                f"{page}: needs {start} and {end} once each; put them around the results"
+            )
         if name in ("arms", "headline"):
             block = arms_block(results) if name == "arms" else headline_block(results)
         else:

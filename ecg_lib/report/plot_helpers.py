@@ -28,7 +28,7 @@ def ours_of(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return our rows of a tidy table; raise DataError if there are none to draw."""
     ours = table[table["source"] == "ours"]
     if ours.empty:
-        raise DataError(f"{name}: no row of ours to draw; run the evaluation first")
+        raise DataError(f"{name}: none of our results to draw; run the evaluation first")
     return ours
 
 

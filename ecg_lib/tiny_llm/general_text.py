@@ -25,5 +25,5 @@ def load_general_text() -> tuple[str, ...]:
     sentences = tuple(content["sentences"])
     for sentence in sentences:
         if not isinstance(sentence, str) or not sentence.strip() or sentences.count(sentence) > 1:
-            raise DataError(f"general_text.yaml: {sentence!r} is empty or occurs twice")
+            raise DataError(f"general_text.yaml: {sentence!r} is empty or occurs twice; remove it")
     return sentences

@@ -67,15 +67,17 @@ def load_paraphrases() -> Paraphrases:
     }
     unknown = set(content["ask"]) - set(needed)
     if unknown:
-        raise DataError(f"{path.name}: templates.yaml has no wording {min(unknown)!r}")
+        raise DataError(
+            f"{path.name}: templates.yaml has no wording {min(unknown)!r}; rename or remove it"
+        )
     parts = content["ask"] | {name: content[name] for name in _PLACED}
     for name, sentence in ((name, s) for name, part in parts.items() for s in part):
         wants = _PLACED.get(name) or needed[name] & placeholders(sentence)
         for text in all_variants(sentence):
             if placeholders(text) != wants:
                 raise DataError(
-                    f"{path.name}: {name}: {text!r} needs exactly the placeholders "
-                    f"{', '.join(sorted(wants))}, whatever is chosen"
+                    f"{path.name}: {name}: {text!r} must have exactly the placeholders "
+                    f"{', '.join(sorted(wants))} in every variant"
                 )
     return Paraphrases(
         {name: tuple(part) for name, part in content["ask"].items()},

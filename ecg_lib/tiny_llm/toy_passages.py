@@ -47,7 +47,10 @@ def load_toy_sentences() -> dict:
         (Path(__file__).parent / "texts" / "toy_passages.yaml").read_text(encoding="utf-8")
     )
     if set(content["compare"]) != set(TRUE_OF) or not set(content["name"]) <= set(TRUE_OF):
-        raise DataError(f"toy_passages.yaml: compare needs exactly {', '.join(TRUE_OF)}")
+        raise DataError(
+            f"toy_passages.yaml: compare must list exactly {', '.join(TRUE_OF)}, and name "
+            "may list only these"
+        )
     for relation, sentences in content["compare"].items():
         for sentence in sentences:
             if "{x}" not in sentence or not ("{a}" in sentence or "{b}" in sentence):

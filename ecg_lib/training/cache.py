@@ -119,7 +119,7 @@ def _one_at_a_time(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"{folder.name}: another run trains it; waiting")
+        say(f"{folder.name}: another run is training it; waiting for it to finish")
         lock.acquire()
     try:
         yield

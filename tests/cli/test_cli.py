@@ -199,7 +199,7 @@ def test_a_cohort_is_prepared_at_the_rate_asked_for_in_a_folder_of_its_own(capsy
     base = ("prepare", "ptbxl", "--source", tmp_path)
     assert run(capsys, *base, "--out", tmp_path / "out")[0] == 0
     told = fails(capsys, *base, "--out", tmp_path / "out", "--rate", 500)
-    assert "at 100 Hz: name another folder for 500 Hz" in told
+    assert "at 100 Hz; name another folder for 500 Hz" in told
     assert "give 1 or more" in fails(capsys, *base, "--out", tmp_path / "fine", "--rate", 0)
     code, out, _ = run(capsys, *base, "--out", tmp_path / "fine", "--rate", 500, "--json")
     assert code == 0 and json.loads(out)["rate"] == 500
@@ -212,7 +212,7 @@ def test_bad_input_to_prepare_is_one_line_and_exit_code_two(capsys, tmp_path):
     known = fails(capsys, "prepare", "ptb", *base)
     assert all(name in known for name in ("ptbxl", "mimic_iv_ecg", "ludb", "shaoxing"))
     assert "ptbxl_database.csv" in fails(capsys, "prepare", "ptbxl", *base)
-    assert "belongs to ptbxl" in fails(capsys, "prepare", "ludb", *base, "--ecgqa", tmp_path)
+    assert "only with ptbxl" in fails(capsys, "prepare", "ludb", *base, "--ecgqa", tmp_path)
     assert "--workers" in fails(capsys, "prepare", "ludb", *base, "--workers", 0)
     assert not (tmp_path / "out").exists()
 

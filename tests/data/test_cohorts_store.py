@@ -81,7 +81,7 @@ def test_bad_records_are_quarantined_with_their_reason_and_the_summary_tells(tmp
     assert quarantine.values.tolist() == [["x", "lead V2: flat"], ["y", "lead V3: flat"]]
     assert summary(store) == (
         "listed: 4 ECGs of 2 patients (train 2, valid 2); 1,200 listed but not at hand; "
-        "2 quarantined: 2 x lead V2: flat (or alike)"
+        "2 quarantined: 2 x lead V2: flat (or similar)"
     )
 
 
@@ -172,7 +172,7 @@ def test_an_ecg_id_twice_is_refused(tmp_path):
 def test_a_source_without_a_usable_record_says_why(tmp_path):
     source = Listed({"a": BadRecord("lead I: flat")})
     with pytest.raises(
-        DataError, match="none of 1 records can be used; the first: a: lead I: flat"
+        DataError, match=r"none of 1 records can be used; first check a \(lead I: flat\)"
     ):
         write_store(tmp_path / "store", source)
 

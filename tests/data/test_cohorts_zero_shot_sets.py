@@ -50,7 +50,7 @@ def test_every_map_speaks_in_findings_or_attributes(source):
 
 
 def test_an_unknown_source_of_labels_is_refused():
-    with pytest.raises(DataError, match="no row of source 'icd10'"):
+    with pytest.raises(DataError, match="no row with source 'icd10'"):
         label_map("icd10")
 
 
@@ -179,7 +179,7 @@ def test_class_names_of_early_releases_are_understood(tmp_path):
 
 def test_an_absent_challenge_source_is_named_with_those_that_are_there(tmp_path):
     root = write_challenge(tmp_path / "c", {"ningbo/JS1": "426177001"})
-    with pytest.raises(DataError, match="there are ningbo"):
+    with pytest.raises(DataError, match="choose from ningbo"):
         Challenge(root, sources=("ningbo", "georgia"))
     with pytest.raises(DataError, match="no training/georgia in"):
         Challenge(root, sources=("georgia",))

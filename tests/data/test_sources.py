@@ -97,7 +97,7 @@ def test_two_sources_of_one_name_are_refused(added):
 
 
 def test_simulated_ecgs_have_one_rate():
-    with pytest.raises(DataError, match="rendered at 100 Hz, not at 500"):
+    with pytest.raises(DataError, match="rate is 500 Hz; only 100 Hz"):
         build_source("simulated", None, rate=500, patients=3)
     assert build_source("simulated", None, patients=3).rate == 100
 

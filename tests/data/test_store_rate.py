@@ -66,7 +66,7 @@ def test_the_same_numbers_at_another_rate_are_another_content_and_another_prepar
 
 def test_a_store_is_never_replaced_by_one_of_another_rate(tmp_path):
     before = write_store(tmp_path / "store", at(100)).hash
-    with pytest.raises(DataError, match="at 100 Hz: name another folder for 500 Hz") as error:
+    with pytest.raises(DataError, match="at 100 Hz; name another folder for 500 Hz") as error:
         write_store(tmp_path / "store", at(500), reuse=True)
     assert "\n" not in str(error.value)
     assert EcgStore.open(tmp_path / "store").hash == before
@@ -75,7 +75,7 @@ def test_a_store_is_never_replaced_by_one_of_another_rate(tmp_path):
 def test_a_record_at_another_rate_than_its_source_is_refused(tmp_path):
     source = at(500)
     source.records |= at(100).records
-    with pytest.raises(DataError, match="listed/0 is at 100 Hz, its source at 500 Hz"):
+    with pytest.raises(DataError, match="listed/0 is at 100 Hz, but its source is at 500 Hz"):
         write_store(tmp_path / "store", source)
 
 
@@ -98,7 +98,7 @@ def test_ptbxl_above_100_hz_is_read_from_the_500_hz_files_and_never_made_up(tmp_
     np.testing.assert_allclose(store.mv(0)[0], beats(500, seed=1), atol=0.001)
     quarantine = pd.read_csv(store.folder / "quarantine.csv")
     assert quarantine.record.tolist() == ["ptbxl/00003"]
-    assert "at hand at 100 Hz only" in quarantine.reason[0]
+    assert "on disk at 100 Hz only" in quarantine.reason[0]
     with pytest.raises(DataError, match="recorded at 500 Hz"):
         PtbXl(root, rate=1000)
 
@@ -123,7 +123,7 @@ def test_the_real_ecgs_lie_side_by_side_at_100_and_at_500_hz(real_data, tmp_path
     # every ECG in the fine store has a 500 Hz file; those reported as 100 Hz only have none
     files = {int(path.stem[:5]) for path in (real_data / "ptbxl" / "records500").rglob("*.hea")}
     kept = {int(ecg_id[-5:]) for ecg_id in fine.records.ecg_id}
-    coarser = reasons[reasons.str.startswith("at hand at 100 Hz only")]
+    coarser = reasons[reasons.str.startswith("on disk at 100 Hz only")]
     assert kept <= files and not files & {int(name[-5:]) for name in coarser.index}
 
     both = [ecg_id for ecg_id in fine.records.ecg_id if ecg_id in coarse]

@@ -173,7 +173,7 @@ def test_a_folder_without_an_encoder_or_with_half_of_one_is_refused(tmp_path):
     ("wrong", "named"),
     [
         ({"leads": ("I", "X")}, "leads are I, X"),
-        ({"leads": ("I", "I")}, "name each once"),
+        ({"leads": ("I", "I")}, "give each at most once"),
         ({"normalisation": "zscore"}, "zscore"),
         ({"seconds": 0}, "no sample"),
     ],

@@ -88,7 +88,7 @@ def test_its_settings_are_judged_by_its_own_config(package):
     for settings, named in (
         ({"width": 8, "depth": 2}, r"encoder\.depth.*tokens, width"),
         ({"tokens": 17}, r"encoder\.tokens is 17; give 1 to 16"),
-        ({"tokens": 6}, "6 ECG tokens cannot be joined by fours"),
+        ({"tokens": 6}, "6 ECG tokens cannot be grouped in fours"),
         ({"tokens": True}, r"encoder\.tokens is True; give int"),
     ):
         with pytest.raises(ConfigError, match=rf"^mine: .*{named}") as caught:

@@ -100,7 +100,7 @@ def test_a_whole_seed_whose_llm_cannot_read_stops_the_study_before_an_arm_is_tra
     monkeypatch.setattr(LlmExperiment, "llm", property(lambda _: small.root / "llm"))
     monkeypatch.setattr(arm_seeds, "llm_of_profile", lambda _: None)  # leave the LLM untrained
     monkeypatch.setattr(arm_seeds, "_train", lambda *_: pytest.fail("trained below the gate"))
-    with pytest.raises(DataError, match=r"of held-out wordings read, llm\.reading_gate asks"):
+    with pytest.raises(DataError, match=r"wordings read correctly, but llm\.reading_gate asks"):
         arm_seeds.run_seeds(below, train, tests)
 
 

@@ -28,7 +28,7 @@ def test_a_gap_between_ages_is_named(tmp_path, monkeypatch):
     (tmp_path / "advice.yaml").write_text(text)
     monkeypatch.setattr(advice, "_FILE", tmp_path / "advice.yaml")
     advice.load_advice.cache_clear()
-    with pytest.raises(DataError, match="advice.yaml: 0 entries for sex F at 50"):
+    with pytest.raises(DataError, match="advice.yaml: 0 entries for sex F at age 50"):
         advice.load_advice()
     monkeypatch.undo()
     advice.load_advice.cache_clear()

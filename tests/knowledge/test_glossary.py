@@ -83,7 +83,7 @@ def test_bradycardia_and_fibrillation_cite_the_limits_and_guidelines_of_today():
         ("urgency: emergency", "urgency: hurry", "urgency must be one of"),
         ("At once, by emergency call.", "At once.", "must name the emergency call"),
         ("  - term: abnormal qrs", "  - term: strange qrs", "'abnormal qrs' has no entry"),
-        ("what: The T wave is flat.", "what: ' '", "what must be a text"),
+        ("what: The T wave is flat.", "what: ' '", "what must be text"),
         ("    what: The T wave is flat.\n", "", "'low amplitude t-wave' needs what"),
         ("    what: The T wave", "    colour: red\n    what: The T wave", "unknown field colour"),
         ("- term: burst noise", "- term: static noise", "'static noise' occurs twice"),

@@ -113,7 +113,8 @@ def test_an_unknown_notebook_is_an_error_of_one_line_and_exit_code_one(capsys):
     with pytest.raises(SystemExit) as ended:
         runner.main(["10_nowhere"])
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "error: notebooks/10_nowhere.ipynb: no such notebook\n"
+    said = capsys.readouterr().err
+    assert said == "error: notebooks/10_nowhere.ipynb: no such notebook; name one in notebooks/\n"
 
 
 def test_only_checked_text_is_stored(checkout):

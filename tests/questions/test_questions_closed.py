@@ -72,5 +72,5 @@ def test_an_answer_outside_the_list_has_no_class():
 
 
 def test_probabilities_of_other_rows_are_refused():
-    with pytest.raises(DataError, match="one row a question"):
+    with pytest.raises(DataError, match="one row per question"):
         decode(np.zeros((2, 104)), row("single-verify", 1))

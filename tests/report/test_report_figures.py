@@ -205,7 +205,7 @@ def test_a_case_study_shows_both_ecgs_the_dialogue_and_its_limits():
 
 
 def test_figures_without_data_are_refused():
-    with pytest.raises(DataError, match="no row of ours"):
+    with pytest.raises(DataError, match="none of our results"):
         accuracy_bars.exact_match_bars(paper_table("table3"))
     with pytest.raises(DataError, match="one or two"):
         case({}, [])

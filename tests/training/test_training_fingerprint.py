@@ -85,6 +85,6 @@ def test_a_second_run_waits_for_what_the_first_trains(tmp_path):
         assert first.result(20) == second.result(20) == tmp_path / "run"
     assert len(trained) == 1
     assert said == [
-        "run: another run trains it; waiting",
+        "run: another run is training it; waiting for it to finish",
         "run: loaded (same parameters, data and code)",
     ]

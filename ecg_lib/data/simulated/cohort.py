@@ -77,11 +77,18 @@ class SimulatedCohort:
         rate: int = noise_room.FS,
     ):
         if rate != noise_room.FS:
-            raise DataError(f"simulated ECGs are rendered at {noise_room.FS} Hz, not at {rate}")
+            raise DataError(
+                f"simulated cohort: rate is {rate} Hz; only {noise_room.FS} Hz can be rendered"
+            )
         if patients < 1 or noise < 0:
-            raise DataError(f"simulated cohort: patients {patients}, noise {noise}: too small")
+            raise DataError(
+                f"simulated cohort: patients is {patients} and noise is {noise}; "
+                "give at least 1 patient and noise of at least 0"
+            )
         if len(splits) != 3 or min(splits) < 0 or abs(sum(splits) - 1) > 1e-6:
-            raise DataError(f"simulated cohort: splits {tuple(splits)} must be 3 shares of sum 1")
+            raise DataError(
+                f"simulated cohort: splits {tuple(splits)} must be 3 shares that sum to 1"
+            )
         self.name, self.patients, self.seed, self.rate = name, int(patients), int(seed), rate
         self.splits, self.noise = tuple(float(s) for s in splits), float(noise)
         draws = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
@@ -107,7 +114,7 @@ class SimulatedCohort:
     def read(self, item: int) -> EcgRecord:
         """Simulate one record on its own; the result is the same as from `batches`."""
         if not 0 <= item < len(self):
-            raise DataError(f"{self.name}: record {item} is outside 0..{len(self) - 1}")
+            raise DataError(f"{self.name}: no record {item}; choose from 0 to {len(self) - 1}")
         patient = int(np.searchsorted(self.first, item, side="right")) - 1
         draft = self._patient(patient)[item - self.first[patient]]
         return self._record(item, patient, draft, finish([draft])[0])

@@ -116,7 +116,7 @@ def marked_noise(rng: np.random.Generator, kind: str, mv: float) -> np.ndarray:
         crackle = np.fft.irfft(_spectrum(rng, 1) * _STATIC, SAMPLES, axis=-1)
         out[place] += 0.06 * mv * crackle
     else:
-        raise ValueError(f"unknown kind of noise {kind!r}; known are {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind of noise {kind!r}; choose from {', '.join(KINDS)}")
     return out
 
 

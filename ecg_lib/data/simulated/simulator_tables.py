@@ -71,7 +71,7 @@ class Waves:
 def _read(name: str) -> dict[str, Any]:
     table = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
     if not isinstance(table, dict):
-        raise DataError(f"{name}: expected a table of fields, found {type(table).__name__}")
+        raise DataError(f"{name}: expected a mapping of fields, found {type(table).__name__}")
     return table
 
 
@@ -79,7 +79,7 @@ def _numbers(value: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
     try:
         return np.broadcast_to(np.asarray(value, dtype=float), shape).copy()
     except (TypeError, ValueError):
-        raise DataError(f"{where}: expected {shape} numbers, found {value!r}") from None
+        raise DataError(f"{where}: expected numbers of shape {shape}, found {value!r}") from None
 
 
 def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
@@ -87,7 +87,7 @@ def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
     known = {"grade", "waves", "squeeze", "pr_ms", "t_delay_ms", "injury", "axis_deg"}
     known |= {"sokolow_mv"}
     if unknown := set(entry) - known:
-        raise DataError(f"{where}: unknown field {sorted(unknown)[0]}; known are {sorted(known)}")
+        raise DataError(f"{where}: unknown field {sorted(unknown)[0]}; choose from {sorted(known)}")
     low, high = _numbers(entry.get("grade"), (2,), f"{where}.grade")
     if not 0 <= low <= high <= 1:
         raise DataError(f"{where}.grade: need 0 <= low <= high <= 1, found {low}, {high}")
@@ -97,9 +97,12 @@ def _change(name: str, entry: dict[str, Any], slots: tuple[str, ...]) -> Change:
     has_to, moved, widened = (np.zeros(n, dtype=bool) for _ in range(3))
     for slot, operations in (entry.get("waves") or {}).items():
         if slot not in slots:
-            raise DataError(f"{where}.waves: unknown wave {slot}; known are {', '.join(slots)}")
+            raise DataError(f"{where}.waves: unknown wave {slot}; choose from {', '.join(slots)}")
         if unknown := set(operations) - OPERATIONS:
-            raise DataError(f"{where}.waves.{slot}: unknown operation {sorted(unknown)[0]}")
+            raise DataError(
+                f"{where}.waves.{slot}: unknown operation {sorted(unknown)[0]}; "
+                f"choose from {sorted(OPERATIONS)}"
+            )
         i, here = slots.index(slot), f"{where}.waves.{slot}"
         if "to" in operations:
             has_to[i], to[i] = True, _numbers(operations["to"], (3,), here)
@@ -157,7 +160,7 @@ def waves() -> Waves:
     if bad := [s for s in slots if table["slots"][s] not in GROUPS]:
         raise DataError(f"waves.yaml: slots.{bad[0]} must be one of {', '.join(GROUPS)}")
     if missing := [s for s in slots if s not in table["normal"]]:
-        raise DataError(f"waves.yaml: normal.{missing[0]} is missing")
+        raise DataError(f"waves.yaml: normal.{missing[0]} is missing; add it")
     normal = [table["normal"][s] for s in slots]
     sd = _numbers([w["sd_ms"] for w in normal], (len(slots), 2), "waves.yaml: normal sd_ms") / 1000
     if (sd <= 0).any():
@@ -198,13 +201,16 @@ def population() -> dict[str, Any]:
     for code, entry in table["diseases"].items():
         where = f"population.yaml: diseases.{code}"
         if code not in waves().changes and code not in table["atrial"]:
-            raise DataError(f"{where}: has no waves in waves.yaml")
+            raise DataError(f"{where}: has no waves; add it to waves.yaml under findings")
         if not entry["weight"] >= 0:
             raise DataError(f"{where}.weight: must not be negative")
         if entry["course"] not in ("chronic", "paroxysmal", "acute"):
             raise DataError(f"{where}.course: must be chronic, paroxysmal or acute")
         if unknown := set(entry.get("excludes", ())) - groups:
-            raise DataError(f"{where}.excludes: unknown group {sorted(unknown)[0]}")
+            raise DataError(
+                f"{where}.excludes: unknown group {sorted(unknown)[0]}; "
+                f"choose from {', '.join(sorted(groups))}"
+            )
     if abs(sum(table["ecgs_per_patient"]) - 1) > 1e-9:
         raise DataError("population.yaml: ecgs_per_patient must sum to 1")
     return table

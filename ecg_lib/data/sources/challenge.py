@@ -54,8 +54,8 @@ class Challenge:
         absent = [source for source in self.sources if source not in there]
         if absent:
             raise DataError(
-                f"Challenge 2021: no folder {absent[0]} in {self.root / 'training'}: download it "
-                f"or name other sources; there are {', '.join(there)}"
+                f"Challenge 2021: no folder {absent[0]} in {self.root / 'training'}; download it "
+                f"or choose from {', '.join(there)}"
             )
         self.version = f"1.0.3; {' '.join(self.sources)}; {method}; maps {maps_version()}"
 
@@ -68,7 +68,7 @@ class Challenge:
                 for path in (folder / source).rglob(f"*.{suffix}"):
                     items.add(path.relative_to(folder).with_suffix("").as_posix())
         if not items:
-            raise DataError(f"Challenge 2021: no .hea or .mat file in {folder}: download them")
+            raise DataError(f"Challenge 2021: no .hea or .mat files in {folder}; download them")
         return sorted(items)
 
     def item_name(self, item: str) -> str:

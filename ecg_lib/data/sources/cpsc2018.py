@@ -57,10 +57,10 @@ class Cpsc2018:
         table = pd.read_csv(path)
         missing = [column for column in ("Recording", *_LABELS) if column not in table]
         if missing:
-            raise DataError(f"CPSC 2018: no column {missing[0]} in {path}: take the original")
+            raise DataError(f"CPSC 2018: {path} has no column {missing[0]}; use the original file")
         files = {p.stem: p.relative_to(self.root).as_posix() for p in self.root.rglob("A*.mat")}
         if not files:
-            raise DataError(f"CPSC 2018: no A*.mat below {self.root}: unpack TrainingSet there")
+            raise DataError(f"CPSC 2018: no A*.mat below {self.root}; unpack TrainingSet there")
         table = table[["Recording", *_LABELS]].drop_duplicates("Recording")
         self.not_at_hand = int((~table["Recording"].isin(list(files))).sum())
         items = table.set_index("Recording").reindex(sorted(files)).reset_index()

@@ -50,11 +50,14 @@ class Ludb:
         table = pd.read_csv(self.root / TABLE, dtype=str, keep_default_na=False)
         table.columns = [column.strip() for column in table.columns]
         if not {"ID", "Sex", "Age", "Rhythms"} <= set(table.columns):
-            raise DataError(f"LUDB: {self.root / TABLE} has other columns: take version 1.0.1")
+            raise DataError(
+                f"LUDB: {self.root / TABLE} lacks a column of ID, Sex, Age and Rhythms; "
+                "use version 1.0.1"
+            )
         table = table.map(str.strip)
         stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
         if not stems:
-            raise DataError(f"LUDB: no recording in {self.root / 'data'}: download data/ as well")
+            raise DataError(f"LUDB: no recordings in {self.root / 'data'}; download data/ as well")
         self.not_at_hand = int((~table["ID"].isin(stems)).sum())
         unlisted = pd.DataFrame({"ID": sorted(stems - set(table["ID"])), "listed": False})
         items = table[table["ID"].isin(stems)].assign(listed=True)

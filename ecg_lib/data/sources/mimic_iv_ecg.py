@@ -64,7 +64,9 @@ class MimicIvEcg:
         method: str = "fft",
     ):
         if min(shares) < 0 or not math.isclose(sum(shares), 1):
-            raise ValueError(f"shares of train, valid, test must add up to 1, not {shares}")
+            raise ValueError(
+                f"shares of train, valid and test are {shares}; give shares from 0 that sum to 1"
+            )
         self.root = locate(root, TABLE, "MIMIC-IV-ECG")
         self.shares, self.rate, self.method = tuple(shares), rate, method
         self.version = f"1.0; {method}; split {self.shares}; maps {maps_version()}"
@@ -82,7 +84,7 @@ class MimicIvEcg:
         if not any(here):
             raise DataError(
                 f"MIMIC-IV-ECG: {self.root / TABLE} lists {len(table):,} ECGs but none "
-                "of their files is under files/: download them into this folder"
+                "of their files is under files/; download them into this folder"
             )
         self.not_at_hand = len(here) - sum(here)
         table[REPORTS] = table[REPORTS].fillna("").astype(str)
@@ -116,11 +118,11 @@ class MimicIvEcg:
     def _read_csv(self, name: str, columns: list[str]) -> pd.DataFrame:
         path = self.root / name
         if not path.is_file():
-            raise DataError(f"MIMIC-IV-ECG: no {name} in {self.root}: download it into this folder")
+            raise DataError(f"MIMIC-IV-ECG: no {name} in {self.root}; download it into this folder")
         head = pd.read_csv(path, nrows=0)
         missing = [column for column in columns if column not in head]
         if missing:
-            raise DataError(f"MIMIC-IV-ECG: {path} has no column {missing[0]}: take version 1.0")
+            raise DataError(f"MIMIC-IV-ECG: {path} has no column {missing[0]}; use version 1.0")
         texts = dict.fromkeys(set(columns) & {*REPORTS, "path", "ecg_time"}, "string[pyarrow]")
         return pd.read_csv(path, usecols=columns, dtype=texts)
 

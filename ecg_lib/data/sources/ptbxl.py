@@ -80,7 +80,9 @@ class PtbXl:
         intervals: bool = True,
     ):
         if rate > FINE:
-            raise DataError(f"PTB-XL was recorded at {FINE} Hz: ask for no more, not for {rate}")
+            raise DataError(
+                f"rate is {rate} Hz, but PTB-XL was recorded at {FINE} Hz; give {FINE} Hz or less"
+            )
         self.root = locate(root, TABLE, "PTB-XL")
         self.ecgqa_root = ecgqa_root
         self.rate, self.method = rate, method
@@ -101,7 +103,7 @@ class PtbXl:
         if not stems:
             raise DataError(
                 f"PTB-XL: {self.root / TABLE} lists {len(table):,} ECGs but none of their files is "
-                "under records100/ or records500/: download at least one of the two"
+                "in records100/ or records500/; download at least one of these folders"
             )
         self.not_at_hand = int((~table["ecg_id"].isin(list(stems))).sum())
         listed = table[table["ecg_id"].isin(list(stems))].assign(listed=True)
@@ -122,7 +124,7 @@ class PtbXl:
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
         if self.rate > COARSE and item["stem"].startswith(_FILES[COARSE][0]):
-            raise BadRecord(f"at hand at {COARSE} Hz only: get its file of {_FILES[FINE][0]}/")
+            raise BadRecord(f"on disk at {COARSE} Hz only; download its file in {_FILES[FINE][0]}/")
         recording = read_wfdb(self.root / item["stem"])
         labels, unmapped = _labels(item["scp_codes"])
         attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
@@ -149,10 +151,10 @@ class PtbXl:
         try:
             table = pd.read_csv(path)
         except (ValueError, OSError) as error:
-            raise DataError(f"PTB-XL: {path} is damaged ({error}): get it again") from error
+            raise DataError(f"PTB-XL: {path} is damaged ({error}); download it again") from error
         missing = [column for column in _NEEDED + _TEXTS if column not in table]
         if missing:
-            raise DataError(f"PTB-XL: {path} has no column {missing[0]}: take it from PTB-XL 1.0.3")
+            raise DataError(f"PTB-XL: {path} has no column {missing[0]}; use PTB-XL 1.0.3")
         table[_TEXTS] = table[_TEXTS].fillna("").astype(str)
         return table
 
@@ -199,7 +201,9 @@ class PtbXl:
         of_patient = own.groupby(table["patient_id"]).agg(lambda splits: set(splits.dropna()))
         torn = of_patient[of_patient.map(len) > 1]
         if len(torn):
-            raise DataError(f"ECG-QA lists patient {int(torn.index[0])} in two splits: get v1.0.2")
+            raise DataError(
+                f"ECG-QA lists patient {int(torn.index[0])} in two splits; download version 1.0.2"
+            )
         first = of_patient.map(lambda splits: next(iter(splits), "train"))
         return table["patient_id"].map(first)
 
@@ -224,7 +228,7 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
     for split in SPLITS:
         path = folder / f"{split}_ecgs.tsv"
         if not path.is_file():
-            raise DataError(f"ECG-QA: no {path.name} in {folder}: download it again")
+            raise DataError(f"ECG-QA: no {path.name} in {folder}; download it again")
         table = pd.read_csv(path, sep="\t", header=None)
         splits |= dict.fromkeys(table.iloc[:, -1].astype(int), split)
     return splits
@@ -235,7 +239,7 @@ def _neurokit_version() -> str:
         return importlib.metadata.version("neurokit2")
     except importlib.metadata.PackageNotFoundError:
         raise DataError(
-            "PTB-XL: intervals need NeuroKit2: pip install neurokit2, or choose intervals=False"
+            "PTB-XL: intervals need NeuroKit2; run `pip install neurokit2` or set intervals=False"
         ) from None
 
 

@@ -93,7 +93,9 @@ class EcgClip(nn.Module):
         clip = cls(encoder, text, width=own["ecg_projection.weight"].shape[0])
         missing = clip.load_state_dict(own, strict=False).missing_keys
         if any(not key.startswith(_ENCODERS) for key in missing):
-            raise ValueError(f"{folder}/projections.safetensors lacks {missing}")
+            raise ValueError(
+                f"{folder}/projections.safetensors lacks {missing}; save the CLIP again"
+            )
         return clip.eval()
 
 

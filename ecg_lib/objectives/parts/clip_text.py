@@ -53,13 +53,18 @@ def build_clip(
     if given.start:
         clip, width = given.start.clip, given.start.clip.ecg_projection.out_features
         if settings.width != width:
-            raise ConfigError(f"objective.width is {settings.width}, but the start's is {width}")
+            raise ConfigError(
+                f"objective.width is {settings.width}, but it starts from a CLIP of width {width}; "
+                f"set objective.width={width}"
+            )
         clip.text_encoder.requires_grad_(given.text.trainable)
         if settings.temperature is not None:
             clip.set_temperature(settings.temperature)
         return given.start
     if settings.temperature is None:
-        raise ConfigError("objective.temperature is null, but there is no CLIP to go on from")
+        raise ConfigError(
+            "objective.temperature is null, but there is no CLIP to start from; give a temperature"
+        )
     text_encoder, tokenizer = build_text(given.text, texts)
     clip = EcgClip(
         encoder, text_encoder, settings.width, settings.temperature, given.text.trainable

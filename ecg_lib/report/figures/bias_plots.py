@@ -48,7 +48,9 @@ def debias_audit(
     dots = by_question[by_question["kind"].isin(_KINDS)].dropna(subset="yes_rate")
     marks = by_kind[by_kind["kind"].isin(_KINDS)].dropna(subset="normal_ratio")
     if dots.empty or marks.empty:
-        raise DataError("audit figure: no broad, specific or noise question; audit others as text")
+        raise DataError(
+            "audit figure: no broad, specific or noise question to draw; show other kinds as text"
+        )
     methods = [m for m in METHODS if m in set(by_kind["method"])]
     kinds = [k for k in _KINDS if k in set(marks["kind"])]
     with style.use():

@@ -1,5 +1,7 @@
 """Plane of two drops: how much an answerer reads from the ECG, and how much beyond illness."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,23 +42,32 @@ def points(table: pd.DataFrame, column: str = "S-Verify") -> pd.DataFrame:
     wide.columns = ["x", "y", "x_low", "y_low", "x_high", "y_high"]
     found = wide.reindex(order).dropna(subset=["x", "y"]).astype(float)
     if found.empty:
-        raise DataError(f"drop plane: no random and matched drop for {column}; measure both")
+        raise DataError(
+            f"drop plane: nothing has both a random and a matched drop for {column}; measure both"
+        )
     return found
 
 
-def drop_plane(table: pd.DataFrame, label: str = "", column: str = "S-Verify") -> Figure:
+def drop_plane(
+    table: pd.DataFrame,
+    label: str = "",
+    column: str = "S-Verify",
+    models: Sequence[str] | None = None,
+) -> Figure:
     """Plot the severity-matched drop over the random drop: arms filled, anchors hollow.
 
     Parameters
     ----------
     table : DataFrame
         Tidy cells of `severity_drops`: rows "<who>, random drop" and "<who>, matched drop". An
-        answerer with the title of an arm is drawn as an arm, any other as an anchor.
+        answerer named in `models` is drawn filled, any other as an anchor.
     column : str
         Question type to draw.
+    models : sequence of str, optional
+        The titles of all arms by default.
     """
     found = points(table, column)
-    titles = {arm.title for arm in ARMS.values()}
+    titles = set(models or [arm.title for arm in ARMS.values()])
     arms = [who for who in found.index if who in titles]
     with style.use():
         fig = style.new_figure(5.8, 6.2)

@@ -53,7 +53,7 @@ def learning_curves(
     losses = [c for c in curves if "loss" in c]
     others = [c for c in curves if "loss" not in c]
     if "step" not in history or not losses:
-        raise DataError("learning curves: history needs a step and a loss column; log them")
+        raise DataError("learning curves: history needs a step and a loss column; log both")
     with style.use():
         width = 7.2 if others or len(losses) > _WITHIN else 4.6
         fig = style.new_figure(width, 3.2)

@@ -36,11 +36,11 @@ def simulator_quantiles(table: pd.DataFrame, label: str = "") -> Figure:
     """
     missing = _NEEDED - set(table)
     if missing:
-        raise DataError(f"quantiles: no column {sorted(missing)[0]}; take quantile_table's table")
+        raise DataError(f"quantiles: no column {sorted(missing)[0]}; pass quantile_table's table")
     amplitudes = [f"R {lead}" for lead in LEADS]
     drawn = table[table["feature"].isin([*_TITLES, *amplitudes])]
     if set(amplitudes) - set(drawn["feature"]):
-        raise DataError("quantiles: no R wave of all 12 leads to draw; measure them")
+        raise DataError("quantiles: the R waves of some leads are missing; measure all 12 leads")
     groups = list(drawn[["source", "split"]].drop_duplicates().itertuples(index=False, name=None))
     colors = dict(zip(groups, _COLORS, strict=False))
     cells = drawn.set_index(["feature", "source", "split"])

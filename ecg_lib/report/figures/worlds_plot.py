@@ -41,7 +41,7 @@ def worlds_of_asking(table: pd.DataFrame, label: str = "") -> Figure:
         The table is empty.
     """
     if table.empty:
-        raise DataError("figure of the worlds: no row to draw; build questions first")
+        raise DataError("worlds figure: no rows to draw; build questions first")
     worlds = list(dict.fromkeys(table["world"]))
     columns = 2
     lines = -(-len(worlds) // columns)
