@@ -1,4 +1,4 @@
-"""The command `debiased-ecg`, also `python -m ecg_lib`: prepare, ask, evaluate and plan."""
+"""The command `debiased-ecg`, also `python -m ecg_lib`, with its verbs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import sys
 from collections.abc import Sequence
 
 import ecg_lib
-from ecg_lib.cli import ask_command, evaluate_command, plan_command, prepare_command
+from ecg_lib.cli import (
+    ask_command,
+    blind_test_command,
+    evaluate_command,
+    plan_command,
+    prepare_command,
+)
 from ecg_lib.errors import EcgLibError
 
 EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
@@ -16,6 +22,7 @@ _VERBS = {
     "prepare": prepare_command,
     "ask": ask_command,
     "evaluate": evaluate_command,
+    "blind-test": blind_test_command,
     "plan": plan_command,
 }
 

@@ -22,7 +22,7 @@ ROOMS = (  # each may import only those listed before it
     ),
     *("knowledge", "signal", "data", "training", "encoders", "objectives", "questions"),
     *("ecg_llm", "tiny_llm", "evaluation", "baselines"),
-    *("config_check", "config", "stages", "planning", "report"),
+    *("config_check", "config", "stages", "planning", "report", "blind_test"),
     *("experiments", "cli", "__main__"),
 )
 

@@ -1,0 +1,78 @@
+"""The blind test on paper: one table as Markdown and LaTeX, and the plane of two drops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ecg_lib.blind_test.measures import PERCENT
+from ecg_lib.blind_test.weighing import ALL
+from ecg_lib.errors import DataError
+from ecg_lib.report.figures.drop_plane import drop_plane
+
+if TYPE_CHECKING:
+    from ecg_lib.blind_test.run import BlindTest
+
+_NOTE = (
+    "Percent, with 95 % intervals over patients. A drop is the accuracy lost with something else "
+    "in place of the ECG. do(question): each yes/no question counts as many yes as no; within "
+    "severity: the same among equally ill patients. Anchors learn from other patients' rows."
+)
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as text: one line per row, one column per way of weighing the questions."""
+    columns = list(dict.fromkeys(table["column"]))
+    lines: dict[str, dict[str, str]] = {}
+    for cell in table.itertuples():
+        lines.setdefault(str(cell.row), dict.fromkeys(columns, ""))[cell.column] = _text(cell)
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("")
+
+
+def to_markdown(result: BlindTest) -> str:
+    """Return the verdict and the table as Markdown."""
+    title = f"# Blind test: {result.model}, {result.questions}"
+    text = wide(result.table).to_markdown(disable_numparse=True)
+    return f"{title}\n\n{result.verdict}\n\n{text}\n\n{_NOTE}\n"
+
+
+def to_latex(result: BlindTest) -> str:
+    """Return the table as LaTeX, for the package booktabs."""
+    return wide(result.table).to_latex(
+        escape=True,
+        caption=f"Blind test: {result.model}, {result.questions}. {_NOTE}".replace("%", "\\%"),
+        label="tab:blind-test",
+    )
+
+
+def plane(results: Sequence[BlindTest], label: str = "") -> Figure | None:
+    """Draw the models' two drops beside the anchors; None if no matched drop was measured.
+
+    Parameters
+    ----------
+    results : sequence of BlindTest
+        Tests on the same rows; the anchors of the first are drawn.
+    label : str
+        What the numbers come from.
+    """
+    models = [result.model for result in results]
+    tables = [results[0].table]
+    tables += [r.table[r.table["row"].str.startswith(f"{r.model}, ")] for r in results[1:]]
+    try:
+        return drop_plane(pd.concat(tables), label, ALL, models)
+    except DataError:
+        return None
+
+
+def _text(cell) -> str:
+    if pd.isna(cell.value):
+        return "n/a"
+    digits = 1 if cell.unit == PERCENT else 2
+    text = f"{cell.value:.{digits}f}"
+    if pd.isna(cell.ci_low):
+        return text
+    to = " to " if min(cell.ci_low, cell.ci_high) < 0 else "-"
+    return f"{text} ({cell.ci_low:.{digits}f}{to}{cell.ci_high:.{digits}f})"
