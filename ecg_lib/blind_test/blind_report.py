@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecg_lib.blind_test.measures import PERCENT
-from ecg_lib.blind_test.weighing import ALL
 from ecg_lib.errors import DataError
 from ecg_lib.report.figures.drop_plane import drop_plane
 
@@ -62,7 +61,7 @@ def plane(results: Sequence[BlindTest], label: str = "") -> Figure | None:
     tables = [results[0].table]
     tables += [r.table[r.table["row"].str.startswith(f"{r.model}, ")] for r in results[1:]]
     try:
-        return drop_plane(pd.concat(tables), label, ALL, models)
+        return drop_plane(pd.concat(tables), label, results[0].verdict.column, models)
     except DataError:
         return None
 

@@ -7,8 +7,9 @@ those that are asked about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,22 @@ class QuestionSet:
     def patients(self) -> pd.Series:
         """The patient of each ECG, by ecg_id."""
         return self.ecgs.set_index("ecg_id")["patient_id"]
+
+    def only(self, pattern: str) -> QuestionSet:
+        """Return the set with only those questions in whose text a regular expression is found.
+
+        Raises
+        ------
+        DataError
+            The expression is not a valid one, or no question fits it.
+        """
+        try:
+            fits = self.rows["question"].str.contains(pattern, case=False, regex=True)
+        except re.error as error:
+            raise DataError(f"only {pattern!r}: no regular expression ({error})") from None
+        if not fits.any():
+            raise DataError(f"only {pattern!r}: no question of {self.name} fits; widen it")
+        return replace(self, rows=self.rows[fits].reset_index(drop=True))
 
 
 def answer_of(rows: pd.DataFrame) -> pd.Series:

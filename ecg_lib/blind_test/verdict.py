@@ -1,7 +1,8 @@
 """The verdict of the blind test, in words, by rules that anybody can check against the table.
 
-The rules are tried in this order; the first that applies decides. All read the column "all
-questions"; a drop "shows" if its interval lies above 0.
+The rules are tried in this order; the first that applies decides. They read the column
+"do(question)" if it rests on at least 100 questions, and else "all questions": where most answers
+are no, another ECG rarely changes a right answer. A drop "shows" if its interval lies above 0.
 
 1. Fewer than half of the replies with the own ECG could be read: it cannot be judged.
 2. The random drop does not show, and its interval reaches above 5 points: too few questions.
@@ -22,7 +23,7 @@ import pandas as pd
 
 from ecg_lib.baselines.anchors import BOTH
 from ecg_lib.blind_test.replies import READ, SENTENCE
-from ecg_lib.blind_test.weighing import ALL
+from ecg_lib.blind_test.weighing import ALL, DO
 from ecg_lib.evaluation.severity_drops import MATCHED, OWN, RANDOM, drop_row
 
 UNJUDGED, TOO_FEW, BLIND, LOOKS, UNDECIDED, ILLNESS, FINDINGS = RULES = (
@@ -34,7 +35,7 @@ UNJUDGED, TOO_FEW, BLIND, LOOKS, UNDECIDED, ILLNESS, FINDINGS = RULES = (
     "reads illness only",
     "reads findings",
 )
-_READABLE, _WIDE = 50.0, 5.0
+_READABLE, _WIDE, _ENOUGH = 50.0, 5.0, 100
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Verdict:
 
     rule: str
     text: str
+    column: str = ALL  # of the table, on which the verdict rests
 
     def __str__(self) -> str:
         return self.text
@@ -60,20 +62,32 @@ def verdict(table: pd.DataFrame, answered: pd.DataFrame, model: str) -> Verdict:
     model : str
         The model's name in the table.
     """
-    cells = table[table["column"] == ALL].set_index("row")
+    column = column_of(table)
+    rule, text = _applies(table[table["column"] == column].set_index("row"), answered, model)
+    return Verdict(rule, text, column)
+
+
+def column_of(table: pd.DataFrame) -> str:
+    """Return the column of the table on which the verdict rests."""
+    balanced = table[table["column"] == DO]
+    return DO if len(balanced) and balanced["n"].iloc[0] >= _ENOUGH else ALL
+
+
+def _applies(cells: pd.DataFrame, answered: pd.DataFrame, model: str) -> tuple[str, str]:
+    """Return the first rule that applies, and its sentence."""
     own = answered[answered["condition"] == OWN]
     read = 100 * own["state"].isin((READ, SENTENCE)).mean()
     if read < _READABLE:
-        return Verdict(UNJUDGED, f"{model} cannot be judged: {read:.0f} % of its replies are read.")
+        return (UNJUDGED, f"{model} cannot be judged: {read:.0f} % of its replies are read.")
     random = cells.loc[drop_row(model, RANDOM)]
     lost = f"another patient's ECG costs it {_points(random)}"
     if not random["ci_low"] > 0:
         if random["ci_high"] > _WIDE:
-            return Verdict(TOO_FEW, f"{model}: too few questions to tell; {lost}.")
-        return Verdict(BLIND, f"{model} does not look at the ECG: {lost}.")
+            return (TOO_FEW, f"{model}: too few questions to tell; {lost}.")
+        return (BLIND, f"{model} does not look at the ECG: {lost}.")
     matched = drop_row(model, MATCHED)
     if matched not in cells.index:
-        return Verdict(
+        return (
             LOOKS,
             f"{model} looks at the ECG: {lost}. Whether it reads more than illness was not tested, "
             "because the severity of the ECGs is not known.",
@@ -82,16 +96,18 @@ def verdict(table: pd.DataFrame, answered: pd.DataFrame, model: str) -> Verdict:
     ill = f"an equally ill patient's costs it {_points(beyond)}"
     if not beyond["ci_low"] > 0:
         if beyond["ci_high"] > _WIDE:
-            return Verdict(
+            return (
                 UNDECIDED,
                 f"{model} looks at the ECG: {lost}. Too few questions to tell whether it reads "
                 f"more than illness; {ill}.",
             )
-        return Verdict(
-            ILLNESS, f"{model} sees whether the patient is ill and nothing more: {lost}, but {ill}."
+        return (
+            ILLNESS,
+            f"{model} sees whether the patient is ill and nothing more: {lost}, but {ill}.",
         )
-    return Verdict(
-        FINDINGS, f"{model} reads findings in the ECG: {lost}, and {ill}.{_beside(cells, model)}"
+    return (
+        FINDINGS,
+        f"{model} reads findings in the ECG: {lost}, and {ill}.{_beside(cells, model)}",
     )
 
 

@@ -30,7 +30,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         "run",
         help="ask a model that can be called from here",
         formatter_class=raw,
-        description="Ask a model and judge it. An interrupted run goes on where it stopped.",
+        description="Ask a model and judge it. An interrupted run continues where it stopped.",
     )
     _add_questions(run)
     models = run.add_mutually_exclusive_group(required=True)
@@ -94,7 +94,14 @@ def _add_questions(verb: argparse.ArgumentParser) -> None:
     )
     sets.add_argument("--csv", metavar="FILE", help="record, question, answer, patient_id, ...")
     verb.add_argument("--store", metavar="DIR", help="a prepared store with the ECGs")
+    verb.add_argument(
+        "--simulate",
+        type=int,
+        metavar="N",
+        help="with --world, if --store does not exist: fill it with N simulated patients",
+    )
     verb.add_argument("--records", metavar="DIR", help="WFDB records of --csv (default: beside it)")
+    verb.add_argument("--only", metavar="REGEX", help="only questions with this in their text")
     verb.add_argument("--split", default="test", help="of ECG-QA or a profile (default test)")
     verb.add_argument(
         "--max-rows", type=int, default=1000, metavar="N", help="rows drawn (default 1000; 0: all)"
@@ -153,11 +160,18 @@ def _check(options: argparse.Namespace) -> None:
 
     if options.resamples < 2:
         raise DataError(f"--resamples is {options.resamples}; give 2 or more")
+    if (getattr(options, "simulate", None) or 1) < 1:
+        raise DataError(f"--simulate is {options.simulate}; give a number of patients")
     if getattr(options, "max_rows", 0) < 0:
         raise DataError(f"--max-rows is {options.max_rows}; give a number of rows, or 0 for all")
 
 
 def _questions(options: argparse.Namespace):
+    questions = _all_questions(options)
+    return questions.only(options.only) if options.only else questions
+
+
+def _all_questions(options: argparse.Namespace):
     from ecg_lib.blind_test import sources
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
@@ -167,7 +181,12 @@ def _questions(options: argparse.Namespace):
     if options.csv:
         return sources.from_csv(options.csv, options.records)
     if not options.store:
-        raise DataError("--store is missing: name a prepared store with the ECGs")
+        raise DataError("--store is missing; name a prepared store with the ECGs")
+    if options.world and options.simulate and not Path(options.store).exists():
+        from ecg_lib.data.simulated.cohort import SimulatedCohort
+        from ecg_lib.data.store import write_store
+
+        write_store(options.store, SimulatedCohort(options.simulate, options.seed))
     store = EcgStore.open(options.store)
     if options.ecgqa:
         return sources.from_ecgqa(options.ecgqa, store, options.split)
