@@ -3,6 +3,7 @@
 Architectures differ in what follows the output layer, in how far their positions reach, in the
 names of their layers and in whether questions can share a beginning. Model folders also carry
 settings for generation. The rest of the library calls these functions and knows no architecture.
+`lm` is a causal language model of transformers, without PEFT's wrapper.
 """
 
 from __future__ import annotations
@@ -20,16 +21,14 @@ from ecg_lib.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from ecg_lib.ecg_llm.frozen_llm import CausalLm
+    from transformers import PreTrainedTokenizerBase
 
 _SOFT_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 _NEAR = {torch.float32: 1e-3, torch.float64: 1e-6}  # relative to the largest logit
 _COARSE = 0.05  # the same for half precision
 
 
-def final_logits(lm: CausalLm, hidden: Tensor) -> Tensor:
+def final_logits(lm: Any, hidden: Tensor) -> Tensor:
     """Turn last hidden states into the logits that the language model itself would return.
 
     Some models scale or cap the output layer's logits: Cohere, Granite, Gemma 2.
@@ -43,10 +42,9 @@ def final_logits(lm: CausalLm, hidden: Tensor) -> Tensor:
     -------
     (..., V)
     """
-    model: Any = lm
-    logits = model.get_output_embeddings()(hidden)
-    settings = _settings(model)
-    if (factor := getattr(model, "logit_scale", None)) is not None:
+    logits = lm.get_output_embeddings()(hidden)
+    settings = _settings(lm)
+    if (factor := getattr(lm, "logit_scale", None)) is not None:
         logits = logits * factor
     if (divisor := getattr(settings, "logits_scaling", None)) is not None:
         logits = logits / divisor
@@ -57,7 +55,7 @@ def final_logits(lm: CausalLm, hidden: Tensor) -> Tensor:
 
 
 def decode_states(
-    lm: CausalLm, inputs_embeds: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None
+    lm: Any, inputs_embeds: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None
 ) -> Tensor:
     """Return the last hidden states (B, L, H) of embedded tokens (B, L, H), without a cache.
 
@@ -70,7 +68,7 @@ def decode_states(
     ).last_hidden_state
 
 
-def plain_generation(lm: CausalLm) -> Any:
+def plain_generation(lm: Any) -> Any:
     """Return a view of a language model without the generation settings of its folder.
 
     `generation_config.json` may ask for sampling, beams, penalties or forced tokens, and
@@ -87,12 +85,12 @@ def plain_generation(lm: CausalLm) -> Any:
     return view
 
 
-def most_positions(lm: CausalLm) -> int | None:
+def most_positions(lm: Any) -> int | None:
     """Return how many positions a language model has; None if nothing limits them."""
     return getattr(_settings(lm), "max_position_embeddings", None)
 
 
-def check_fits(lm: CausalLm, length: int, new_tokens: int = 0) -> None:
+def check_fits(lm: Any, length: int, new_tokens: int = 0) -> None:
     """Check that a prompt and its answer have positions in the language model.
 
     Beyond its last position a model with learned positions stops with an index error, and one with
@@ -113,7 +111,7 @@ def check_fits(lm: CausalLm, length: int, new_tokens: int = 0) -> None:
     )
 
 
-def check_positions(lm: CausalLm, position_ids: Tensor, packed: bool) -> None:
+def check_positions(lm: Any, position_ids: Tensor, packed: bool) -> None:
     """Check that all positions (B, L) exist, and in packed rows also lie in the attention window.
 
     Only a batch that is long enough to be at fault is read back from the GPU.
@@ -136,7 +134,7 @@ def check_positions(lm: CausalLm, position_ids: Tensor, packed: bool) -> None:
         )
 
 
-def attention_window(lm: CausalLm) -> int | None:
+def attention_window(lm: Any) -> int | None:
     """Return over how many tokens the layers with a sliding window look back; None without one."""
     settings = _settings(lm)
     window = getattr(settings, "sliding_window", None)
@@ -145,18 +143,17 @@ def attention_window(lm: CausalLm) -> int | None:
     return window if sliding and getattr(settings, "use_sliding_window", True) else None
 
 
-def shares_prefix(lm: CausalLm) -> bool:
+def shares_prefix(lm: Any) -> bool:
     """Return whether many questions can continue one beginning, packed or from a cache.
 
     It takes a 4-D mask and position ids, which recurrent models, ALiBi and flash attention lack.
     """
-    model: Any = lm
-    settings = _settings(model)
+    settings = _settings(lm)
     attention = getattr(settings, "_attn_implementation", None) or "eager"
     kinds = {*(getattr(settings, "layer_types", None) or ())}
     return (
-        _takes_positions(model.get_decoder())
-        and not getattr(model, "_is_stateful", False)
+        _takes_positions(lm.get_decoder())
+        and not getattr(lm, "_is_stateful", False)
         and not getattr(settings, "alibi", False)
         and attention in ("eager", "sdpa")
         and kinds <= {"full_attention", "sliding_attention"}
@@ -187,7 +184,7 @@ def check_lora(lm: nn.Module, lora: LoraConfig) -> None:
 
 
 @torch.no_grad()
-def check_usable(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+def check_usable(lm: Any, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
     """Check on two tokens that embeddings and hidden states give the language model's own logits.
 
     Raises
@@ -196,13 +193,12 @@ def check_usable(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None 
         They do not, because the architecture does something that this library does not know; or
         the tokenizer has tokens without a row in the embedding table.
     """
-    model: Any = lm
-    table = model.get_input_embeddings()
+    table = lm.get_input_embeddings()
     if tokenizer is not None:
         _check_vocabulary(tokenizer, table.weight.shape[0])
-    ids = torch.tensor([[0, 1]], device=model.device)
-    ours = final_logits(model, decode_states(model, table(ids), None, None)).float()
-    own = model(input_ids=ids).logits.float()
+    ids = torch.tensor([[0, 1]], device=lm.device)
+    ours = final_logits(lm, decode_states(lm, table(ids), None, None)).float()
+    own = lm(input_ids=ids).logits.float()
     near = _NEAR.get(table.weight.dtype, _COARSE) * max(1.0, float(own.abs().max()))
     if ours.shape != own.shape or not torch.allclose(ours, own, rtol=0, atol=near):
         raise DataError(
@@ -241,4 +237,4 @@ def _settings(lm: Any) -> Any:
 
 
 def _takes_positions(decoder: Any) -> bool:
-    return "position_ids" in inspect.signature(decoder.forward).parameters
+    return "position_ids" in inspect.signature(type(decoder).forward).parameters
