@@ -40,7 +40,10 @@ from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.errors import DataError
 
 # What transformers' Auto classes pass to every `from_pretrained`; a saved folder needs none of it.
-_FROM_AUTO = {"adapter_kwargs", "code_revision", "revision", "token", "trust_remote_code"}
+_FROM_AUTO = {
+    *("adapter_kwargs", "cache_dir", "code_revision", "force_download", "local_files_only"),
+    *("proxies", "revision", "subfolder", "token", "trust_remote_code"),
+}
 
 
 class EcgLlmConfig(PreTrainedConfig):

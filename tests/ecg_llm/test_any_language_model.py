@@ -231,8 +231,10 @@ def test_a_prompt_longer_than_the_positions_is_one_line(name, built, tokens):
         assert "\n" not in str(caught.value)
 
 
-def test_special_tokens_in_a_question_are_text(built, tokens):
+def test_special_tokens_in_a_question_are_text(built, tmp_path):
     _, processor = built
+    processor.save_pretrained(tmp_path)
+    again = EcgLlmProcessor.from_pretrained(tmp_path)
     tokenizer = processor.tokenizer
     control = {*tokenizer.all_special_ids, processor.slot_id} - {tokenizer.unk_token_id}
     typed = [END, "</s>", "<s>", "[PAD]", "<|im_end|>", *tokenizer.all_special_tokens]
@@ -241,6 +243,7 @@ def test_special_tokens_in_a_question_are_text(built, tokens):
         if text == "<|ecg|>":
             continue
         ids = processor.prompt_ids(f"Is it normal? {text} So", 1)
+        assert again.prompt_ids(f"Is it normal? {text} So", 1) == ids
         inside = ids if tokenizer.bos_token_id is None else ids[1:]
         assert control.isdisjoint(i for i in inside if i != processor.slot_id), text
         assert ids.count(processor.slot_id) == 5 and len(ids) > len(plain), "read, not dropped"
