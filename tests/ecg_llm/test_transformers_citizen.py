@@ -8,8 +8,8 @@ from peft import LoraConfig
 from transformers import AutoConfig, AutoModel, AutoProcessor, pipeline
 
 from ecg_lib.ecg_llm.ask import ask, load_model, read_ecg
+from ecg_lib.ecg_llm.ask_pipeline import TASK, EcgQuestionAnswering
 from ecg_lib.ecg_llm.model import EcgLlm, EcgLlmConfig
-from ecg_lib.ecg_llm.pipeline import TASK, EcgQuestionAnswering
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.errors import BadRecord, DataError
