@@ -108,7 +108,7 @@ def embed_names(
     that names share ("left", "block") could lie in different slots and be read as another name.
     """
     pieces = [name_pieces(name, tokenizer) for name in names]
-    rows = [table.weight[torch.tensor(ids, device=table.weight.device)].mean(0) for ids in pieces]
+    rows = [table(torch.tensor(ids, device=table.weight.device)).mean(0) for ids in pieces]
     return torch.stack(rows).detach().float().cpu()
 
 

@@ -12,6 +12,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ecg_lib.ecg_llm.causal_lm import (
+    attention_window,
+    check_fits,
+    decode_states,
+    final_logits,
+    plain_generation,
+    shares_prefix,
+)
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.packing import (
     batches,
@@ -113,22 +121,30 @@ def score_yes(
         As `first_token_scores` returns them.
     """
     prompts = _prompts(processor, questions, ecgs)
+    if not _can_share(model, prompts):
+        return score_yes_plain(model, processor, questions, ecgs, tokens, batch_size)
     p_yes, choice = np.zeros(len(prompts)), np.zeros(len(prompts), dtype=int)
     groups = grouped([tuple(e) for e in ecgs], _TOGETHER)
     packed = [pack([prompts[i] for i in group], [()] * len(group)) for group in groups]
     lengths = [len(row["input_ids"]) for row in packed]
-    head = model.base_lm.get_output_embeddings()
     for some in tqdm([*batches(groups, lengths, batch_size)], desc="score", leave=False):
         batch = packed_batch([packed[k] for k in some], processor)
         batch["ecg_tokens"] = tokens.get([e for k in some for e in ecgs[groups[k][0]]])
         last = ends([packed[k] for k in some], batch["input_ids"].shape[1])
         del batch["labels"]
         hidden = model.hidden(**{name: value.to(model.device) for name, value in batch.items()})
-        logits = head(hidden[last.to(model.device)])  # (B, L, H) -> (questions, V)
+        logits = model.head(hidden[last.to(model.device)])  # (B, L, H) -> (questions, V)
         p, c = first_token_scores(logits, processor)
         rows = [i for k in some for i in groups[k]]
         p_yes[rows], choice[rows] = p.cpu().numpy(), c.cpu().numpy()
     return p_yes, choice
+
+
+def _can_share(model: EcgLlm, prompts: list[list[int]]) -> bool:
+    """Return whether the language model can read what prompts share only once."""
+    window = attention_window(model.base_lm)
+    inside = window is None or max(map(len, prompts), default=0) < window
+    return inside and shares_prefix(model.base_lm)
 
 
 def _prompts(
@@ -174,8 +190,13 @@ def score_yes_to_each(
     then continues from the cached keys and values. `score_yes` is the plain reference.
     """
     prompts = [processor.prompt_ids(question, 1) for question in questions]
+    if not _can_share(model, prompts):
+        each = questions * len(ecg_ids), [[ecg] for ecg in ecg_ids for _ in questions]
+        alone, _ = score_yes(model, processor, *each, tokens, batch_size)
+        return alone.reshape(len(ecg_ids), len(questions))
+    check_fits(model.base_lm, max(map(len, prompts)))
     shared = shared_length(prompts)
-    decoder, head = model.base_lm.get_decoder(), model.base_lm.get_output_embeddings()
+    decoder = model.base_lm.get_decoder()
     p_yes = np.zeros((len(ecg_ids), len(prompts)))
     for at in tqdm(range(0, len(ecg_ids), batch_size), desc="score", leave=False):
         some = ecg_ids[at : at + batch_size]
@@ -187,9 +208,12 @@ def score_yes_to_each(
         cache = decoder(inputs_embeds=begun, use_cache=True).past_key_values
         for k, prompt in enumerate(prompts):
             hidden = decoder(
-                input_ids=of_each(prompt[shared:]), past_key_values=cache, use_cache=True
+                input_ids=of_each(prompt[shared:]),
+                position_ids=of_each([*range(shared, len(prompt))]),
+                past_key_values=cache,
+                use_cache=True,
             ).last_hidden_state  # (B, rest, H)
-            scores, _ = first_token_scores(head(hidden[:, -1]), processor)
+            scores, _ = first_token_scores(model.head(hidden[:, -1]), processor)
             p_yes[at : at + len(some), k] = scores.cpu().numpy()
             cache.crop(shared - len(prompt))  # removes the question
     return p_yes
@@ -219,9 +243,8 @@ def generate_answers(
             pad_token_id=processor.pad_id,
             eos_token_id=processor.tokenizer.eos_token_id,
         )
-        texts = processor.tokenizer.batch_decode(new, skip_special_tokens=True)
-        for row, text in zip(rows, texts, strict=True):
-            answers[row] = text.strip()
+        for row, text in zip(rows, processor.said(new), strict=True):
+            answers[row] = text
     return answers
 
 
@@ -302,6 +325,11 @@ def read_rows(
     Returns
     -------
     Series of str, indexed as `rows`
+
+    Raises
+    ------
+    DataError
+        A prompt has more tokens than the LLM has positions.
     """
     rng = np.random.default_rng(seed)
     prompts = [
@@ -315,25 +343,21 @@ def read_rows(
         for picked in _batches([prompts[i] for i in places], batch_size, "read"):
             batch = processor.prompts([prompts[i] for i in places[picked]])
             batch = {name: value.to(llm.device) for name, value in batch.items()}
+            check_fits(llm, batch["input_ids"].shape[1], 0 if closed else max_new_tokens)
             if closed:
-                hidden = llm.get_decoder()(
-                    **batch, position_ids=positions(batch["attention_mask"]), use_cache=False
-                ).last_hidden_state  # (B, L, H)
-                logits = llm.get_output_embeddings()(hidden[:, -1].contiguous())  # (B, V)
+                ids, mask = batch["input_ids"], batch["attention_mask"]
+                embeds = llm.get_input_embeddings()(ids)
+                hidden = decode_states(llm, embeds, mask, positions(mask))  # (B, L, H)
+                logits = final_logits(llm, hidden[:, -1].contiguous())  # (B, V)
                 texts = CLOSED[first_token_scores(logits, processor)[1].cpu().numpy()]
             else:
-                new = llm.generate(
+                new = plain_generation(llm).generate(
                     **batch,
                     max_new_tokens=max_new_tokens,
                     do_sample=False,
                     pad_token_id=processor.pad_id,
                     eos_token_id=processor.tokenizer.eos_token_id,
                 )
-                texts = [
-                    text.strip()
-                    for text in processor.tokenizer.batch_decode(
-                        new[:, batch["input_ids"].shape[1] :], skip_special_tokens=True
-                    )
-                ]
+                texts = processor.said(new[:, batch["input_ids"].shape[1] :])
             said[places[picked]] = texts
     return pd.Series(said, index=rows.index, name="prediction")

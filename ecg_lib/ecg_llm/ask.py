@@ -17,7 +17,7 @@ from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.base import EcgInput
 from ecg_lib.encoders.token_cache import encode
-from ecg_lib.errors import BadRecord, DataError
+from ecg_lib.errors import BadRecord, DataError, EcgLibError
 from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
@@ -119,6 +119,8 @@ def load_model(folder: str | os.PathLike) -> tuple[EcgLlm, EcgLlmProcessor]:
     try:
         model = EcgLlm.from_pretrained(folder, "auto")
         processor = EcgLlmProcessor.from_pretrained(folder)
+    except EcgLibError:
+        raise  # it says what to do
     except (OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
@@ -197,6 +199,4 @@ def ask(
         pad_token_id=processor.pad_id,
         eos_token_id=processor.tokenizer.eos_token_id,
     )
-    text = processor.tokenizer.decode(new[0], skip_special_tokens=True)
-    assert isinstance(text, str)  # one sequence gives one text
-    return Answer(text.strip(), p_yes)
+    return Answer(processor.said(new)[0], p_yes)

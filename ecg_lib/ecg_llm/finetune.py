@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import set_seed
 
+from ecg_lib.ecg_llm.causal_lm import shares_prefix
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.packing import grouped, pack, packed_batch
@@ -51,6 +52,8 @@ def new_model(
     ------
     DataError
         The language model cannot be loaded.
+    ConfigError
+        It lacks a layer that `lora.target_modules` names.
     """
     set_seed(seed)
     language_model, tokenizer = load_llm(llm, dtype)
@@ -207,7 +210,8 @@ def train_stage(
         )
     set_seed(seed)
     rows = rows_seen(rows, stage, seed)
-    together = min(stage.questions_per_ecg, stage.batch_size)
+    packs = shares_prefix(model.base_lm)
+    together = min(stage.questions_per_ecg, stage.batch_size) if packs else 1
     prepared = prepare_rows(rows, processor, together, seed)
     batch = sequences_per_step(prepared, len(rows), stage)
     history = fit(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ecg_lib.ecg_llm.causal_lm import check_usable
 from ecg_lib.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ class CausalLm(Protocol):
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
+
+    def get_input_embeddings(self) -> Any:
+        """Return the layer that embeds token ids."""
 
     def get_decoder(self) -> Any:
         """Return the layers below the output embeddings."""
@@ -49,7 +54,8 @@ def load_llm(name_or_path: str | Path, dtype: str = "float32"):
     Raises
     ------
     DataError
-        The name is neither a folder with a model nor a model that the hub provides.
+        The name is neither a folder with a model nor a model that the hub provides, or its tokens
+        or its architecture do not suit.
     """
     name = str(name_or_path)
     try:
@@ -60,10 +66,45 @@ def load_llm(name_or_path: str | Path, dtype: str = "float32"):
             f"llm.name_or_path {name!r} cannot be loaded ({str(error).splitlines()[0]})"
             "; give a folder written by save_pretrained, or log in to the hub"
         ) from error
-    return model.eval().requires_grad_(False), tokenizer
+    check_usable(model.eval(), tokenizer)
+    return model.requires_grad_(False), tokenizer
 
 
 def embeddings_of(lm: PreTrainedModel) -> nn.Embedding:
     """Return the input embeddings of a language model; transformers only promises a module."""
     table: Any = lm.get_input_embeddings()
     return table
+
+
+def beside(language_model: str, folder: Path) -> str:
+    """Return the path of a language model relative to a saved model; it begins with a dot.
+
+    No name on the hub begins with one, so the two can be told apart when the folder is missing.
+    """
+    relative = Path(os.path.relpath(language_model, folder)).as_posix()
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
+def found_again(folder: Path, name: str) -> str:
+    """Return the folder of a saved model's language model, or its name on the hub.
+
+    Parameters
+    ----------
+    folder : Path
+        The saved model.
+    name : str
+        As its config has it.
+
+    Raises
+    ------
+    DataError
+        The name is a folder that does not exist.
+    """
+    if (folder / name).is_dir():
+        return str((folder / name).resolve())
+    if name.startswith(".") or Path(name).is_absolute():
+        raise DataError(
+            f"{folder}: its language model {name} is not there; copy it too, or write its new "
+            f"place as language_model in {folder / 'config.json'}"
+        )
+    return name

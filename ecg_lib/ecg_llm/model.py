@@ -12,15 +12,38 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import ModelOutput
 
 from ecg_lib import encoders
-from ecg_lib.ecg_llm.frozen_llm import embeddings_of
+from ecg_lib.ecg_llm.causal_lm import (
+    check_fits,
+    check_lora,
+    check_positions,
+    check_usable,
+    decode_states,
+    final_logits,
+    plain_generation,
+)
+from ecg_lib.ecg_llm.frozen_llm import beside, embeddings_of, found_again
 from ecg_lib.ecg_llm.packing import additive, positions
 from ecg_lib.ecg_llm.processor import IGNORE, EcgLlmProcessor
 from ecg_lib.ecg_llm.projector import Projector
 from ecg_lib.encoders.base import EcgEncoder
+from ecg_lib.errors import DataError
+
+# What transformers' Auto classes pass to every `from_pretrained`; a saved folder needs none of it.
+_FROM_AUTO = {
+    *("adapter_kwargs", "cache_dir", "code_revision", "force_download", "local_files_only"),
+    *("proxies", "revision", "subfolder", "token", "trust_remote_code"),
+}
 
 
 class EcgLlmConfig(PreTrainedConfig):
@@ -97,12 +120,18 @@ class EcgLlm(PreTrainedModel):
             Hub id or folder of the language model, under which a saved model finds it again.
         lora : LoraConfig, optional
             Adapters to add.
+
+        Raises
+        ------
+        ConfigError
+            The language model lacks a layer that `lora` names.
         """
         language_model.requires_grad_(False)
         width = embeddings_of(language_model).embedding_dim
         config = EcgLlmConfig(name, encoder.config.width, width, slot_id)
         if lora is None:
             return cls(config, encoder, language_model)
+        check_lora(language_model, lora)
         return cls(config, encoder, get_peft_model(language_model, lora))
 
     @property
@@ -170,19 +199,25 @@ class EcgLlm(PreTrainedModel):
         ecg_tokens : (E, n, D)
         position_ids : (B, L) int64, optional
             By default those of `positions`.
+
+        Raises
+        ------
+        DataError
+            A prompt has more tokens than the language model has positions.
         """
-        embeds = self.embed(input_ids, ecg_tokens)
-        if attention_mask.dim() == 4:
-            attention_mask = additive(attention_mask, embeds.dtype)
-        elif position_ids is None:
+        packed = attention_mask.dim() == 4
+        if position_ids is None and not packed:
             position_ids = positions(attention_mask)
-        decoder = self.base_lm.get_decoder()
-        return decoder(
-            inputs_embeds=embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            use_cache=False,
-        ).last_hidden_state
+        if position_ids is not None:
+            check_positions(self.base_lm, position_ids, packed)
+        embeds = self.embed(input_ids, ecg_tokens)
+        if packed:
+            attention_mask = additive(attention_mask, embeds.dtype)
+        return decode_states(self.base_lm, embeds, attention_mask, position_ids)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Turn last hidden states (..., H) into the language model's logits (..., V)."""
+        return final_logits(self.base_lm, hidden)
 
     def forward(
         self,
@@ -210,12 +245,11 @@ class EcgLlm(PreTrainedModel):
             labels, no loss and the logits (B, V) of the last position.
         """
         hidden = self.hidden(input_ids, attention_mask, ecg_tokens, position_ids)  # (B, L, H)
-        head = self.base_lm.get_output_embeddings()
         if labels is None:
             last = hidden[:, -1].contiguous()  # (B, H), of left-padded prompts
-            return EcgLlmOutput(logits=head(last))  # (B, V)
+            return EcgLlmOutput(logits=self.head(last))  # (B, V)
         wanted = labels[:, 1:] != IGNORE  # position t predicts t + 1
-        logits = head(hidden[:, :-1][wanted]).float()  # (labelled positions, V)
+        logits = self.head(hidden[:, :-1][wanted]).float()  # (labelled positions, V)
         return EcgLlmOutput(F.cross_entropy(logits, labels[:, 1:][wanted]), logits)
 
     def forward_plain(
@@ -223,7 +257,11 @@ class EcgLlm(PreTrainedModel):
     ) -> Tensor:
         """Compute the loss of `forward` from all logits of the LLM's own forward pass."""
         embeds = self.embed(input_ids, ecg_tokens)
-        logits = self.language_model(inputs_embeds=embeds, attention_mask=attention_mask).logits
+        logits = self.language_model(
+            inputs_embeds=embeds,
+            attention_mask=attention_mask,
+            position_ids=positions(attention_mask),
+        ).logits
         return F.cross_entropy(
             logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORE
         )
@@ -234,10 +272,18 @@ class EcgLlm(PreTrainedModel):
     ) -> Tensor:
         """Continue left-padded prompts; return the new token ids only.
 
-        Further keyword arguments go to transformers' `generate`.
+        Further keyword arguments go to transformers' `generate`. Without any, the answer is greedy:
+        the settings in the language model's folder do not count.
+
+        Raises
+        ------
+        DataError
+            A prompt and its answer have more tokens than the language model has positions.
         """
+        longest = int(attention_mask.sum(-1).max())
+        check_fits(self.base_lm, longest, kwargs.get("max_new_tokens") or 0)
         embeds = self.embed(input_ids, ecg_tokens)
-        return self.language_model.generate(
+        return plain_generation(self.base_lm).generate(
             inputs_embeds=embeds, attention_mask=attention_mask, **kwargs
         )
 
@@ -254,7 +300,7 @@ class EcgLlm(PreTrainedModel):
         folder.mkdir(parents=True, exist_ok=True)
         name = self.config.language_model
         if os.path.isdir(name):
-            self.config.language_model = os.path.relpath(name, folder)
+            self.config.language_model = beside(name, folder)
         self.config.save_pretrained(folder)
         self.config.language_model = name
         self.encoder.save_pretrained(folder / "encoder")
@@ -272,6 +318,8 @@ class EcgLlm(PreTrainedModel):
         dtype: torch.dtype | str | None = None,
         language_model: str | None = None,
         trainable: bool = False,
+        config: EcgLlmConfig | None = None,
+        **from_auto: Any,
     ) -> EcgLlm:
         """Load what `save_pretrained` wrote, in evaluation mode.
 
@@ -284,27 +332,44 @@ class EcgLlm(PreTrainedModel):
             Hub id or folder of the language model, if not the one in the config.
         trainable : bool
             Whether the adapters are to be trained further.
+        config : EcgLlmConfig, optional
+            By default the saved one; `AutoModel` passes what it has read.
+        **from_auto
+            What transformers' Auto classes add for models on the hub; not used.
 
         Raises
         ------
         FileNotFoundError
             The folder holds no saved ECG-LLM. Missing weights are never replaced by random ones.
+        DataError
+            Its language model is missing, or is not the one it was trained with.
         """
+        if unknown := {k for k in from_auto if not k.startswith("_")} - _FROM_AUTO:
+            raise TypeError(f"from_pretrained has no argument {min(unknown)!r}; leave it out")
         folder = Path(folder)
         if not (folder / "projector.safetensors").is_file():
             raise FileNotFoundError(
                 f"{folder}: no saved ECG-LLM (projector.safetensors is missing); give "
                 "another folder"
             )
-        config = EcgLlmConfig.from_pretrained(folder)
-        name = language_model or config.language_model
-        if not language_model and (folder / name).is_dir():
-            name = str((folder / name).resolve())
-        lm: torch.nn.Module = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        config = EcgLlmConfig.from_pretrained(folder) if config is None else config
+        name = language_model or found_again(folder, config.language_model)
+        lm: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        if (width := embeddings_of(lm).embedding_dim) != config.llm_width:
+            raise DataError(
+                f"{folder}: language model {name} has width {width}, but the projector was trained "
+                f"for {config.llm_width}; give the language model it was trained with"
+            )
         lm.requires_grad_(False)
+        check_usable(lm.eval())
         if (folder / "adapter").is_dir():
             lm = PeftModel.from_pretrained(lm, str(folder / "adapter"), is_trainable=trainable)
         config.language_model = name
         model = cls(config, encoders.load(folder / "encoder"), lm)
         model.projector.load_state_dict(load_file(str(folder / "projector.safetensors")))
         return model.eval()
+
+
+AutoConfig.register(EcgLlmConfig.model_type, EcgLlmConfig, exist_ok=True)
+AutoModel.register(EcgLlmConfig, EcgLlm, exist_ok=True)
+AutoProcessor.register(EcgLlmConfig, EcgLlmProcessor, exist_ok=True)

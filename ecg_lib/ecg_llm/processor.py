@@ -11,6 +11,7 @@ import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
@@ -23,6 +24,7 @@ ONE_ECG = "This is an electrocardiogram. {}. "
 TWO_ECGS = "Here are two electrocardiograms. The first is {}, and the second is {}. "
 QUESTION = "Answer the following questions based on the above content: {question}"
 SLOT = "<|ecg|>"  # stands for one ECG in the string
+_STAND_IN = "\ue000ecg\ue000"  # stands for `SLOT` where no special token may act
 IGNORE = -100  # label of positions that do not count in the loss
 
 
@@ -59,12 +61,29 @@ class EcgLlmProcessor:
         slot_id = self.tokenizer.convert_tokens_to_ids(SLOT) if slots else len(tokenizer)
         assert isinstance(slot_id, int)  # one token has one id
         self.slot_id = slot_id
-        self.pad_id = (
-            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        )
+        self._speller: PreTrainedTokenizerBase | None = None
+        self.pad_id = _in_vocabulary(tokenizer)
+        special = {i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special}
+        self._control = {*special, *tokenizer.all_special_ids} - {slot_id}
 
     def _tokenised(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids if self._control.isdisjoint(ids) else self._as_text(text)
+
+    def _as_text(self, text: str) -> list[int]:
+        """Return the ids of a text in which only `SLOT` is a token of its own.
+
+        A person may type "</s>" in a question. That is text: as a token it would end the prompt.
+        """
+        if self._speller is None:  # made once, as few texts need it
+            self._speller = copy.deepcopy(self.tokenizer)
+            slot = AddedToken(_STAND_IN, lstrip=True, normalized=False, special=False)
+            self._speller.add_tokens([slot])
+        known = self._speller.convert_tokens_to_ids(_STAND_IN)
+        spelled = self._speller(
+            text.replace(SLOT, _STAND_IN), add_special_tokens=False, split_special_tokens=True
+        )["input_ids"]
+        return [self.slot_id if i == known else i for i in spelled]
 
     def text_ids(self, text: str) -> list[int]:
         """Return the token ids of a text by itself; an ECG in it is one id."""
@@ -126,8 +145,20 @@ class EcgLlmProcessor:
         return spread if bos is None else [bos, *spread]
 
     def answer_ids(self, answer: str, after: str) -> list[int]:
-        """Return the token ids of an answer that follows a text, with the end-of-text token."""
-        return [*self.continue_ids(answer, after), self.tokenizer.eos_token_id]
+        """Return the token ids of an answer that follows a text, with the end-of-text token.
+
+        Raises
+        ------
+        DataError
+            The tokenizer has no end-of-text token, so an answer's end cannot be learned.
+        """
+        end = self.tokenizer.eos_token_id
+        if end is None:
+            raise DataError(
+                "the tokenizer has no end-of-text token, so no answer could end; set eos_token in "
+                "the language model's tokenizer_config.json"
+            )
+        return [*self.continue_ids(answer, after), end]
 
     def example(self, question: str, answer: str, ecgs: int | Sequence[str] = 1) -> dict:
         """Make a training row of one question asked alone."""
@@ -162,6 +193,12 @@ class EcgLlmProcessor:
             "attention_mask": self.pad([[1] * len(p) for p in prompts], 0, "left"),
         }
 
+    def said(self, new: Tensor) -> list[str]:
+        """Return the texts of generated token ids (B, n), each up to its end-of-text token."""
+        end = self.tokenizer.eos_token_id
+        rows = [ids[: ids.index(end)] if end in ids else ids for ids in new.tolist()]
+        return [t.strip() for t in self.tokenizer.batch_decode(rows, skip_special_tokens=True)]
+
     def verbaliser(self, word: str) -> list[int]:
         """Return the first token ids of a word's spellings: "yes", "Yes" and both after a space."""
         variants = [word, word.capitalize(), " " + word, " " + word.capitalize()]
@@ -180,8 +217,17 @@ class EcgLlmProcessor:
         (folder / "ecg_processor.json").write_text(json.dumps({"slots": self.slots}) + "\n")
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> EcgLlmProcessor:
-        """Load what `save_pretrained` wrote."""
+    def from_pretrained(cls, folder: str | Path, **from_auto: Any) -> EcgLlmProcessor:
+        """Load what `save_pretrained` wrote; what `AutoProcessor` adds for the hub is not used."""
         folder = Path(folder, "processor")
         slots = json.loads((folder / "ecg_processor.json").read_text())["slots"]
         return cls(AutoTokenizer.from_pretrained(str(folder)), slots)
+
+
+def _in_vocabulary(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return an id to pad with that every embedding table has; padding is masked anyway.
+
+    A padding token that was added to the tokenizer may have no row in the table.
+    """
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    return next((int(i) for i in ids if i is not None and i < tokenizer.vocab_size), 0)

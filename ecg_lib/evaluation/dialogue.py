@@ -12,6 +12,7 @@ import torch
 from peft import PeftModel
 
 from ecg_lib.ecg_llm.answering import generate_answers
+from ecg_lib.ecg_llm.causal_lm import check_fits, plain_generation
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
@@ -190,16 +191,17 @@ def say(model: EcgLlm, processor: EcgLlmProcessor, text: str, max_new_tokens: in
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     batch = processor.prompts([[*bos, *tokenizer(text, add_special_tokens=False)["input_ids"]]])
     batch = {name: value.to(model.device) for name, value in batch.items()}
+    check_fits(model.base_lm, batch["input_ids"].shape[1], max_new_tokens)
     with lm.disable_adapter() if isinstance(lm, PeftModel) else nullcontext():
-        ids = lm.generate(
+        ids = plain_generation(model.base_lm).generate(
             **batch,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=processor.pad_id,
             eos_token_id=tokenizer.eos_token_id,
         )
-    new = ids[0, batch["input_ids"].shape[1] :]
-    return " ".join(str(tokenizer.decode(new, skip_special_tokens=True)).split())
+    new = ids[:, batch["input_ids"].shape[1] :]
+    return " ".join(processor.said(new)[0].split())
 
 
 def explain(model: EcgLlm, processor: EcgLlmProcessor, term: str) -> Turn:
