@@ -44,7 +44,13 @@ _ARMS_SHOWN = {"demo": ("S-Verify", "average"), "ptbxl": ("S-Verify", "average")
 _DEMO, _SEEDS_SHOWN = "demo", "demo-full"
 _SEEDS_COLUMNS = ("S-Verify", "average")
 _RESULTS = ROOT / "results"
-PAGES = {"README.md": ("headline",), "docs/results.md": ("arms", "demo", "ptbxl")}
+PAGES = {
+    "README.md": ("headline",),
+    "docs/results.md": ("arms", "demo", "ptbxl"),
+    "docs/blind_test.md": ("blind",),
+}
+_BLIND_COLUMNS = ("all questions", "do(question)", "within severity")
+_BLIND_ROWS = r"^[^,]+, (?:own ECG|random drop|matched drop|same answer to another wording)$"
 
 # The README's few numbers: their name, and where they stand in the tables of demo.
 _DIFFERENCES, _MEAN_AUC = "random_ecg_differences", "mean AUC"
@@ -191,6 +197,24 @@ def arms_block(results: Path = _RESULTS) -> str:
     return wide_markdown(frame.assign(row=frame["row"].map(_ARMS)), with_n=False)
 
 
+def blind_block(results: Path = _RESULTS) -> str:
+    """Return accuracies and drops of the blind test on the arms of demo, as Markdown.
+
+    Raises
+    ------
+    DataError
+        The table is missing.
+    """
+    path = results / _DEMO / "blind_test.csv"
+    frame = read_table(path)
+    kept = frame["row"].str.contains(_BLIND_ROWS) & frame["column"].isin(_BLIND_COLUMNS)
+    told = f"Ours: {label_of(path.with_suffix('.md')) or _DEMO}. In brackets: 95 % intervals."
+    return f"{told}\n\n{wide_markdown(frame[kept], with_n=False)}"
+
+
+_BLOCKS = {"arms": arms_block, "headline": headline_block, "blind": blind_block}
+
+
 def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up: str = "") -> bool:
     """Put each block between its markers and return whether the file changed.
 
@@ -199,7 +223,8 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
     page : Path
         A Markdown file with the markers.
     blocks : iterable of str
-        Names of profiles, "arms" for the block that compares the arms, or "headline".
+        Names of profiles, or of blocks: "arms" compares the arms, "headline" is the README's,
+        "blind" is the blind test.
     results : Path, optional
         Folder with the results of all profiles, if it is not the project's own.
     up : str
@@ -217,10 +242,8 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
             raise DataError(
                 f"{page}: needs {start} and {end} once each; put them around the results"
             )
-        if name in ("arms", "headline"):
-            block = arms_block(results) if name == "arms" else headline_block(results)
-        else:
-            block = profile_block(name, results, up)
+        made = _BLOCKS.get(name)
+        block = made(results) if made else profile_block(name, results, up)
         text = _put(f"{start}\n{block}\n{end}", text, start, end)
     if text != before:
         write_atomically(page, text)

@@ -50,3 +50,5 @@ def test_the_known_models_get_their_verdict_on_real_questions(asked, name):
         cells = result.table[result.table["column"] == "finding"].set_index("row")["value"]
         assert cells["question, own ECG"] > cells["constant, own ECG"] + 10
         assert cells["question + ill, own ECG"] > cells["question, own ECG"]
+        whole = result.table[result.table["column"] == "all questions"].set_index("row")["value"]
+        assert 67 < whole["question, own ECG"] < 74 < whole["question + ill, own ECG"] < 79
