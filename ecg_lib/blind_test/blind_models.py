@@ -29,7 +29,7 @@ class AlwaysNo:
 
 
 class QuestionOnly:
-    """Give the most common answer to a question in these words, whatever the ECG.
+    """Give the most common answer to a question, in any of its wordings, whatever the ECG.
 
     Parameters
     ----------
@@ -41,11 +41,8 @@ class QuestionOnly:
 
     def __init__(self, questions: QuestionSet):
         rows = questions.rows
-        text = answer_of(rows)
-        self._by_words = text.groupby(rows["question"]).agg(_commonest).to_dict()
-        key = rows.drop_duplicates("question").set_index("question")["key"]
-        by_key = text.groupby(rows["key"]).agg(_commonest)
-        self._by_words = {words: by_key[key[words]] for words in self._by_words}
+        by_key = answer_of(rows).groupby(rows["key"]).agg(lambda texts: texts.mode().iloc[0])
+        self._by_words = dict(zip(rows["question"], rows["key"].map(by_key), strict=True))
 
     def __call__(self, ecgs: Ecgs, questions: Sequence[str]) -> list[str]:
         """Return the most common answer to each question."""
@@ -94,9 +91,9 @@ class TrueLabels:
     def __init__(self, questions: QuestionSet):
         self._find = _Recognises(questions)
         rows = questions.rows
-        ids = rows["ecg_id"].map(tuple)
-        self._own = dict(zip(zip(ids, rows["question"], strict=True), answer_of(rows), strict=True))
-        self._own |= dict(zip(zip(ids, rows["key"], strict=True), answer_of(rows), strict=True))
+        self._key = dict(zip(rows["question"], rows["key"], strict=True))
+        asked = zip(rows["ecg_id"].map(tuple), rows["key"], strict=True)
+        self._own = dict(zip(asked, answer_of(rows), strict=True))
         self._row = rows.drop_duplicates("question").set_index("question", drop=False)
         self._truth = questions.truth
         self._closed = dict(zip(rows["question"], closed(rows), strict=True))
@@ -105,11 +102,11 @@ class TrueLabels:
         """Return the true answer to each question."""
         ids = [tuple(self._find.of(own)) for own in ecgs]
         said = [self._own_answer(i, question) for i, question in zip(ids, questions, strict=True)]
-        open_ = [k for k, text in enumerate(said) if text is None and None not in ids[k]]
-        if self._truth is not None and open_:
-            rows = self._row.loc[[questions[k] for k in open_]].reset_index(drop=True)
-            rows = rows.assign(ecg_id=[list(ids[k]) for k in open_])
-            for k, text in zip(open_, self._truth(rows), strict=True):
+        unknown = [k for k, text in enumerate(said) if text is None and None not in ids[k]]
+        if self._truth is not None and unknown:
+            rows = self._row.loc[[questions[k] for k in unknown]].reset_index(drop=True)
+            rows = rows.assign(ecg_id=[list(ids[k]) for k in unknown])
+            for k, text in zip(unknown, self._truth(rows), strict=True):
                 said[k] = None if pd.isna(text) else text
         return [
             text if text is not None else (NO if self._closed.get(question, True) else "none")
@@ -117,22 +114,16 @@ class TrueLabels:
         ]
 
     def _own_answer(self, ids: tuple, question: str) -> str | None:
-        if (found := self._own.get((ids, question))) is not None:
-            return found
-        return (
-            self._own.get((ids, self._row.loc[question, "key"]))
-            if question in self._row.index
-            else None
-        )
+        return self._own.get((ids, self._key[question]))
 
 
 def _digest(signal_mv: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(signal_mv, np.float32).tobytes()).digest()
 
 
-def _commonest(texts: pd.Series) -> str:
-    return texts.mode().iloc[0]
-
-
-BLIND = {"always-no": lambda _: AlwaysNo(), "question-only": QuestionOnly, "ill-only": IllOnly}
-KNOWN = {**BLIND, "true-labels": TrueLabels}
+KNOWN = {
+    "always-no": lambda _: AlwaysNo(),
+    "question-only": QuestionOnly,
+    "ill-only": IllOnly,
+    "true-labels": TrueLabels,
+}

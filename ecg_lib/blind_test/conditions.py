@@ -27,7 +27,7 @@ ZEROED, REWORDED, PANEL = "zeroed", "other wording", "panel"
 STAND_INS = (RANDOM, MATCHED, ZEROED, NOISE, FLAT)
 CONDITIONS = (OWN, *STAND_INS, REWORDED, PANEL)
 ECG = "ecg"  # the signal of a request: an ECG as it is, or one of ZEROED, NOISE, FLAT
-PANEL_QUESTIONS, PANEL_ECGS = 9, 60
+PANEL_QUESTIONS, PANEL_ECGS = 9, (10, 60)  # ECGs: an eighth of the rows, within these limits
 _FLAT_MV = 0.005
 
 
@@ -71,7 +71,7 @@ def requests(
     if REWORDED in conditions:
         parts.append(_reworded(questions.rows, rows, seed))
     if PANEL in conditions:
-        parts.append(_panel(questions, seed))
+        parts.append(_panel(questions, seed, len(rows)))
     order = ["condition", "row_id", "question", "ecg_id", "signal"]
     return pd.concat(parts, ignore_index=True)[order]
 
@@ -141,14 +141,15 @@ def _reworded(every: pd.DataFrame, rows: pd.DataFrame, seed: int) -> pd.DataFram
     return own.assign(condition=REWORDED, question=texts, signal=ECG)
 
 
-def _panel(questions: QuestionSet, seed: int) -> pd.DataFrame:
+def _panel(questions: QuestionSet, seed: int, n_rows: int) -> pd.DataFrame:
     """Return the most frequent yes/no questions about one ECG, each about the same ECGs."""
     rows = questions.rows
     own = rows[closed(rows) & (rows["ecg_id"].map(len) == 1)]
     words = own.groupby("key")["question"].agg(lambda text: text.mode().iloc[0])
     keys = own["key"].value_counts(sort=True).index[:PANEL_QUESTIONS]
     asked = own["ecg_id"].str[0].drop_duplicates()
-    ecgs = asked.sample(min(PANEL_ECGS, len(asked)), random_state=seed)
+    n = int(np.clip(n_rows // 8, *PANEL_ECGS))
+    ecgs = asked.sample(min(n, len(asked)), random_state=seed)
     lines = [(key, words[key], [ecg]) for ecg in ecgs for key in keys]
     table = pd.DataFrame(lines, columns=["row_id", "question", "ecg_id"])
     return table.assign(condition=PANEL, signal=ECG)

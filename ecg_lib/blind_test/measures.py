@@ -56,23 +56,22 @@ def read_replies(plan: Plan, replies: pd.DataFrame) -> pd.DataFrame:
     )
     errors = replies["error"].fillna("").to_numpy()
     closed, gold = plan.rows["closed"].to_dict(), plan.rows["answer"].to_dict()
-    other = {normalise(answer_text(labels)) for labels in plan.rows["answer"]}
+    known = {normalise(answer_text(labels)) for labels in plan.rows["answer"]}
     answers, states, right = [], [], []
     for row, error in zip(table.itertuples(), errors, strict=True):
         text = str(row.text)
         if error:
             answer, state = "", MISSING if error == MISSING else FAILED
-        elif closed.get(row.row_id, row.condition == PANEL):
+        elif row.condition == PANEL or closed[row.row_id]:
             answer, state = read_yes_no(text)
-            if (
-                state == UNREADABLE and normalise(text) in other
-            ):  # another answer of these questions
+            if state == UNREADABLE and normalise(text) in known:  # right for another question
                 answer, state = text.strip(), READ
         else:
             answer, state = read_open(text)
         answers.append(answer)
         states.append(state)
-        right.append(row.row_id in gold and normalised_set(answer, gold[row.row_id]))
+        # the panel's answers need not be known
+        right.append(row.condition != PANEL and normalised_set(answer, gold[row.row_id]))
     return table.assign(answer=answers, state=states, right=right)
 
 

@@ -78,37 +78,27 @@ def _applies(cells: pd.DataFrame, answered: pd.DataFrame, model: str) -> tuple[s
     own = answered[answered["condition"] == OWN]
     read = 100 * own["state"].isin((READ, SENTENCE)).mean()
     if read < _READABLE:
-        return (UNJUDGED, f"{model} cannot be judged: {read:.0f} % of its replies are read.")
+        return UNJUDGED, f"{model} cannot be judged: {read:.0f} % of its replies are read."
     random = cells.loc[drop_row(model, RANDOM)]
     lost = f"another patient's ECG costs it {_points(random)}"
     if not random["ci_low"] > 0:
         if random["ci_high"] > _WIDE:
-            return (TOO_FEW, f"{model}: too few questions to tell; {lost}.")
-        return (BLIND, f"{model} does not look at the ECG: {lost}.")
+            return TOO_FEW, f"{model}: too few questions to tell; {lost}."
+        return BLIND, f"{model} does not look at the ECG: {lost}."
+    looks = f"{model} looks at the ECG: {lost}."
     matched = drop_row(model, MATCHED)
     if matched not in cells.index:
-        return (
-            LOOKS,
-            f"{model} looks at the ECG: {lost}. Whether it reads more than illness was not tested, "
-            "because the severity of the ECGs is not known.",
-        )
+        untested = "Whether it reads more than illness was not tested"
+        return LOOKS, f"{looks} {untested}: that needs ECGs of known severity."
     beyond = cells.loc[matched]
     ill = f"an equally ill patient's costs it {_points(beyond)}"
-    if not beyond["ci_low"] > 0:
-        if beyond["ci_high"] > _WIDE:
-            return (
-                UNDECIDED,
-                f"{model} looks at the ECG: {lost}. Too few questions to tell whether it reads "
-                f"more than illness; {ill}.",
-            )
-        return (
-            ILLNESS,
-            f"{model} sees whether the patient is ill and nothing more: {lost}, but {ill}.",
-        )
-    return (
-        FINDINGS,
-        f"{model} reads findings in the ECG: {lost}, and {ill}.{_beside(cells, model)}",
-    )
+    if beyond["ci_low"] > 0:
+        reads = f"{model} reads findings in the ECG: {lost}, and {ill}."
+        return FINDINGS, reads + _beside(cells, model)
+    if beyond["ci_high"] > _WIDE:
+        few = "Too few questions to tell whether it reads more than illness"
+        return UNDECIDED, f"{looks} {few}; {ill}."
+    return ILLNESS, f"{model} sees whether the patient is ill and nothing more: {lost}, but {ill}."
 
 
 def _beside(cells: pd.DataFrame, model: str) -> str:

@@ -54,8 +54,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         default="image",
         help=f"how the endpoint gets the ECG (default image); its key is read from {KEY_VARIABLE}",
     )
-    run.add_argument("--name", help="the model's name in the table")
-    run.add_argument("--out", metavar="DIR", default="blind_test", help="(default blind_test)")
+    _add_result(run)
     run.set_defaults(run=run_test)
 
     export = whats.add_parser(
@@ -77,10 +76,16 @@ def add_to(verb: argparse.ArgumentParser) -> None:
     )
     score.add_argument("exported", metavar="DIR", help="the folder that `export` wrote")
     score.add_argument("--answers", metavar="FILE", required=True, help="JSON lines")
-    score.add_argument("--name", default="model", help="the model's name in the table")
-    score.add_argument("--out", metavar="DIR", default="blind_test", help="(default blind_test)")
-    score.add_argument("--resamples", type=int, default=1000, help="bootstrap draws")
+    _add_result(score)
     score.set_defaults(run=run_score)
+
+
+def _add_result(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--name", help="the model's name in the table")
+    verb.add_argument("--out", metavar="DIR", default="blind_test", help="(default blind_test)")
+    verb.add_argument(
+        "--resamples", type=int, default=1000, metavar="N", help="bootstrap draws (default 1000)"
+    )
 
 
 def _add_questions(verb: argparse.ArgumentParser) -> None:
@@ -106,8 +111,7 @@ def _add_questions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--max-rows", type=int, default=1000, metavar="N", help="rows drawn (default 1000; 0: all)"
     )
-    verb.add_argument("--seed", type=int, default=0, metavar="N")
-    verb.add_argument("--resamples", type=int, default=1000, help="bootstrap draws (default 1000)")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="of rows and donors")
 
 
 def run_test(options: argparse.Namespace) -> None:
@@ -150,7 +154,7 @@ def run_score(options: argparse.Namespace) -> None:
     from ecg_lib.blind_test.exchange import score
 
     _check(options)
-    result = score(options.exported, options.answers, options.name, options.resamples)
+    result = score(options.exported, options.answers, options.name or "model", options.resamples)
     result.write(options.out)
     _tell(result, options.out)
 
@@ -158,7 +162,7 @@ def run_score(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     from ecg_lib.errors import DataError
 
-    if options.resamples < 2:
+    if getattr(options, "resamples", 2) < 2:
         raise DataError(f"--resamples is {options.resamples}; give 2 or more")
     if (getattr(options, "simulate", None) or 1) < 1:
         raise DataError(f"--simulate is {options.simulate}; give a number of patients")

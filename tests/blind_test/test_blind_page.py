@@ -35,7 +35,7 @@ def test_the_page_works_to_the_letter(tmp_path, monkeypatch, capsys):
     assert "answer reads findings in the ECG" in capsys.readouterr().out
     for name in re.findall(r"`(blind_test\.\w+|replies\.\w+|verdict\.txt)`", PAGE):
         assert Path("my_result", name).is_file(), name
-    run(commands("export")[0])
+    assert main(commands("export")[0]) == 0
     lines = map(json.loads, Path("asked/questions.jsonl").read_text().splitlines())
     said = [json.dumps({"id": line["id"], "answer": "no"}) for line in lines]
     Path("answers.jsonl").write_text("\n".join(said))

@@ -59,13 +59,13 @@ def test_a_csv_becomes_a_question_set_with_records_at_100_hz(records):
 
 
 def test_a_model_of_ones_own_is_tested_from_the_command_line(records, monkeypatch, capsys):
-    (records / "my_model.py").write_text(
+    (records / "tall_waves.py").write_text(
         "def answer(ecgs, questions):\n"
         "    return ['yes' if own[0][1].max() > 2.1 else 'no' for own in ecgs]\n"
     )
     monkeypatch.chdir(records)
     arguments = ["run", "--csv", "mine.csv", "--records", "records", "--resamples", "50"]
-    assert main(["blind-test", *arguments, "--python", "my_model:answer", "--out", "out"]) == 0
+    assert main(["blind-test", *arguments, "--python", "tall_waves:answer", "--out", "out"]) == 0
     told = capsys.readouterr().out
     assert "answer reads findings in the ECG" in told and "answer, own ECG" in told
     table = pd.read_csv("out/blind_test.csv")
@@ -75,7 +75,7 @@ def test_a_model_of_ones_own_is_tested_from_the_command_line(records, monkeypatc
 
 def test_export_and_score_from_the_command_line(records, monkeypatch, capsys):
     monkeypatch.chdir(records)
-    source = ["--csv", "mine.csv", "--records", "records", "--resamples", "50"]
+    source = ["--csv", "mine.csv", "--records", "records"]
     assert main(["blind-test", "export", *source, "--out", "asked", "--max-rows", "20"]) == 0
     lines = [json.loads(line) for line in open("asked/questions.jsonl")]
     with open("answers.jsonl", "w") as file:

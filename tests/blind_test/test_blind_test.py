@@ -277,3 +277,20 @@ def test_the_cache_holds_one_json_object_a_line(tmp_path):
     run(KNOWN["always-no"](questions), questions, folder=tmp_path)
     lines = [line for line in (tmp_path / "replies.jsonl").read_text().splitlines() if line]
     assert all(set(json.loads(line)) == {"key", "text", "p_yes", "error"} for line in lines)
+
+
+def test_a_key_that_looks_like_a_row_id_does_not_mix_the_panel_with_the_rows():
+    toy = question_set(patients=40)
+    rows = toy.rows.assign(
+        key=toy.rows["key"].map({name: str(k) for k, name in enumerate(FINDINGS)})
+    )
+    rows.loc[rows["row_id"] == "0", "answer"] = pd.Series([["sinus rhythm"]], index=[0])
+    questions = type(toy)("numbered", rows, toy.ecgs, toy.signals, toy.rate)
+    seen = run(lambda ecgs, asked: ["Yes, there is."] * len(asked), questions).replies
+    assert (seen[seen["condition"] == PANEL]["answer"] == "yes").all()
+
+
+def test_a_small_test_asks_a_small_panel():
+    questions = question_set()
+    seen = run(KNOWN["always-no"](questions), questions, max_rows=20).replies
+    assert (seen["condition"] == PANEL).sum() == 10 * len(FINDINGS)
