@@ -304,7 +304,9 @@ def test_a_profile_that_trains_no_such_encoder_cannot_start_from_it():
     with pytest.raises(ConfigError, match="start is 'random'"):
         compose("smoke", ["start=random"])
     narrow = ["start=simulated", "signal.normalisation=mv", "objective.width=16"]
-    with pytest.raises(ConfigError, match="objective.width is 16, but it starts from .* 32"):
+    with pytest.raises(
+        ConfigError, match="objective.width is 16, but .* simulated.objective.width 32"
+    ):
         compose("smoke", narrow)
 
 
