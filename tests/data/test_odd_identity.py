@@ -58,7 +58,6 @@ CHANGES = {
     "wandering baseline": lambda mv: to_rate(mv, 500, 100) + np.sin(np.arange(1000) / 250),
     "rounded to 0.05 mV": lambda mv: np.round(to_rate(mv, 500, 100) / 0.05) * 0.05,
     "read at 250 Hz first": lambda mv: to_rate(to_rate(mv, 500, 250, "polyphase"), 250, 100),
-    "20 ms later": lambda mv: np.roll(to_rate(mv, 500, 100), 0, axis=-1),
     "noisier": lambda mv: (
         to_rate(mv, 500, 100) + np.random.default_rng(0).normal(0, 0.03, (12, 1000))
     ),
@@ -149,6 +148,35 @@ def test_the_linear_probe_refuses_to_test_what_it_trains_on(twice, capsys):
     assert main(["evaluate", "linear-probe", *arguments]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "24 of 24 ECGs" in err and "give another store" in err
+
+
+def test_the_command_line_tells_of_copies_in_one_line(plain, tmp_path, capsys):
+    from ecg_lib.__main__ import main
+
+    copies = store_of(tmp_path, "copy", [to_rate(one, 500, 100, "polyphase") for one in ECGS[:3]])
+    known, asked = str(plain.folder), str(copies.folder)
+    capsys.readouterr()  # bars of the preparation
+    main(["evaluate", "linear-probe", "--model", "nowhere", "--train", known, "--test", asked])
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("warning: 3 of 3 ECGs of ") and "are not trained on" in first
+    model = ["--model", "nowhere", "--cohort", asked, "--trained", known]
+    main(["evaluate", "zero-shot", *model])
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("warning: 3 of 3 ECGs of ") and "the model has seen them" in first
+
+
+def test_copies_within_one_store_do_not_fall_into_both_parts(tmp_path):
+    from ecg_lib.evaluation.task import load_task
+
+    signals = [to_rate(one, 500, 100) for one in [*ECGS[:6], ECGS[2]]]
+    records = {
+        f"{k}": EcgRecord(f"one/{k}", f"p{k}", mv, split="test" if k == 6 else "train")
+        for k, mv in enumerate(signals)
+    }
+    store = write_store(tmp_path / "store", Listed(records))
+    with pytest.warns(UserWarning, match="such as one/6 and one/2"):
+        train, test = load_task("superclasses.yaml").rows(store, store)
+    assert train.tolist() == [0, 1, 3, 4, 5] and test.tolist() == [6]
 
 
 def test_ptbxl_in_the_challenge_is_found_and_no_two_other_real_ecgs(real_data, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ecg_folders import beats
 from odd_records import COMMENTS, checksum, digital, write_frames, write_record
+from scipy.io import savemat
 
 from ecg_lib.data.prepare import prepare
 from ecg_lib.data.store import summary
@@ -235,6 +236,18 @@ def test_ask_reads_the_same_and_names_the_record_that_it_refuses(tmp_path):
     np.testing.assert_array_equal(of_ask(f"{stem}.hea"), read_ecg(stem))
     with pytest.raises(BadRecord, match="b: lead I: gain 0 or missing"):
         of_ask(write_record(tmp_path / "b", gains="0/mV"))
+
+
+def test_cpsc_samples_in_steps_of_a_recorder_are_not_taken_for_mv(tmp_path):
+    (tmp_path / "TrainingSet1").mkdir()
+    for name, data in (("A0001", MV), ("A0002", digital(MV, 10).astype("<i2"))):
+        known = {"sex": "Male", "age": 50.0, "data": data}
+        savemat(tmp_path / f"TrainingSet1/{name}.mat", {"ECG": known})
+    table = "Recording,First_label,Second_label,Third_label\nA0001,1,,\nA0002,1,,\n"
+    (tmp_path / "REFERENCE.csv").write_text(table)
+    store = prepare("cpsc2018", tmp_path, tmp_path / "store")
+    assert store.records["ecg_id"].tolist() == ["cpsc2018/A0001"]
+    assert "not calibrated" in summary(store)
 
 
 # -- segments ------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from ecg_lib.evaluation.label_prompt import check_prompt, filled
 
 @pytest.mark.parametrize("prompt", ["{label}", "an ECG of {label}.", "{label}, {{really}}: 100 %"])
 def test_each_label_makes_a_text_of_its_own(prompt):
-    assert filled(prompt, "AF") != filled(prompt, "{label}") != prompt or prompt == "{label}"
-    assert "AF" in filled(prompt, "AF")
+    assert filled(prompt, "AF") != filled(prompt, "PVC") and "AF" in filled(prompt, "AF")
 
 
 def test_doubled_braces_are_braces_and_those_in_a_labels_words_stay():

@@ -87,15 +87,17 @@ class Cpsc2018:
             raise BadRecord("no label in REFERENCE")
         try:
             ecg = loadmat(self.root / item["file"], squeeze_me=True, struct_as_record=False)["ECG"]
-            signal, sex, age = np.asarray(ecg.data, dtype=float), ecg.sex, ecg.age
+            signal, sex, age = np.asarray(ecg.data), ecg.sex, ecg.age
         except Exception as error:  # SciPy raises many types on a damaged file
             raise BadRecord(".mat file truncated or without the struct ECG") from error
+        if signal.dtype.kind != "f":  # the data set is in mV
+            raise BadRecord("samples are whole numbers: amplitude not calibrated")
         found = translate("cpsc", classes)
         ecg_id = self.item_name(item)
         return EcgRecord(
             ecg_id=ecg_id,
             patient_id=ecg_id,
-            signal=standardise(signal, LEADS, FS, self.rate, method=self.method),
+            signal=standardise(signal.astype(float), LEADS, FS, self.rate, method=self.method),
             age=age_of(age),
             sex=sex_of(sex),
             labels=found.labels,
