@@ -26,7 +26,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from ecg_lib.data.prepare import SIMULATED
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.same_ecg import without_copies
@@ -36,6 +35,7 @@ from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zer
 ROOM = "ecg_lib.evaluation.tasks"  # this string puts the folder's files into its readers' code hash
 FOLDER = Path(__file__).resolve().parent / ROOM.rpartition(".")[2]
 STORE, WHOLE = "store", "whole"
+_MADE_ANEW = "simulated"  # source of ECGs that no other store can hold
 _FIELDS = ("title", "cohorts", "split", "minimum", "labels", "table")
 _FINDINGS, _NINE = "transfer_findings.csv", "zero_shot_labels.csv"
 
@@ -136,8 +136,8 @@ class Task:
                 f"{len(both)} patients (such as {min(both)}) are in both {train.folder} and "
                 f"{test.folder}; give one store for both, which is then split by its folds"
             )
-        if {train.manifest["source"], test.manifest["source"]} == {SIMULATED}:
-            return rows  # every ECG is made anew
+        if {train.manifest["source"], test.manifest["source"]} == {_MADE_ANEW}:
+            return rows
         return without_copies(train, rows[0], test, rows[1]), rows[1]
 
     def _parted(self, store: EcgStore) -> tuple[np.ndarray, np.ndarray]:
