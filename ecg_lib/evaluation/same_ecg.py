@@ -12,10 +12,11 @@ to about 0.06, and then whole where the short ones are alike.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.signal.windows import tukey
 
 from ecg_lib.data.store import EcgStore
@@ -60,7 +61,7 @@ def description(signals: np.ndarray, rate: float, seconds: float) -> np.ndarray:
 
 
 def same_ecgs(
-    one: EcgStore, one_rows: Sequence[int], other: EcgStore, other_rows: Sequence[int]
+    one: EcgStore, one_rows: ArrayLike, other: EcgStore, other_rows: ArrayLike
 ) -> pd.DataFrame:
     """Find recordings that two stores, or two parts of a store, both hold.
 
