@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecg_lib.arm_table import ALIGNED, ARMS, DEBIASED
-from ecg_lib.errors import ConfigError
+from ecg_lib.errors import ConfigError, DataError
+from ecg_lib.evaluation.label_prompt import check_prompt
 from ecg_lib.questions import worlds
 
 if TYPE_CHECKING:
-    from ecg_lib.config import Config
+    from ecg_lib.config import Cohort, Config
 
 SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
@@ -58,12 +60,29 @@ def check(config: Config, where: str) -> None:
     _check_arm_seeds(config, where)
     _check_paper_schedule(config, where)
     _check_asked(config, where)
+    try:
+        check_prompt(config.evaluation.zero_shot_prompt, "evaluation.zero_shot_prompt")
+    except DataError as error:
+        raise ConfigError(f"{where}: {error}") from error
     cohorts = [config.data.pretraining, config.data.questions, *config.data.zero_shot]
+    _check_titles(cohorts, where)
     if not config.data.root and any(cohort.source != "simulated" for cohort in cohorts):
         raise ConfigError(
             f"{where}: data.root is empty; name the folder of your data sets, e.g. "
             f"`make paper PROFILE={config.profile} DATA=/path/to/data`"
         )
+
+
+def _check_titles(cohorts: Sequence[Cohort], where: str) -> None:
+    """Refuse two different cohorts whose titles name one store."""
+    first: dict[str, Cohort] = {}
+    for cohort in cohorts:
+        known = first.setdefault(cohort.folder, cohort)
+        if dataclasses.replace(known, title=cohort.title, split=cohort.split) != cohort:
+            raise ConfigError(
+                f"{where}: data: the titles {known.title!r} and {cohort.title!r} stand for "
+                f"different cohorts but name one store, {cohort.folder}; rename one"
+            )
 
 
 def _check_encoder(config: Config, where: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,12 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         default="{label}",
         metavar="TEXT",
         help="text with {label} in it (default: the bare label)",
+    )
+    zero.add_argument(
+        "--trained",
+        metavar="STORE",
+        help="a prepared store that the model was trained on; tells how many of its ECGs the "
+        "cohort holds, also under other names",
     )
     _add_task(zero, "table4")
 
@@ -161,23 +169,26 @@ def run_zero_shot(options: argparse.Namespace) -> None:
     import torch
 
     from ecg_lib.data.store import EcgStore
-    from ecg_lib.errors import DataError
+    from ecg_lib.evaluation.label_prompt import check_prompt, filled
     from ecg_lib.evaluation.probe import encoder_features
     from ecg_lib.evaluation.task import load_task
     from ecg_lib.evaluation.text_scores import text_scores
-    from ecg_lib.evaluation.zero_shot import auc_table
+    from ecg_lib.evaluation.zero_shot import auc_table, share_seen
     from ecg_lib.objectives.loading import load_clip
 
     _check(options)
-    if "{label}" not in options.prompt:
-        raise DataError(
-            f"--prompt {options.prompt!r} lacks {{label}}; put it where the label's words go"
-        )
+    check_prompt(options.prompt, "--prompt")
     task, store = load_task(f"{options.task}.yaml"), EcgStore.open(options.cohort)
+    if options.trained:
+        ids, known = store.records["ecg_id"], EcgStore.open(options.trained)
+        share = share_seen(store, ids.tolist(), known, known.records["ecg_id"].tolist())
+        if share:
+            told = f"{round(share * len(ids)):,} of {len(ids):,} ECGs of {store.folder} are also in"
+            print(f"warning: {told} {known.folder}: the model has seen them", file=sys.stderr)
     clip, tokenizer = load_clip(options.model)
     targets = task.targets(store.records)
     texts = {
-        label: [options.prompt.format(label=text) for text in texts]
+        label: [filled(options.prompt, text) for text in texts]
         for label, texts in task.prompts.items()
         if targets[label].notna().any()
     }
@@ -205,7 +216,11 @@ def run_linear_probe(options: argparse.Namespace) -> None:
     train = EcgStore.open(options.train)
     test = train if Path(options.test) == Path(options.train) else EcgStore.open(options.test)
     task = load_task(f"{options.task}.yaml")
-    stores, rows, tables = (train, test), task.rows(train, test), []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        stores, rows, tables = (train, test), task.rows(train, test), []
+    for line in told:
+        print(f"warning: {line.message}", file=sys.stderr)
     encoder = load_encoder(options.model)
     for name, (features, reading) in readings(
         encoder, stores, rows, options.epochs, options.baseline

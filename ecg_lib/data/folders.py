@@ -1,9 +1,13 @@
-"""Find a data set on disk by a file or folder that only it has."""
+"""Find a data set by a file or folder that only it has, and refuse contradictions in it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from ecg_lib.errors import DataError
 
@@ -45,3 +49,45 @@ def locate(root: str | os.PathLike, signature: str, what: str) -> Path:
         f"{what}: no {signature} in {root} or up to {DEPTH} levels below it; "
         "give the folder of the unpacked data set"
     )
+
+
+def refuse_twice(items: Iterable[Any], name_of: Callable[[Any], str], what: str) -> None:
+    """Raise `DataError` if two items, such as files in two folders, give a record one name.
+
+    Parameters
+    ----------
+    items : iterable
+        Shown in the message.
+    name_of : callable
+        Returns the name of an item's record.
+    what : str
+        Name of the data set.
+    """
+    seen: dict[str, Any] = {}
+    for item in items:
+        first = seen.setdefault(name_of(item), item)
+        if first is not item:
+            raise DataError(
+                f"{what}: {first} and {item} are both record {name_of(item)}; keep one of them"
+            )
+
+
+def one_row_each(table: pd.DataFrame, key: str, path: Path, what: str) -> pd.DataFrame:
+    """Return a table with one row per record; equal rows are taken once.
+
+    Raises
+    ------
+    DataError
+        Two rows of one record contradict each other.
+    """
+    said = [name for name in table if not str(name).startswith("Unnamed: ")]  # row numbers
+    table = table.drop_duplicates(said)
+    again = table[key].notna() & table[key].duplicated()
+    if again.any():
+        first = table.loc[again, key].iloc[0]
+        rows = table[table[key] == first]
+        differing = next(name for name in said if rows[name].nunique(dropna=False) > 1)
+        raise DataError(
+            f"{what}: {path} has two rows for {key} {first} that differ in {differing}; keep one"
+        )
+    return table.reset_index(drop=True)

@@ -68,6 +68,8 @@ class Source(Protocol):
     text helps to identify the preparation that an interrupted run belongs to.
     `index` may set `self.not_at_hand`, the number of listed ECGs whose signals are absent.
     A source whose records are not at 100 Hz needs `self.rate`.
+    A source that reads files should offer `files(item) -> list[Path]`, all that `read(item)` reads
+    besides tables: a record whose files have changed since is then read again.
     A source that generates ECGs may offer `batches() -> Iterator[list[EcgRecord]]`, which yields
     all records in the order of `index` and is then used instead of `read`.
 

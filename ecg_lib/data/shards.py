@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,60 @@ def rate_mark(rate: int) -> bytes:
     return b"" if rate == STANDARD_RATE else f"{rate} Hz\n".encode()
 
 
-def key_of(source: Source, items: Sequence[Any]) -> str:
-    """Return a hash that identifies a preparation by source, version, rate and all items."""
+def key_of(source: Source, items: Sequence[Any], stamps: Sequence[str] = ()) -> str:
+    """Return a hash that identifies a preparation by source, version, rate and all items.
+
+    With `stamps`, as from `stamps_of`, it also identifies the state of the files.
+    """
     digest = hashlib.sha256(f"{source.name}\n{source.version}\n".encode())
     digest.update(rate_mark(rate_of(source)))
     for start in range(0, len(items), CHUNK):
         digest.update(json.dumps(items[start : start + CHUNK], default=str).encode())
+    if any(stamps):
+        digest.update("\n".join(stamps).encode())
     return digest.hexdigest()
 
 
+def stamps_of(source: Source, items: Sequence[Any], chunk: int = CHUNK) -> list[str]:
+    """Return, per part, a hash of the sizes and times of the files its records are read from.
+
+    Empty texts if the source does not name its files. Take the stamps before reading: a file that
+    changes in between then has another stamp the next time.
+    """
+    starts = range(0, len(items), chunk)
+    files = getattr(source, "files", None)
+    if files is None:
+        return [""] * len(starts)
+    found = []
+    for start in starts:
+        digest = hashlib.sha256()
+        for item in items[start : start + chunk]:
+            for path in files(item):
+                digest.update(f"{path}\0{_state(path)}\n".encode())
+        found.append(digest.hexdigest()[:16])
+    return found
+
+
+def _state(path: str | os.PathLike) -> str:
+    try:
+        told = os.stat(path)
+    except OSError:
+        return "absent"
+    return f"{told.st_size} {told.st_mtime_ns}"
+
+
 def read_parts(
-    folder: Path, source: Source, items: Sequence[Any], workers: int, chunk: int = CHUNK
+    folder: Path,
+    source: Source,
+    items: Sequence[Any],
+    workers: int,
+    chunk: int = CHUNK,
+    stamps: Sequence[str] = (),
 ) -> list[Path]:
     """Read all items into part files in `folder`; parts that exist already are not read again.
 
-    Parts are cut by position, so the result does not depend on `workers`.
+    Parts are cut by position, so the result does not depend on `workers`. A part of which a file
+    has changed since it was read is read again.
 
     Parameters
     ----------
@@ -60,6 +100,8 @@ def read_parts(
         `joblib.parallel_config(backend="dask")` around the call sends the parts to a cluster.
     chunk : int
         Records per part.
+    stamps : sequence of str, optional
+        As from `stamps_of`, to save taking them again.
 
     Returns
     -------
@@ -74,7 +116,11 @@ def read_parts(
     """
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(items), chunk)
-    paths = [folder / f"part-{chunk}-{start:08d}.npz" for start in starts]
+    stamps = stamps or stamps_of(source, items, chunk)
+    paths = [
+        folder / f"part-{chunk}-{start:08d}{stamp and '-'}{stamp}.npz"
+        for start, stamp in zip(starts, stamps, strict=True)
+    ]
     todo = [(start, path) for start, path in zip(starts, paths, strict=True) if not path.exists()]
     done = len(items) - sum(len(items[start : start + chunk]) for start, _ in todo)
     jobs = (joblib.delayed(_read_part)(source, items[s : s + chunk], p) for s, p in todo)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
 import os
@@ -36,6 +37,7 @@ from ecg_lib.data.shards import (
     rate_mark,
     rate_of,
     read_parts,
+    stamps_of,
     write_batches,
 )
 from ecg_lib.errors import DataError
@@ -207,7 +209,8 @@ def write_store(
     """Read a source into a store; the content does not depend on the number of workers.
 
     An interrupted run leaves its finished parts beside `folder`, and the next run continues from
-    them. `folder` itself is replaced only after everything has been read.
+    them, except where a file has changed since. `folder` itself is replaced only after everything
+    has been read.
 
     Parameters
     ----------
@@ -219,7 +222,7 @@ def write_store(
     chunk : int
         Records per part.
     reuse : bool
-        Return the existing store if it came from the same source, version, rate and items.
+        Return the existing store if it came from the same source, version, rate, items and files.
 
     Returns
     -------
@@ -236,26 +239,27 @@ def write_store(
         raise DataError(f"{folder} exists but is not a store; name another folder or remove it")
     _refuse_another_rate(folder, rate_of(source))
     items = source.index()
-    key = key_of(source, items)
+    stamps = stamps_of(source, items, chunk)
+    key = key_of(source, items, stamps)
     if reuse:
         with contextlib.suppress(DataError):  # no store, or a damaged one: read the source
             store = EcgStore.open(folder)
             if store.manifest["key"] == key:
                 return store
-    parts_folder = folder.parent / f".{folder.name}.parts-{key[:12]}"
+    parts_folder = folder.parent / f".{folder.name}.parts-{key_of(source, items)[:12]}"
     new = folder.parent / f".{folder.name}.new-{os.getpid()}"
     shutil.rmtree(new, ignore_errors=True)
     if hasattr(source, "batches"):
         parts = write_batches(parts_folder, source, len(items), chunk)
     else:
-        parts = read_parts(parts_folder, source, items, workers, chunk)
+        parts = read_parts(parts_folder, source, items, workers, chunk, stamps)
     new.mkdir(parents=True)
     try:
         _assemble(new, source, parts, key)
         _replace(folder, new)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    for leftover in folder.parent.glob(f".{folder.name}.parts-*"):  # also those of older versions
+    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.parts-*"):  # older ones too
         shutil.rmtree(leftover)
     return EcgStore.open(folder)
 

@@ -28,12 +28,14 @@ import yaml
 
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
+from ecg_lib.evaluation.same_ecg import without_copies
 from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
 
 ROOM = "ecg_lib.evaluation.tasks"  # this string puts the folder's files into its readers' code hash
 FOLDER = Path(__file__).resolve().parent / ROOM.rpartition(".")[2]
 STORE, WHOLE = "store", "whole"
+_MADE_ANEW = "simulated"  # source of ECGs that no other store can hold
 _FIELDS = ("title", "cohorts", "split", "minimum", "labels", "table")
 _FINDINGS, _NINE = "transfer_findings.csv", "zero_shot_labels.csv"
 
@@ -104,7 +106,9 @@ class Task:
         """Return the rows to train on and the rows to test on, with no patient in both.
 
         Two different stores are used whole. If both are the same store, it is divided as `split`
-        says, or by its own splits if none of its ECGs has the attribute.
+        says, or by its own splits if none of its ECGs has the attribute. Recordings to train on
+        that are tested under another name are left out with all ECGs of their patients, and a
+        warning says so.
 
         Returns
         -------
@@ -114,8 +118,9 @@ class Task:
         Raises
         ------
         DataError
-            No ECG is left to train or to test on, a patient would be in both parts, or `split` is
-            "whole" and only one store is given.
+            No ECG is left to train or to test on, a patient would be in both parts, all ECGs to
+            train on are tested under other names, or `split` is "whole" and only one store is
+            given.
         """
         rows = (
             (np.arange(len(train)), np.arange(len(test)))
@@ -131,7 +136,9 @@ class Task:
                 f"{len(both)} patients (such as {min(both)}) are in both {train.folder} and "
                 f"{test.folder}; give one store for both, which is then split by its folds"
             )
-        return rows
+        if {train.manifest["source"], test.manifest["source"]} == {_MADE_ANEW}:
+            return rows
+        return without_copies(train, rows[0], test, rows[1]), rows[1]
 
     def _parted(self, store: EcgStore) -> tuple[np.ndarray, np.ndarray]:
         if self.split == WHOLE:

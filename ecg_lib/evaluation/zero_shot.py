@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +14,9 @@ from ecg_lib.ecg_llm.answering import score_yes_to_each
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
+from ecg_lib.evaluation.label_prompt import filled
 from ecg_lib.evaluation.resamples import Resamples
+from ecg_lib.evaluation.same_ecg import same_ecgs
 from ecg_lib.intervals import auc_over_seeds, macro_auc
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_near, zero_shot_targets
 from ecg_lib.objectives.parts.clip import EcgClip
@@ -74,13 +75,13 @@ def llm_scores(
     names : mapping of str to str
         The labels, and their names in words.
     prompt : str
-        The question, with "{label}" in the place of the name.
+        The question, with "{label}" in the place of the name; see `label_prompt`.
 
     Returns
     -------
     (ECGs, labels) DataFrame
     """
-    questions = [prompt.format(label=name) for name in names.values()]
+    questions = [filled(prompt, name) for name in names.values()]
     p_yes = score_yes_to_each(model, processor, questions, ecg_ids, tokens, batch_size)
     return pd.DataFrame(p_yes, ecg_ids, list(names))
 
@@ -104,7 +105,7 @@ def clip_scores(
     """
     cls = torch.from_numpy(tokens.cls[tokens.rows(ecg_ids)].astype(np.float32))
     ecg = F.normalize(clip.ecg_projection(cls), dim=-1)  # (N, E)
-    texts = [prompt.format(label=name) for name in names.values()]
+    texts = [filled(prompt, name) for name in names.values()]
     text = tokenizer(texts, padding=True, return_tensors="pt")
     words = clip.embed_text(text["input_ids"], text["attention_mask"])  # (labels, E)
     return pd.DataFrame((ecg @ words.T).numpy(), ecg_ids, list(names))
@@ -232,8 +233,8 @@ def share_seen(
 ) -> float:
     """Return the share of some ECGs that was trained on, to audit for leakage.
 
-    ECGs are compared by the samples of lead II, not by name, because two cohorts may give one ECG
-    two names or two ECGs one name.
+    ECGs are compared by their waves, not by name, because two cohorts may give one ECG two names or
+    two ECGs one name. Copies at another rate, scale or resolution are found; see `same_ecg`.
 
     Parameters
     ----------
@@ -247,10 +248,9 @@ def share_seen(
     float
         From 0 to 1.
     """
-
-    def prints(of: EcgStore, ids: Sequence[str]) -> list[bytes]:
-        rows = (of.signals[of.row_of(ecg_id), 1] for ecg_id in ids)
-        return [hashlib.sha256(row.tobytes()).digest() for row in rows]
-
-    known = set(prints(training, trained_ids))
-    return float(np.mean([one in known for one in prints(store, ecg_ids)]))
+    rows = (
+        [of.row_of(ecg_id) for ecg_id in ids]
+        for of, ids in ((store, ecg_ids), (training, trained_ids))
+    )
+    pairs = same_ecgs(store, next(rows), training, next(rows))
+    return pairs["one"].nunique() / len(ecg_ids)

@@ -12,6 +12,7 @@ from ecg_lib.signal.resample import STANDARD_SECONDS, first_seconds, to_rate
 
 FLAT_MV = 0.005  # a lead that varies by less than this over 10 s shows no heartbeat
 LIMIT_MV = 20.0  # no ECG reaches it, but a wrong gain or a lost electrode does
+LEAST_HZ = 50  # no ECG is recorded at less, but a rate of frames or in kHz reads like this
 
 
 def check(signal: np.ndarray) -> None:
@@ -77,8 +78,11 @@ def standardise(
     Raises
     ------
     BadRecord
-        A lead is missing or unusable (see `check`), or the recording is too short.
+        A lead is missing or unusable (see `check`), the recording is too short, or its rate is
+        below 50 Hz.
     """
+    if 0 < fs < LEAST_HZ:
+        raise BadRecord(f"{fs:g} Hz is no sampling rate of an ECG, at least {LEAST_HZ} Hz expected")
     window = first_seconds(by_name(signal, names), fs, seconds)
     check(window)
     return to_rate(window, fs, rate, method, seconds)

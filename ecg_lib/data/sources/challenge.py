@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from ecg_lib.data.folders import locate
+from ecg_lib.data.folders import locate, refuse_twice
 from ecg_lib.data.record import EcgRecord
 from ecg_lib.data.wfdb_files import age_of, comment_value, read_wfdb, sex_of
+from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
 from ecg_lib.signal.resample import STANDARD_RATE
@@ -69,12 +70,17 @@ class Challenge:
                     items.add(path.relative_to(folder).with_suffix("").as_posix())
         if not items:
             raise DataError(f"Challenge 2021: no .hea or .mat files in {folder}; download them")
+        refuse_twice(sorted(items), self.item_name, "Challenge 2021")
         return sorted(items)
 
     def item_name(self, item: str) -> str:
         """Return the `ecg_id` of an item."""
         path = PurePosixPath(item)
         return f"{path.parts[0]}/{path.name}"
+
+    def files(self, item: str) -> list[Path]:
+        """Return the files of an item, see `record.Source`."""
+        return files_of(self.root / "training" / item)
 
     def read(self, item: str) -> EcgRecord:
         """Read one record, see `record.Source`."""

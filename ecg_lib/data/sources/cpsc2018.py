@@ -6,13 +6,14 @@ Liu et al., J Med Imaging Health Inform 2018, 8:1368. `challenge` reads the same
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.io import loadmat
 
-from ecg_lib.data.folders import locate
+from ecg_lib.data.folders import locate, one_row_each, refuse_twice
 from ecg_lib.data.record import EcgRecord, Rows
 from ecg_lib.data.wfdb_files import age_of, sex_of
 from ecg_lib.errors import BadRecord, DataError
@@ -53,15 +54,19 @@ class Cpsc2018:
 
     def index(self) -> Rows:
         """Return one item per file on disk; the table may list many more."""
-        path = sorted(self.root.glob(TABLE))[0]
+        path, *others = sorted(self.root.glob(TABLE))
+        if others:
+            raise DataError(f"CPSC 2018: {path} and {others[0]} are both tables; keep one of them")
         table = pd.read_csv(path)
         missing = [column for column in ("Recording", *_LABELS) if column not in table]
         if missing:
             raise DataError(f"CPSC 2018: {path} has no column {missing[0]}; use the original file")
-        files = {p.stem: p.relative_to(self.root).as_posix() for p in self.root.rglob("A*.mat")}
+        found = sorted(self.root.rglob("A*.mat"))
+        refuse_twice([str(p) for p in found], lambda name: Path(name).stem, "CPSC 2018")
+        files = {p.stem: p.relative_to(self.root).as_posix() for p in found}
         if not files:
             raise DataError(f"CPSC 2018: no A*.mat below {self.root}; unpack TrainingSet there")
-        table = table[["Recording", *_LABELS]].drop_duplicates("Recording")
+        table = one_row_each(table[["Recording", *_LABELS]], "Recording", path, "CPSC 2018")
         self.not_at_hand = int((~table["Recording"].isin(list(files))).sum())
         items = table.set_index("Recording").reindex(sorted(files)).reset_index()
         items["file"] = [files[name] for name in items["Recording"]]
@@ -71,6 +76,10 @@ class Cpsc2018:
         """Return the `ecg_id` of an item."""
         return f"cpsc2018/{item['Recording']}"
 
+    def files(self, item: dict[str, Any]) -> list[Path]:
+        """Return the file of an item, see `record.Source`."""
+        return [self.root / item["file"]]
+
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
         classes = [str(int(item[column])) for column in _LABELS if pd.notna(item[column])]
@@ -78,15 +87,17 @@ class Cpsc2018:
             raise BadRecord("no label in REFERENCE")
         try:
             ecg = loadmat(self.root / item["file"], squeeze_me=True, struct_as_record=False)["ECG"]
-            signal, sex, age = np.asarray(ecg.data, dtype=float), ecg.sex, ecg.age
+            signal, sex, age = np.asarray(ecg.data), ecg.sex, ecg.age
         except Exception as error:  # SciPy raises many types on a damaged file
             raise BadRecord(".mat file truncated or without the struct ECG") from error
+        if signal.dtype.kind != "f":  # the data set is in mV
+            raise BadRecord("samples are whole numbers: amplitude not calibrated")
         found = translate("cpsc", classes)
         ecg_id = self.item_name(item)
         return EcgRecord(
             ecg_id=ecg_id,
             patient_id=ecg_id,
-            signal=standardise(signal, LEADS, FS, self.rate, method=self.method),
+            signal=standardise(signal.astype(float), LEADS, FS, self.rate, method=self.method),
             age=age_of(age),
             sex=sex_of(sex),
             labels=found.labels,

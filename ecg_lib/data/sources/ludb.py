@@ -6,13 +6,15 @@ Kalyakulina et al., IEEE Access 2020, 8:186181; https://doi.org/10.13026/eegm-h6
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ecg_lib.data.folders import locate
+from ecg_lib.data.folders import locate, one_row_each
 from ecg_lib.data.record import EcgRecord, Rows
 from ecg_lib.data.wfdb_files import age_of, read_wfdb, sex_of
+from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
 from ecg_lib.signal.resample import STANDARD_RATE
@@ -54,7 +56,7 @@ class Ludb:
                 f"LUDB: {self.root / TABLE} lacks a column of ID, Sex, Age and Rhythms; "
                 "use version 1.0.1"
             )
-        table = table.map(str.strip)
+        table = one_row_each(table.map(str.strip), "ID", self.root / TABLE, "LUDB")
         stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
         if not stems:
             raise DataError(f"LUDB: no recordings in {self.root / 'data'}; download data/ as well")
@@ -67,6 +69,10 @@ class Ludb:
     def item_name(self, item: dict[str, Any]) -> str:
         """Return the `ecg_id` of an item."""
         return f"ludb/{item['ID']}"
+
+    def files(self, item: dict[str, Any]) -> list[Path]:
+        """Return the files of an item, see `record.Source`."""
+        return files_of(self.root / "data" / item["ID"])
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""

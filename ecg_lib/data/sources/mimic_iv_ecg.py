@@ -10,13 +10,15 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ecg_lib.data.folders import locate
+from ecg_lib.data.folders import locate, one_row_each
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
 from ecg_lib.data.wfdb_files import read_wfdb
+from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
 from ecg_lib.signal.resample import STANDARD_RATE
@@ -76,6 +78,7 @@ class MimicIvEcg:
         """Return one item per recording whose files are on disk."""
         records = self._read_csv(TABLE, ["subject_id", "study_id", "ecg_time", "path"])
         measured = self._read_csv("machine_measurements.csv", ["study_id", *REPORTS, *_TIMES])
+        one_row_each(records, "path", self.root / TABLE, "MIMIC-IV-ECG")  # of two studies: refused
         table = records.merge(measured, on="study_id", how="left", validate="one_to_one")
         here = [
             (self.root / f"{path}.hea").exists() or (self.root / f"{path}.dat").exists()
@@ -93,6 +96,10 @@ class MimicIvEcg:
     def item_name(self, item: dict[str, Any]) -> str:
         """Return the `ecg_id` of an item."""
         return f"mimic-iv-ecg/{item['study_id']}"
+
+    def files(self, item: dict[str, Any]) -> list[Path]:
+        """Return the files of an item, see `record.Source`."""
+        return files_of(self.root / item["path"])
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
@@ -124,7 +131,8 @@ class MimicIvEcg:
         if missing:
             raise DataError(f"MIMIC-IV-ECG: {path} has no column {missing[0]}; use version 1.0")
         texts = dict.fromkeys(set(columns) & {*REPORTS, "path", "ecg_time"}, "string[pyarrow]")
-        return pd.read_csv(path, usecols=columns, dtype=texts)
+        table = pd.read_csv(path, usecols=columns, dtype=texts)
+        return one_row_each(table, "study_id", path, "MIMIC-IV-ECG")
 
 
 def split_of(patient_id: str, shares: Sequence[float]) -> str:

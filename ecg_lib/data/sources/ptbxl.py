@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecg_lib.data.folders import locate
+from ecg_lib.data.folders import locate, one_row_each
 from ecg_lib.data.ptbxl_text import extrasystoles_in, leads_in
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
 from ecg_lib.data.wfdb_files import Recording, read_wfdb
+from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.findings import FINDINGS
 from ecg_lib.knowledge.label_maps import label_map, maps_version, translate
@@ -119,6 +120,11 @@ class PtbXl:
         """Return the `ecg_id` of an item."""
         return f"ptbxl/{item['ecg_id']:05d}"
 
+    def files(self, item: dict[str, Any]) -> list[Path]:
+        """Return the files of an item, see `record.Source`."""
+        stems = sorted({item["stem"], item["stem_500"]} - {""})
+        return [path for stem in stems for path in files_of(self.root / stem)]
+
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
         if item["listed"] is not True:
@@ -156,7 +162,7 @@ class PtbXl:
         if missing:
             raise DataError(f"PTB-XL: {path} has no column {missing[0]}; use PTB-XL 1.0.3")
         table[_TEXTS] = table[_TEXTS].fillna("").astype(str)
-        return table
+        return one_row_each(table, "ecg_id", path, "PTB-XL")
 
     def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, Any]:
         """Return lead II's `intervals` (s) and the rate they were measured at; {} if none."""
@@ -190,7 +196,12 @@ class PtbXl:
             number = stem.rpartition("/")[2].removesuffix(suffix)
             if number.isdigit():
                 whole = {f"{stem}.hea", f"{stem}.dat"} <= present
-                (pairs if whole else lone).setdefault(int(number), stem)
+                first = (pairs if whole else lone).setdefault(int(number), stem)
+                if whole and first != stem:
+                    raise DataError(
+                        f"PTB-XL: {self.root / first} and {self.root / stem} are both ECG "
+                        f"{int(number)}; keep one of them"
+                    )
         return pairs, lone
 
     def _splits(self, table: pd.DataFrame) -> pd.Series:
@@ -219,7 +230,7 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
     Raises
     ------
     DataError
-        A file is missing.
+        A file is missing, or two list the same ECG.
     """
     signature = "train_ecgs.tsv"
     ptbxl = Path(root) / "ptbxl"  # the release has a mimic-iv-ecg/ folder beside it
@@ -229,8 +240,14 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
         path = folder / f"{split}_ecgs.tsv"
         if not path.is_file():
             raise DataError(f"ECG-QA: no {path.name} in {folder}; download it again")
-        table = pd.read_csv(path, sep="\t", header=None)
-        splits |= dict.fromkeys(table.iloc[:, -1].astype(int), split)
+        listed = pd.read_csv(path, sep="\t", header=None).iloc[:, -1].astype(int)
+        both = sorted(set(listed) & set(splits))
+        if both:
+            raise DataError(
+                f"ECG-QA: {path} lists ECG {both[0]}, which {splits[both[0]]}_ecgs.tsv lists too; "
+                "download version 1.0.2"
+            )
+        splits |= dict.fromkeys(listed, split)
     return splits
 
 
