@@ -17,11 +17,15 @@ _TABLES = ("findings.csv", "label_maps.csv")
 
 @dataclass
 class Translation:
-    """Meaning of a source's own codes: labels, attributes, and codes that match no finding."""
+    """Meaning of a source's own codes.
+
+    `unmapped` holds codes that match no finding, `unread` what no table knows at all.
+    """
 
     labels: dict[str, float] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def add(self, meanings: list[tuple[str, str]] | None, their_code: str, likelihood: float = 100):
         """Add one of the source's codes.

@@ -16,9 +16,10 @@ import pandas as pd
 
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
+from ecg_lib.data.report_findings import read_findings
 from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.errors import BadRecord, DataError
-from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
+from ecg_lib.knowledge.label_maps import maps_version
 from ecg_lib.signal.resample import STANDARD_RATE
 
 TABLE = "record_list.csv"
@@ -26,13 +27,6 @@ REPORTS = [f"report_{i}" for i in range(18)]
 FEWEST_WORDS = 3  # paper: empty reports and those under three words are dropped
 _TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end", "qrs_axis"]
 _ABSENT = 29999  # the machine's value for "not measured"
-# A phrase is denied or doubted by such words before it in the same statement.
-_DENIED = re.compile(r"\b(no|not|without|absent|absence of|no longer)\b[^,;]*$")
-_DOUBTED = re.compile(
-    r"\b(possibl[ey]|probabl[ey]|cannot rule out|cannot exclude|consider|suggests?|suggesting|"
-    r"suspect|questionable|borderline|(may|might|could) be|rule out)\b[^;]*$"
-)
-DOUBTED = 50.0  # likelihood of a doubted finding
 
 
 class MimicIvEcg:
@@ -143,30 +137,6 @@ def clean_statements(statements: list[str]) -> list[str]:
     """
     cleaned = (re.sub(r"\bEKG\b", "ECG", " ".join(s.split()).strip(" .;")) for s in statements)
     return list(dict.fromkeys(text for text in cleaned if text))
-
-
-def read_findings(statements: list[str]) -> Translation:
-    """Read labels from statements with the phrases of label_maps.csv.
-
-    Longer phrases are matched first and use up their words, so "incomplete right bundle branch
-    block" is not also a "right bundle branch block". A denied finding is left out. A doubted one
-    ("possible", "cannot rule out") has likelihood 50.
-    """
-    meanings = label_map("mimic_iv_ecg")
-    phrases = sorted(meanings, key=len, reverse=True)
-    found = Translation()
-    for statement in statements:
-        text = statement.lower()
-        for phrase in phrases:
-            if phrase not in text:  # a fast test; the pattern below decides
-                continue
-            for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text):
-                before = text[: match.start()]
-                text = before + "#" * len(match[0]) + text[match.end() :]
-                if any(map(any, meanings[phrase])) and not _DENIED.search(before):
-                    likelihood = DOUBTED if _DOUBTED.search(before) else 100.0
-                    found.add(meanings[phrase], phrase, likelihood)
-    return found
 
 
 def _measurements(item: dict[str, Any]) -> dict[str, Any]:
