@@ -26,6 +26,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ecg_lib.data.not_understood import NotUnderstood, told
 from ecg_lib.data.record import SPLITS, EcgRecord, Source
 from ecg_lib.data.shards import (
     CHUNK,
@@ -270,10 +271,10 @@ def summary(store: EcgStore) -> str:
         text += f"; {counts['not_at_hand']:,} listed but not at hand"
     if counts["quarantined"]:
         reasons = store.manifest["reasons"]
-        told = ", ".join(f"{n:,} x {reason}" for reason, n in list(reasons.items())[:3])
+        most = ", ".join(f"{n:,} x {reason}" for reason, n in list(reasons.items())[:3])
         more = f" and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
-        text += f"; {counts['quarantined']:,} quarantined: {told}{more}"
-    return text
+        text += f"; {counts['quarantined']:,} quarantined: {most}{more}"
+    return text + told(store.manifest)
 
 
 class _ContentHash:
@@ -312,6 +313,7 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
     )
     rate = rate_of(source)
     digest, at = _ContentHash(rate), 0
+    odd = NotUnderstood()
     ids: set[str] = set()
     split_of: dict[str, str] = {}
     counts = dict.fromkeys(SPLITS, 0)
@@ -328,6 +330,7 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
             at += len(block)
             digest.add_signals(block)
             digest.add_rows(rows)
+            odd.add(rows)
             table.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
     signals.flush()
     with open(new / "quarantine.csv", "w", newline="", encoding="utf-8") as file:
@@ -346,7 +349,7 @@ def _assemble(new: Path, source: Source, parts: list[Path], key: str) -> None:
         "leads": list(LEADS),
         "key": key,
         "hash": digest.hexdigest(),
-    }
+    } | odd.manifest()
     written = json.dumps(manifest, indent=1) + "\n"
     (new / "manifest.json").write_text(written, encoding="utf-8")
 

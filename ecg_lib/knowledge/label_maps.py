@@ -12,7 +12,7 @@ from typing import Any
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS, read_table
 
-_TABLES = ("findings.csv", "label_maps.csv")
+_TABLES = ("findings.csv", "label_maps.csv", "value_limits.csv")
 
 
 @dataclass
@@ -84,6 +84,8 @@ def translate(source: str, their_codes: Iterable[str]) -> Translation:
     result = Translation()
     for their_code in their_codes:
         result.add(meanings.get(their_code.lower()), their_code)
+        if their_code.lower() not in meanings:
+            result.unread.append(their_code)
     if result.unmapped:
         result.attributes["unmapped"] = result.unmapped
     return result

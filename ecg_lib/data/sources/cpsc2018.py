@@ -14,6 +14,7 @@ from scipy.io import loadmat
 
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import EcgRecord, Rows
+from ecg_lib.data.table_cells import identifier, is_empty, understood, unread_cell
 from ecg_lib.data.wfdb_files import age_of, sex_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
@@ -73,7 +74,7 @@ class Cpsc2018:
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
-        classes = [str(int(item[column])) for column in _LABELS if pd.notna(item[column])]
+        classes = [identifier(item[column]) for column in _LABELS if not is_empty(item[column])]
         if not classes:
             raise BadRecord("no label in REFERENCE")
         try:
@@ -81,7 +82,9 @@ class Cpsc2018:
             signal, sex, age = np.asarray(ecg.data, dtype=float), ecg.sex, ecg.age
         except Exception as error:  # SciPy raises many types on a damaged file
             raise BadRecord(".mat file truncated or without the struct ECG") from error
+        unread = unread_cell("age", age, age_of(age)) + unread_cell("sex", sex, sex_of(sex))
         found = translate("cpsc", classes)
+        attributes = understood(found, "REFERENCE", unread)
         ecg_id = self.item_name(item)
         return EcgRecord(
             ecg_id=ecg_id,
@@ -91,6 +94,6 @@ class Cpsc2018:
             sex=sex_of(sex),
             labels=found.labels,
             split="test",
-            attributes=found.attributes,
+            attributes=attributes,
             rate=self.rate,
         )
