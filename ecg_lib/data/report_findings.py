@@ -43,8 +43,8 @@ _FORMS = (  # other spellings of what the table holds, replaced in this order
      "normal ecg"),
     (r"\b(otherwise|borderline|near|nearly|almost|sonst|grenzwertig(es)?) (a )?normal(es)? ecg",
      "~lesser~"),
-    (r"\bnormal(es)? ecg[\s,:;-]+(except|excepting|apart from|aside from|other than|but for|"
-     r"save for|with the exception|bis auf|ausser|abgesehen)", "~lesser~"),
+    (r"\bnormal(es)? ecg[\s,:;(-]+((?:rate )?except(?:ed|ing)?|apart from|aside from|other than|"
+     r"but for|save for|with the exception|bis auf|ausser|abgesehen)", "~lesser~"),
 )  # fmt: skip
 
 # Where denial and doubt end: a clause, or a cause ("no analysis due to paced rhythm").
@@ -57,7 +57,7 @@ _CLAUSE = r"[,;:#]| - |--"
 _END_OF_DENIAL = re.compile(rf"{_CLAUSE.replace('#', '')}|{_CAUSE}|{_TURN}")
 _END_OF_DOUBT = re.compile(rf"{_CLAUSE.replace('#', '')}|{_TURN}")
 _END_AFTER = re.compile(rf"{_CLAUSE}|{_TURN}")
-_SENTENCE = re.compile(r"\.(?:\s+(?!grad)|$)|;|\s*\*{2,}\s*|\n")
+_SENTENCE = re.compile(r"\.(?:\s+(?!grad)|$)|;(?!\s*except)|\s*\*{2,}\s*|\n")
 
 _DENIED_BEFORE = re.compile(
     r"\b(?:no|not|without|absent|absence of|no longer|never|negative for|free of|excludes?|"

@@ -20,7 +20,7 @@ _JOINED = {
     frozenset({"inferior", "posterior"}): "inferoposterior",
     frozenset({"inferior", "posterior", "lateral"}): "inferoposterolateral",
 }
-_STEM = r"(?:antero|infero|postero|latero|septo|hoch|high )"
+_STEM = r"(?:(?:antero|infero|postero|latero|septo)(?: ?- ?| )?|hoch|high )"
 _ONE = (
     rf"{_STEM}*(?:anterior|septal|lateral|inferior|posterior|api[ck]al|diaphragmatic)(?:e[rnsm]?)?"
 )
@@ -28,8 +28,9 @@ _SEVERAL = re.compile(rf"\b{_ONE}(?:\s?[-/]\s?{_ONE})*\b")
 _GERMAN_WALL = re.compile(r"\b(vorder|hinter|seiten)wand[\s-]?(?=infar[ck]t|ischem|schaden)")
 _GERMAN = {"vorder": "anterior ", "hinter": "inferior ", "seiten": "lateral "}
 _INFARCT = re.compile(
-    r"\b(?:(?:myocardial|myokard|herz)[\s-]?)?infar(?:ct|cts|ction|ctions|kt|kts|ktes|kte|kten)\b|"
-    r"\bn?stemi\b|\bmis?\b"
+    r"\b(?:(?:non[- ])?st[- ]elevation )?(?:(?:myocardial|myokard|herz)[\s-]?)?"
+    r"infar(?:ct|cts|ction|ctions|kt|kts|ktes|kte|kten)\b|"
+    r"\bn?stemi\b|\b(?:(?:non[- ])?st[- ]elevation )?mis?\b"
 )
 _BETWEEN = (
     r"(?:(?:wall|leads?|acute|old|recent|remote|prior|previous|subacute|chronic|evolving|healed|"

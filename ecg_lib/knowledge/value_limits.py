@@ -2,6 +2,7 @@
 
 The table holds for all cohorts. A value outside its limits is absent, as is the machine's own mark
 for "not measured". The limits are wide: they are to catch impossible values, not abnormal ones.
+Only the intervals that ECG-QA's own definitions give are exempt, see `data.sources.ptbxl`.
 """
 
 from __future__ import annotations

@@ -77,12 +77,13 @@ def test_an_axis_lies_on_the_circle(tmp_path, degrees, axis):
     assert measured(tmp_path, qrs_axis=degrees).get("heart_axis") == axis
 
 
-def test_ptbxls_own_measurements_obey_the_same_limits(tmp_path, monkeypatch):
-    found = {"rr interval": 0.9, "qt interval": 3.2, "p duration": -0.1}
+def test_what_ecgqa_measures_stays_for_its_answers_rest_on_it(tmp_path, monkeypatch):
+    """Of 9,936 intervals of 2,007 ECGs, 33 lie beyond the limits, and ECG-QA asks about them."""
+    found = {"rr interval": 0.9, "qt corrected": 0.18}
     monkeypatch.setattr(ptbxl, "measure_intervals", lambda *_: found)
     root = write_ptbxl(tmp_path / "p", [ptbxl_row(1, 1)])
     store = write_store(tmp_path / "s", ptbxl.PtbXl(root))
-    assert store.attributes[0]["intervals"] == {"rr interval": 0.9}
+    assert store.attributes[0]["intervals"] == found
 
 
 def test_text_is_no_value_and_limits_are_included():

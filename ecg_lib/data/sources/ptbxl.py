@@ -75,7 +75,9 @@ class PtbXl:
     intervals : bool
         Measure `attributes["intervals"]` as ECG-QA did, which takes about 20 ms per record. Lead II
         of the 500 Hz file is measured if it is on disk, else lead II of the record's own file. An
-        ECG whose lead II is noted to be noisy or to have extrasystoles is not measured.
+        ECG whose lead II is noted to be noisy or to have extrasystoles is not measured. The limits
+        of value_limits.csv do not apply: ECG-QA measures QT from the Q peak and asks about values
+        beyond them, so that without these its released answers could not be reproduced.
     """
 
     NAME, SIGNATURE = "ptbxl", TABLE
@@ -185,8 +187,7 @@ class PtbXl:
         found = measure_intervals(first_seconds(lead, recording.fs), recording.fs, "ecgqa")
         if not found:
             return {}
-        seconds = {feature: possible(feature, round(value, 4)) for feature, value in found.items()}
-        seconds = {feature: value for feature, value in seconds.items() if not np.isnan(value)}
+        seconds = {feature: round(value, 4) for feature, value in found.items()}
         return {"intervals": seconds, "intervals_hz": int(recording.fs)}
 
     def _stems(self, coarse: _Stems, fine: _Stems) -> dict[int, str]:
