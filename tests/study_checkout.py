@@ -10,7 +10,7 @@ import torch
 from ecg_lib import paths
 from ecg_lib.config import Study, compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.experiments import ablations, arms
 from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
 from ecg_lib.experiments.llm_experiment import LlmExperiment

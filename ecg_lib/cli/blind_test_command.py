@@ -188,7 +188,7 @@ def _all_questions(options: argparse.Namespace):
         raise DataError("--store is missing; name a prepared store with the ECGs")
     if options.world and options.simulate and not Path(options.store).exists():
         from ecg_lib.data.simulated.cohort import SimulatedCohort
-        from ecg_lib.data.store import write_store
+        from ecg_lib.data.write_store import write_store
 
         write_store(options.store, SimulatedCohort(options.simulate, options.seed))
     store = EcgStore.open(options.store)

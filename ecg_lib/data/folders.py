@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ecg_lib.errors import DataError
 
 DEPTH = 2  # a data root holds cohort folders, and PhysioNet's archives often add a level
@@ -70,24 +68,3 @@ def refuse_twice(items: Iterable[Any], name_of: Callable[[Any], str], what: str)
             raise DataError(
                 f"{what}: {first} and {item} are both record {name_of(item)}; keep one of them"
             )
-
-
-def one_row_each(table: pd.DataFrame, key: str, path: Path, what: str) -> pd.DataFrame:
-    """Return a table with one row per record; equal rows are taken once.
-
-    Raises
-    ------
-    DataError
-        Two rows of one record contradict each other.
-    """
-    said = [name for name in table if not str(name).startswith("Unnamed: ")]  # row numbers
-    table = table.drop_duplicates(said)
-    again = table[key].notna() & table[key].duplicated()
-    if again.any():
-        first = table.loc[again, key].iloc[0]
-        rows = table[table[key] == first]
-        differing = next(name for name in said if rows[name].nunique(dropna=False) > 1)
-        raise DataError(
-            f"{what}: {path} has two rows for {key} {first} that differ in {differing}; keep one"
-        )
-    return table.reset_index(drop=True)

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Protocol, TypeGuard
 
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import Source
-from ecg_lib.data.store import EcgStore, write_store
+from ecg_lib.data.store import EcgStore
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.signal.resample import STANDARD_RATE
 
@@ -107,7 +108,7 @@ def prepare(
     rate: int = STANDARD_RATE,
     **options: Any,
 ) -> EcgStore:
-    """Read a cohort into a store at `out`, see `build_source` and `store.write_store`."""
+    """Read a cohort into a store at `out`, see `build_source` and `write_store`."""
     return write_store(out, build_source(name, root, rate, **options), workers=workers, reuse=reuse)
 
 

@@ -23,7 +23,8 @@ class EcgRecord:
     without a likelihood" and counts as certain. `attributes` may hold `heart_axis`, `noise`
     (kind -> leads), `extrasystoles`, `infarction_stage`, `form_leads` (code -> leads), `intervals`
     (s) and the rate they were measured at (`intervals_hz`), `severity` (0..1, simulated ECGs only),
-    `unmapped` (codes of the source that match no finding), and anything else the source knows.
+    `unmapped` (codes of the source that match no finding), `unread` (entries that could not be
+    read, as "field: text"), and anything else the source knows.
 
     Raises
     ------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +15,17 @@ import wfdb
 
 from ecg_lib.data.wfdb_header import Channel, Header, read_header
 from ecg_lib.errors import BadRecord
+from ecg_lib.knowledge.value_limits import possible
 from ecg_lib.signal.leads import canonical_name
 from ecg_lib.signal.quality import standardise
 
 _BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2}  # bytes per sample
+_AGE = re.compile(
+    r"(?P<over>>=|≥|>|over|above)?\s*(?P<years>\d+(?:\.\d+)?)\s*(?P<plus>\+)?\s*"
+    r"(?:y|yr|yrs|years?|years? old|a|jahre?)?\.?"
+)
+_SEXES = dict.fromkeys(("f", "female", "w", "woman", "weiblich"), "F")
+_SEXES |= dict.fromkeys(("m", "male", "man", "männlich"), "M")
 
 
 @dataclass(frozen=True)
@@ -190,19 +199,17 @@ def comment_value(comments: list[str], field: str) -> str:
     return ""
 
 
-def age_of(text: str) -> float:
-    """Parse an age in years; ">89" counts as 90, and text that is no age from 0 to 120 as NaN."""
-    text = str(text).strip()
-    if text.startswith(">"):
-        return float(text[1:]) + 1
-    try:
-        age = float(text)
-    except ValueError:
-        return float("nan")
-    return age if 0 <= age <= 120 else float("nan")
+def age_of(text: str | float) -> float:
+    """Parse an age in years: 60, "60y", "060Y"; ">89" and "90+", which mask an age, count as 90.
+
+    Text that is no age within the limits of value_limits.csv is unknown (NaN).
+    """
+    found = _AGE.fullmatch(str(text).strip().lower())
+    if not found or (found["over"] and found["plus"]):
+        return math.nan
+    return possible("age", float(found["years"]) + (found["over"] in (">", "over", "above")))
 
 
-def sex_of(text: str) -> str:
+def sex_of(text: str | float) -> str:
     """Return F or M for "Female", "f", "MALE" and the like; "" if unknown."""
-    initial = str(text).strip()[:1].upper()
-    return initial if initial in ("F", "M") else ""
+    return _SEXES.get(str(text).strip().strip(".").lower(), "")

@@ -12,16 +12,20 @@ from typing import Any
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge.findings import FINDINGS, read_table
 
-_TABLES = ("findings.csv", "label_maps.csv")
+_TABLES = ("findings.csv", "label_maps.csv", "value_limits.csv")
 
 
 @dataclass
 class Translation:
-    """Meaning of a source's own codes: labels, attributes, and codes that match no finding."""
+    """Meaning of a source's own codes.
+
+    `unmapped` holds codes that match no finding, `unread` what no table knows at all.
+    """
 
     labels: dict[str, float] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def add(self, meanings: list[tuple[str, str]] | None, their_code: str, likelihood: float = 100):
         """Add one of the source's codes.
@@ -80,6 +84,8 @@ def translate(source: str, their_codes: Iterable[str]) -> Translation:
     result = Translation()
     for their_code in their_codes:
         result.add(meanings.get(their_code.lower()), their_code)
+        if their_code.lower() not in meanings:
+            result.unread.append(their_code)
     if result.unmapped:
         result.attributes["unmapped"] = result.unmapped
     return result

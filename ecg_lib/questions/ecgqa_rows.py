@@ -1,11 +1,13 @@
 """Read the JSON shards of the ECG-QA release v1.0.2 (Oh et al. 2023) as question rows."""
 
 import json
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
+from ecg_lib.data.table_cells import identifier, whole_numbers
 from ecg_lib.errors import DataError
 from ecg_lib.questions.schema import COLUMNS, SPLITS, validate_rows
 
@@ -35,7 +37,8 @@ def read_ecgqa(
     -------
     DataFrame
         Rows in the schema of `ecg_lib.questions.schema`. ECG ids read `"ptbxl/00001"` or
-        `"mimic-iv-ecg/<study_id>"`; the order of the two ECGs of a row is kept.
+        `"mimic-iv-ecg/<study_id>"`; the order of the two ECGs of a row is kept. A row without an
+        answer or readable ECG numbers is left out with a warning that counts such rows.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def read_ecgqa(
             f"from {SOURCE}"
         )
     id_format = _ID_FORMAT[corpus]
-    rows["ecg_id"] = [[id_format.format(int(i)) for i in ids] for ids in rows.ecg_id]
+    rows["ecg_id"] = [[id_format.format(int(identifier(i))) for i in ids] for ids in rows.ecg_id]
     rows["attribute"] = pd.Series(
         [a if isinstance(a, list) and a else None for a in rows.attribute], dtype=object
     )
@@ -81,14 +84,37 @@ def _read_shard(path: Path) -> list[dict]:
         ) from None
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: expected a list of questions; fetch the file again")
-    missing = [field for field in COLUMNS if field not in content[0]]
-    if missing:
+    first = content[0] if isinstance(content[0], dict) else {}
+    missing = [field for field in COLUMNS if field not in first]
+    readable = [row for row in content if _is_readable(row)]
+    if missing and not readable:
         raise DataError(
             f"{path}: rows lack the field {missing[0]!r}, so this is not an ECG-QA shard; give a "
             f"folder of {SOURCE}"
         )
+    if not readable:
+        raise DataError(f"{path}: no row has an answer and ECG numbers; fetch the file again")
+    if odd := len(content) - len(readable):
+        warnings.warn(f"{path}: {odd} rows cannot be read and are left out", stacklevel=3)
     # ECG-QA's mapping script adds ecg_path, which the schema does not have.
-    return [{field: row.get(field) for field in COLUMNS} for row in content]
+    return [{field: row.get(field) for field in COLUMNS} for row in readable]
+
+
+def _is_readable(row: object) -> bool:
+    """Return whether a row has all fields, ECG numbers and an answer; others cost themselves."""
+    if not isinstance(row, dict) or not set(COLUMNS) <= row.keys():
+        return False
+    answer, ids = row["answer"], row["ecg_id"]
+    return (
+        isinstance(answer, list)
+        and bool(answer)
+        and all(isinstance(text, str) for text in answer)
+        and isinstance(ids, list)
+        and bool(ids)
+        and all(identifier(ecg).isdigit() for ecg in ids)
+        and isinstance(row["question"], str)
+        and type(row["sample_id"]) is int
+    )
 
 
 def keep_known(rows: pd.DataFrame, ecg_ids: Collection[str]) -> tuple[pd.DataFrame, dict]:
@@ -130,10 +156,9 @@ def read_ecg_ids(root: Path | str, corpus: str, split: str) -> list[str]:
     Raises
     ------
     DataError
-        `<split>_ecgs.tsv` is missing.
+        `<split>_ecgs.tsv` is missing, or a line of it ends in no ECG number.
     """
     path = Path(root) / corpus / f"{split}_ecgs.tsv"
     if not path.is_file():
         raise DataError(f"{path}: no such file; get it from ECG-QA ({SOURCE})")
-    ids = pd.read_csv(path, sep="\t", header=None).iloc[:, -1]
-    return [_ID_FORMAT[corpus].format(int(i)) for i in ids]
+    return [_ID_FORMAT[corpus].format(i) for i in whole_numbers(path)]

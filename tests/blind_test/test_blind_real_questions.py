@@ -8,7 +8,8 @@ from ecg_lib.blind_test.blind_models import KNOWN
 from ecg_lib.blind_test.blind_plan import Plan
 from ecg_lib.blind_test.sources import from_benchmark, from_ecgqa
 from ecg_lib.data.sources.ptbxl import PtbXl
-from ecg_lib.data.store import EcgStore, write_store
+from ecg_lib.data.store import EcgStore
+from ecg_lib.data.write_store import write_store
 
 EXPECTED = {
     "always-no": verdicts.BLIND,

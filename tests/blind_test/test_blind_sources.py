@@ -12,7 +12,8 @@ from ecg_lib.__main__ import main
 from ecg_lib.blind_test.question_set import closed
 from ecg_lib.blind_test.sources import from_csv, from_rows, from_world
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import EcgStore, write_store
+from ecg_lib.data.store import EcgStore
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.questions.build import build_questions
 from ecg_lib.questions.schema import SPLITS

@@ -5,7 +5,7 @@ import pytest
 from ecg_folders import beats, write_mimic
 
 from ecg_lib.data.sources.mimic_iv_ecg import MimicIvEcg, clean_statements, read_findings, split_of
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 
 

@@ -12,7 +12,8 @@ from ecg_folders import beats, ptbxl_row, write_ptbxl, write_wfdb
 from ecg_lib.data.prepare import find_cohort, prepare
 from ecg_lib.data.ptbxl_text import extrasystoles_in, leads_in
 from ecg_lib.data.sources.ptbxl import NOISE, PtbXl
-from ecg_lib.data.store import summary, write_store
+from ecg_lib.data.store import summary
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.signal.leads import LEADS
 

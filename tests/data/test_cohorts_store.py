@@ -9,7 +9,8 @@ from ecg_folders import Listed, beats
 
 from ecg_lib.data import shards
 from ecg_lib.data.record import EcgRecord, Source
-from ecg_lib.data.store import EcgStore, summary, write_store
+from ecg_lib.data.store import EcgStore, summary
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import BadRecord, DataError
 
 

@@ -10,7 +10,7 @@ from ecg_lib.data.prepare import build_source, find_cohort, prepare, signatures
 from ecg_lib.data.sources.challenge import Challenge
 from ecg_lib.data.sources.cpsc2018 import Cpsc2018
 from ecg_lib.data.sources.ludb import Ludb
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.knowledge import findings
 from ecg_lib.knowledge.findings import FINDINGS, name_of

@@ -14,8 +14,8 @@ from ecg_lib.data.sources.cpsc2018 import Cpsc2018
 from ecg_lib.data.sources.ludb import Ludb
 from ecg_lib.data.sources.mimic_iv_ecg import MimicIvEcg
 from ecg_lib.data.sources.ptbxl import PtbXl, ecgqa_splits
-from ecg_lib.data.store import write_store
 from ecg_lib.data.wfdb_header import files_of
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 
 SR, AF = "426783006", "164889003"
@@ -141,43 +141,54 @@ def test_two_tables_of_cpsc_are_refused(tmp_path):
     assert "REFERENCE (1).csv" in told(error) and "REFERENCE.csv are both" in told(error)
 
 
-def test_contradicting_rows_of_cpsc_are_refused_and_equal_ones_taken_once(tmp_path):
-    files = {"TrainingSet1/A0001": 1}
-    with pytest.raises(DataError) as error:
-        Cpsc2018(cpsc(tmp_path, files, ["A0001,1,,", "A0001,2,,"])).index()
-    assert "two rows for Recording A0001 that differ in First_label" in told(error)
-    assert len(Cpsc2018(cpsc(tmp_path, files, ["A0001,2,,", "A0001,2,,"])).index()) == 1
+def quarantined(source, folder):
+    """Write a store; return ECGs taken and, of those left out, the reasons."""
+    store = write_store(folder, source)
+    left = pd.read_csv(store.folder / "quarantine.csv")
+    return len(store.records), dict(zip(left["record"], left["reason"], strict=True))
 
 
-def test_a_study_twice_in_mimics_tables_is_refused_in_one_line(tmp_path):
-    root = write_mimic(tmp_path, {1: ["Sinus rhythm today"], 2: ["Sinus rhythm today"]})
+def test_contradicting_rows_of_cpsc_cost_their_record_and_equal_ones_are_taken_once(tmp_path):
+    files = {"TrainingSet1/A0001": 1, "TrainingSet1/A0002": 1}
+    rows = ["A0001,1,,", "A0001,2,,", "A0002,2,,", "A0002,2,,", ",1,,", ",2,,"]
+    taken, left = quarantined(Cpsc2018(cpsc(tmp_path / "c", files, rows)), tmp_path / "s")
+    assert taken == 1 and list(left) == ["cpsc2018/A0001"]
+    assert "REFERENCE*.csv with different entries of First_label" in left["cpsc2018/A0001"]
+
+
+def test_a_study_twice_in_mimics_tables_costs_itself_alone(tmp_path):
+    root = write_mimic(tmp_path / "m", {n: ["Sinus rhythm today"] for n in (1, 2, 3)})
     path = root / "machine_measurements.csv"
     table = pd.read_csv(path)
     pd.concat([table, table[:1]]).to_csv(path, index=False)
-    assert len(MimicIvEcg(root).index()) == 2
+    assert quarantined(MimicIvEcg(root), tmp_path / "s1") == (3, {})
     pd.concat([table, table[:1].assign(rr_interval=700)]).to_csv(path, index=False)
-    with pytest.raises(DataError) as error:
-        MimicIvEcg(root).index()
-    assert "two rows for study_id 1 that differ in rr_interval" in told(error)
+    taken, left = quarantined(MimicIvEcg(root), tmp_path / "s2")
+    assert taken == 2 and list(left) == ["mimic-iv-ecg/1"]
+    assert "machine_measurements.csv with different entries of rr_interval" in str(left)
     table.to_csv(path, index=False)
     records = pd.read_csv(root / "record_list.csv")
-    records.assign(path=records["path"][0]).to_csv(root / "record_list.csv", index=False)
-    with pytest.raises(DataError, match="differ in study_id|differ in subject_id"):
-        MimicIvEcg(root).index()
+    records.loc[1, "path"] = records["path"][0]  # one recording under two studies
+    records.to_csv(root / "record_list.csv", index=False)
+    taken, left = quarantined(MimicIvEcg(root), tmp_path / "s3")
+    assert taken == 1 and sorted(left) == ["mimic-iv-ecg/1", "mimic-iv-ecg/2"]
+    assert "record_list.csv with different entries of path" in str(left)
 
 
-def test_contradicting_rows_of_ptbxl_and_ludb_are_refused(tmp_path):
+def test_contradicting_rows_of_ptbxl_and_ludb_cost_their_record(tmp_path):
     rows = [ptbxl_row(1, 1), ptbxl_row(2, 2)]
     root = write_ptbxl(tmp_path / "p", [*rows, ptbxl_row(1, 1)])
     assert len(PtbXl(root, intervals=False).index()) == 2
     write_ptbxl(root, [*rows, ptbxl_row(1, 1, strat_fold=10)])
-    with pytest.raises(DataError) as error:
-        PtbXl(root, intervals=False).index()
-    assert "two rows for ecg_id 1 that differ in strat_fold" in told(error)
-    write_wfdb(tmp_path / "l/data/1", COARSE, fs=100)
-    (tmp_path / "l/ludb.csv").write_text("ID,Sex,Age,Rhythms\n1,F,60,Sinus rhythm\n1,M,60,AF\n")
-    with pytest.raises(DataError, match="two rows for ID 1 that differ in Sex"):
-        Ludb(tmp_path / "l").index()
+    taken, left = quarantined(PtbXl(root, intervals=False), tmp_path / "s1")
+    assert taken == 1 and "different entries of strat_fold" in left["ptbxl/00001"]
+    for name in "12":
+        write_wfdb(tmp_path / f"l/data/{name}", COARSE, fs=100)
+    (tmp_path / "l/ludb.csv").write_text(
+        "ID,Sex,Age,Rhythms\n1,F,60,Sinus rhythm\n1,M,60,AF\n2,F,60,Sinus rhythm\n"
+    )
+    taken, left = quarantined(Ludb(tmp_path / "l"), tmp_path / "s2")
+    assert taken == 1 and "different entries of Sex" in left["ludb/1"]
 
 
 def test_one_number_in_two_folders_of_ptbxl_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from ecg_lib.data.prepare import build_source, prepare
 from ecg_lib.data.record import EcgRecord
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.evaluation.same_ecg import description, same_ecgs, without_copies
 from ecg_lib.signal.resample import to_rate

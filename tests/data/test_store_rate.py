@@ -12,7 +12,8 @@ from ecg_lib.data import shards
 from ecg_lib.data.prepare import prepare
 from ecg_lib.data.record import EcgRecord
 from ecg_lib.data.sources.ptbxl import PtbXl
-from ecg_lib.data.store import EcgStore, folder_name, write_store
+from ecg_lib.data.store import EcgStore, folder_name
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import to_rate

@@ -10,7 +10,7 @@ import torch
 from ecg_lib import closure, encoders, paths
 from ecg_lib.config import compose, from_mapping
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.ecg_llm.finetune import new_model
 from ecg_lib.encoders.base import EcgInput
 from ecg_lib.errors import ConfigError

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import EcgStore, write_store
+from ecg_lib.data.store import EcgStore
+from ecg_lib.data.write_store import write_store
 from ecg_lib.encoders.base import EcgInput
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.token_cache import encode, encode_store, encoder_input, weights_hash

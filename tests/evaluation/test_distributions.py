@@ -8,7 +8,7 @@ import pytest
 from ecg_lib.data.record import EcgRecord, Rows
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.sources.ptbxl import PtbXl
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.distributions import (
     CALIBRATION,

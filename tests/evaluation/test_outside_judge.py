@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.evaluation import outside_judge
 from ecg_lib.evaluation.outside_judge import FINDINGS, judged_cells, recorded, simulated
 

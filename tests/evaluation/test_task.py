@@ -6,7 +6,7 @@ import pytest
 
 from ecg_lib.data.prepare import find_cohort, prepare
 from ecg_lib.data.sources.ptbxl import PtbXl
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation import task as tasks
 from ecg_lib.evaluation.hand_features import hand_features

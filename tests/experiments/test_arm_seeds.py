@@ -9,7 +9,7 @@ import pytest
 from ecg_lib.arm_table import ARMS
 from ecg_lib.config import ArmSeeds, compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.experiments import arm_seeds, arms
 from ecg_lib.experiments.llm_experiment import LlmExperiment

@@ -8,7 +8,7 @@ from questions_cohort import synthetic_records
 from ecg_lib.arm_table import ARMS
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import ConfigError
 from ecg_lib.experiments import arms, question_sets
 from ecg_lib.experiments.experiment import Experiment

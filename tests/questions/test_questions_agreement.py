@@ -9,7 +9,7 @@ from ecg_folders import Listed
 
 from ecg_lib.data.record import EcgRecord, Rows
 from ecg_lib.data.sources.ptbxl import PtbXl
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.questions.agreement import (
     FAR_100,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.questions.written_reports import written_reports
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.tiny_llm.llama import train_byte_pairs
 from ecg_lib.tiny_llm.practice import ReportQuestions, label_rows, placed_rows
 from ecg_lib.tiny_llm.synthetic_reports import PLACES, names_in_reports, single_tokens

@@ -16,7 +16,7 @@ import pytest
 from ecg_lib import closure
 from ecg_lib.config import compose
 from ecg_lib.data.simulated.cohort import SimulatedCohort
-from ecg_lib.data.store import write_store
+from ecg_lib.data.write_store import write_store
 from ecg_lib.experiments import (
     aligning,
     arms,

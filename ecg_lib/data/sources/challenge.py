@@ -6,15 +6,17 @@ Reyna et al., https://doi.org/10.13026/34va-7q14
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ecg_lib.data.folders import locate, refuse_twice
 from ecg_lib.data.record import EcgRecord
+from ecg_lib.data.table_cells import is_empty, understood, unread_cell
 from ecg_lib.data.wfdb_files import age_of, comment_value, read_wfdb, sex_of
 from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
-from ecg_lib.knowledge.label_maps import maps_version, translate
+from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
 from ecg_lib.signal.resample import STANDARD_RATE
 
 
@@ -22,7 +24,8 @@ class Challenge:
     """Source of `training/<source>/[gN/]*.hea` and `.mat`; every ECG is `test`.
 
     `Dx` holds SNOMED CT codes, or CPSC's class names in early releases; label_maps.csv has both.
-    A record with an empty `Dx` is quarantined: it would count as negative for every label.
+    A record whose `Dx` is empty or names no known code is quarantined: it would count as negative
+    for every label. What cannot be read beside known codes is listed in `attributes["unread"]`.
 
     Parameters
     ----------
@@ -85,23 +88,50 @@ class Challenge:
     def read(self, item: str) -> EcgRecord:
         """Read one record, see `record.Source`."""
         recording = read_wfdb(self.root / "training" / item)
-        codes = [code.strip() for code in comment_value(recording.comments, "Dx").split(",")]
-        codes = [code for code in codes if code and code.lower() not in ("unknown", "nan")]
-        if not codes:
-            raise BadRecord("Dx is empty")
-        found = translate("snomed" if all(map(str.isdigit, codes)) else "cpsc", codes)
+        found = read_dx(comment_value(recording.comments, "Dx"))
+        age_text, sex_text = (comment_value(recording.comments, name) for name in ("Age", "Sex"))
+        age, sex = age_of(age_text), sex_of(sex_text)
+        unread = unread_cell("Age", age_text, age) + unread_cell("Sex", sex_text, sex)
+        attributes = understood(found, "Dx", unread)
         ecg_id = self.item_name(item)
         return EcgRecord(
             ecg_id=ecg_id,
             patient_id=ecg_id,  # the challenge gives no patient ids: each record is its own patient
             signal=recording.standard(self.rate, self.method),
-            age=age_of(comment_value(recording.comments, "Age")),
-            sex=sex_of(comment_value(recording.comments, "Sex")),
+            age=age,
+            sex=sex,
             labels=found.labels,
             split="test",
-            attributes=found.attributes,
+            attributes=attributes,
             rate=self.rate,
         )
+
+
+def read_dx(text: str) -> Translation:
+    """Read the codes of a `Dx` line, each looked up for itself.
+
+    A code is a SNOMED CT number, also as "164889003.0", or one of CPSC's classes. Codes are
+    separated by commas, semicolons or blanks, and may stand in brackets or quotes.
+
+    Raises
+    ------
+    BadRecord
+        The line holds no code.
+    """
+    codes = [code for code in re.split(r"[,;|\s\[\](){}'\"]+", text) if not is_empty(code)]
+    if not codes:
+        raise BadRecord("Dx is empty")
+    codes = list(dict.fromkeys(re.sub(r"(?<=\d)\.0*$", "", code) for code in codes))
+    classes = label_map("cpsc")
+    found = Translation()
+    for code in codes:
+        meanings = label_map("snomed").get(code) or classes.get(code.lower())
+        found.add(meanings, code)
+        if meanings is None:
+            found.unread.append(code)
+    if found.unmapped:
+        found.attributes["unmapped"] = found.unmapped
+    return found
 
 
 class Cpsc(Challenge):

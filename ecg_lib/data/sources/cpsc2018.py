@@ -13,8 +13,16 @@ import numpy as np
 import pandas as pd
 from scipy.io import loadmat
 
-from ecg_lib.data.folders import locate, one_row_each, refuse_twice
+from ecg_lib.data.folders import locate, refuse_twice
 from ecg_lib.data.record import EcgRecord, Rows
+from ecg_lib.data.table_cells import (
+    identifier,
+    is_empty,
+    once,
+    refuse_contradiction,
+    understood,
+    unread_cell,
+)
 from ecg_lib.data.wfdb_files import age_of, sex_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version, translate
@@ -66,7 +74,7 @@ class Cpsc2018:
         files = {p.stem: p.relative_to(self.root).as_posix() for p in found}
         if not files:
             raise DataError(f"CPSC 2018: no A*.mat below {self.root}; unpack TrainingSet there")
-        table = one_row_each(table[["Recording", *_LABELS]], "Recording", path, "CPSC 2018")
+        table = once(table[["Recording", *_LABELS]].dropna(subset="Recording"), "Recording")
         self.not_at_hand = int((~table["Recording"].isin(list(files))).sum())
         items = table.set_index("Recording").reindex(sorted(files)).reset_index()
         items["file"] = [files[name] for name in items["Recording"]]
@@ -82,7 +90,8 @@ class Cpsc2018:
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
-        classes = [str(int(item[column])) for column in _LABELS if pd.notna(item[column])]
+        refuse_contradiction(item, TABLE)
+        classes = [identifier(item[column]) for column in _LABELS if not is_empty(item[column])]
         if not classes:
             raise BadRecord("no label in REFERENCE")
         try:
@@ -92,7 +101,9 @@ class Cpsc2018:
             raise BadRecord(".mat file truncated or without the struct ECG") from error
         if signal.dtype.kind != "f":  # the data set is in mV
             raise BadRecord("samples are whole numbers: amplitude not calibrated")
+        unread = unread_cell("age", age, age_of(age)) + unread_cell("sex", sex, sex_of(sex))
         found = translate("cpsc", classes)
+        attributes = understood(found, "REFERENCE", unread)
         ecg_id = self.item_name(item)
         return EcgRecord(
             ecg_id=ecg_id,
@@ -102,6 +113,6 @@ class Cpsc2018:
             sex=sex_of(sex),
             labels=found.labels,
             split="test",
-            attributes=found.attributes,
+            attributes=attributes,
             rate=self.rate,
         )

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from ecg_lib.data.folders import locate, one_row_each
+from ecg_lib.data.folders import locate
 from ecg_lib.data.record import EcgRecord, Rows
+from ecg_lib.data.table_cells import once, refuse_contradiction, understood, unread_cell
 from ecg_lib.data.wfdb_files import age_of, read_wfdb, sex_of
 from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
@@ -20,6 +21,7 @@ from ecg_lib.knowledge.label_maps import maps_version, translate
 from ecg_lib.signal.resample import STANDARD_RATE
 
 TABLE = "ludb.csv"
+_NO_DIAGNOSIS = ("ID", "Sex", "Age", "listed", "contradicted")
 
 
 class Ludb:
@@ -56,7 +58,7 @@ class Ludb:
                 f"LUDB: {self.root / TABLE} lacks a column of ID, Sex, Age and Rhythms; "
                 "use version 1.0.1"
             )
-        table = one_row_each(table.map(str.strip), "ID", self.root / TABLE, "LUDB")
+        table = once(table.map(str.strip), "ID")
         stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
         if not stems:
             raise DataError(f"LUDB: no recordings in {self.root / 'data'}; download data/ as well")
@@ -78,21 +80,25 @@ class Ludb:
         """Read one record, see `record.Source`."""
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
+        refuse_contradiction(item, TABLE)
         recording = read_wfdb(self.root / "data" / item["ID"])
-        cells = [v for k, v in item.items() if k not in ("ID", "Sex", "Age", "listed")]
+        cells = [v for k, v in item.items() if k not in _NO_DIAGNOSIS]
         lines = [line.strip() for cell in cells for line in cell.splitlines() if line.strip()]
         if not lines:
             raise BadRecord(f"no diagnosis in {TABLE}")
         found = translate("ludb", lines)
+        age, sex = age_of(item["Age"]), sex_of(item["Sex"])
+        unread = unread_cell("Age", item["Age"], age) + unread_cell("Sex", item["Sex"], sex)
+        attributes = understood(found, TABLE, unread)
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=item["ID"],
             signal=recording.standard(self.rate, self.method),
-            age=age_of(item["Age"]),
-            sex=sex_of(item["Sex"]),
+            age=age,
+            sex=sex,
             labels=found.labels,
             report=". ".join(lines) + ".",
             split="test",
-            attributes=found.attributes,
+            attributes=attributes,
             rate=self.rate,
         )

@@ -15,26 +15,22 @@ from typing import Any
 
 import pandas as pd
 
-from ecg_lib.data.folders import locate, one_row_each
+from ecg_lib.data.folders import locate
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
+from ecg_lib.data.report_findings import read_findings
+from ecg_lib.data.table_cells import identifier, once, refuse_contradiction, unread_cell
 from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
-from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version
+from ecg_lib.knowledge.label_maps import maps_version
+from ecg_lib.knowledge.value_limits import number, possible
 from ecg_lib.signal.resample import STANDARD_RATE
 
-TABLE = "record_list.csv"
+TABLE, MEASUREMENTS = "record_list.csv", "machine_measurements.csv"
+_MEASURED = " of the machine"  # end of a column's name that both tables have
 REPORTS = [f"report_{i}" for i in range(18)]
 FEWEST_WORDS = 3  # paper: empty reports and those under three words are dropped
-_TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end", "qrs_axis"]
-_ABSENT = 29999  # the machine's value for "not measured"
-# A phrase is denied or doubted by such words before it in the same statement.
-_DENIED = re.compile(r"\b(no|not|without|absent|absence of|no longer)\b[^,;]*$")
-_DOUBTED = re.compile(
-    r"\b(possibl[ey]|probabl[ey]|cannot rule out|cannot exclude|consider|suggests?|suggesting|"
-    r"suspect|questionable|borderline|(may|might|could) be|rule out)\b[^;]*$"
-)
-DOUBTED = 50.0  # likelihood of a doubted finding
+_TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end"]
 
 
 class MimicIvEcg:
@@ -77,9 +73,10 @@ class MimicIvEcg:
     def index(self) -> Rows:
         """Return one item per recording whose files are on disk."""
         records = self._read_csv(TABLE, ["subject_id", "study_id", "ecg_time", "path"])
-        measured = self._read_csv("machine_measurements.csv", ["study_id", *REPORTS, *_TIMES])
-        one_row_each(records, "path", self.root / TABLE, "MIMIC-IV-ECG")  # of two studies: refused
-        table = records.merge(measured, on="study_id", how="left", validate="one_to_one")
+        measured = self._read_csv(MEASUREMENTS, ["study_id", *REPORTS, *_TIMES, "qrs_axis"])
+        table = once(records, "study_id", "path").merge(
+            once(measured, "study_id"), on="study_id", how="left", suffixes=("", _MEASURED)
+        )
         here = [
             (self.root / f"{path}.hea").exists() or (self.root / f"{path}.dat").exists()
             for path in table["path"]
@@ -90,7 +87,8 @@ class MimicIvEcg:
                 "of their files is under files/; download them into this folder"
             )
         self.not_at_hand = len(here) - sum(here)
-        table[REPORTS] = table[REPORTS].fillna("").astype(str)
+        texts = [*REPORTS, "subject_id", "ecg_time"]
+        table[texts] = table[texts].fillna("").astype(str)
         return Rows(table[here].reset_index(drop=True))
 
     def item_name(self, item: dict[str, Any]) -> str:
@@ -103,22 +101,32 @@ class MimicIvEcg:
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
+        refuse_contradiction(item, TABLE)
+        refuse_contradiction({"contradicted": item["contradicted" + _MEASURED]}, MEASUREMENTS)
+        if not item["subject_id"]:
+            raise BadRecord(f"no subject_id in {TABLE}")
         statements = clean_statements([item[column] for column in REPORTS])
         report = ". ".join(statements) + "."
         if len(report.split()) < FEWEST_WORDS:
             raise BadRecord("report under three words")
         recording = read_wfdb(self.root / item["path"])
         found = read_findings(statements)
-        patient = str(item["subject_id"])
+        if len(found.unread) == len(statements):
+            raise BadRecord("no statement of the report is understood")
+        unread = [f"report: {text}" for text in found.unread]
+        for name in (*_TIMES, "qrs_axis"):
+            unread += unread_cell(name, item[name], number(item[name]))
+        attributes = found.attributes | _measurements(item)
+        patient = item["subject_id"]
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=patient,
             signal=recording.standard(self.rate, self.method),
-            recorded_at=str(item["ecg_time"]).replace(" ", "T"),
+            recorded_at=item["ecg_time"].replace(" ", "T"),
             labels=found.labels,
             report=report,
             split=split_of(patient, self.shares),
-            attributes=found.attributes | _measurements(item),
+            attributes=attributes | ({"unread": unread} if unread else {}),
             rate=self.rate,
         )
 
@@ -130,9 +138,14 @@ class MimicIvEcg:
         missing = [column for column in columns if column not in head]
         if missing:
             raise DataError(f"MIMIC-IV-ECG: {path} has no column {missing[0]}; use version 1.0")
-        texts = dict.fromkeys(set(columns) & {*REPORTS, "path", "ecg_time"}, "string[pyarrow]")
-        table = pd.read_csv(path, usecols=columns, dtype=texts)
-        return one_row_each(table, "study_id", path, "MIMIC-IV-ECG")
+        table = pd.read_csv(path, usecols=columns, dtype="string[pyarrow]")
+        for column in ("study_id", "subject_id"):
+            if column in table:
+                table[column] = [identifier(cell) for cell in table[column]]
+        if "path" in table:  # its last part is the study
+            named = [str(path).rpartition("/")[2] for path in table["path"]]
+            table["study_id"] = table["study_id"].where(table["study_id"] != "", named)
+        return table[table["study_id"] != ""]
 
 
 def split_of(patient_id: str, shares: Sequence[float]) -> str:
@@ -153,52 +166,33 @@ def clean_statements(statements: list[str]) -> list[str]:
     return list(dict.fromkeys(text for text in cleaned if text))
 
 
-def read_findings(statements: list[str]) -> Translation:
-    """Read labels from statements with the phrases of label_maps.csv.
-
-    Longer phrases are matched first and use up their words, so "incomplete right bundle branch
-    block" is not also a "right bundle branch block". A denied finding is left out. A doubted one
-    ("possible", "cannot rule out") has likelihood 50.
-    """
-    meanings = label_map("mimic_iv_ecg")
-    phrases = sorted(meanings, key=len, reverse=True)
-    found = Translation()
-    for statement in statements:
-        text = statement.lower()
-        for phrase in phrases:
-            if phrase not in text:  # a fast test; the pattern below decides
-                continue
-            for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text):
-                before = text[: match.start()]
-                text = before + "#" * len(match[0]) + text[match.end() :]
-                if any(map(any, meanings[phrase])) and not _DENIED.search(before):
-                    likelihood = DOUBTED if _DOUBTED.search(before) else 100.0
-                    found.add(meanings[phrase], phrase, likelihood)
-    return found
-
-
 def _measurements(item: dict[str, Any]) -> dict[str, Any]:
-    """Return the machine's intervals (s), and its axis in the classes of ECG-QA."""
-    at = {name: item[name] for name in _TIMES}
-    at = {n: float(v) for n, v in at.items() if pd.notna(v) and 0 <= abs(v) < _ABSENT}
+    """Return the machine's intervals (s), and its axis in the classes of ECG-QA.
 
-    def span(start: str, end: str) -> float | None:
-        ok = start in at and end in at and at[end] > at[start]
-        return round((at[end] - at[start]) / 1000, 4) if ok else None
+    Values beyond the limits of value_limits.csv are absent, among them the machine's 29999 and
+    65535 for "not measured".
+    """
+    at = {name: possible("machine time", item[name]) for name in _TIMES}
 
-    rr = at["rr_interval"] / 1000 if at.get("rr_interval", 0) > 0 else None
-    qt = span("qrs_onset", "t_end")
+    def span(start: str, end: str) -> float:
+        return round((at[end] - at[start]) / 1000, 4)
+
     intervals = {
-        "rr interval": rr,
+        "rr interval": at["rr_interval"] / 1000,
         "p duration": span("p_onset", "p_end"),
         "pr interval": span("p_onset", "qrs_onset"),
         "qrs duration": span("qrs_onset", "qrs_end"),
-        "qt interval": qt,
-        "qt corrected": round(qt / math.sqrt(rr), 4) if qt and rr else None,  # Bazett
+        "qt interval": span("qrs_onset", "t_end"),
     }
-    measured: dict[str, Any] = {"intervals": {k: v for k, v in intervals.items() if v is not None}}
-    if abs(at.get("qrs_axis", 999)) <= 180:
-        measured["heart_axis"] = _axis_name(at["qrs_axis"])
+    intervals = {name: possible(name, value) for name, value in intervals.items()}
+    bazett = intervals["qt interval"] / math.sqrt(intervals["rr interval"])
+    intervals["qt corrected"] = possible("qt corrected", round(bazett, 4))
+    measured: dict[str, Any] = {
+        "intervals": {name: value for name, value in intervals.items() if not math.isnan(value)}
+    }
+    axis = possible("heart axis", item["qrs_axis"])
+    if not math.isnan(axis):
+        measured["heart_axis"] = _axis_name(axis - 360 if axis > 180 else axis)
     return measured
 
 

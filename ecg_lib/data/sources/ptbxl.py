@@ -15,14 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecg_lib.data.folders import locate, one_row_each
+from ecg_lib.data.folders import locate
 from ecg_lib.data.ptbxl_text import extrasystoles_in, leads_in
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
-from ecg_lib.data.wfdb_files import Recording, read_wfdb
+from ecg_lib.data.table_cells import (
+    identifier,
+    once,
+    refuse_contradiction,
+    understood,
+    unread_cell,
+    whole_numbers,
+)
+from ecg_lib.data.wfdb_files import Recording, age_of, read_wfdb, sex_of
 from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.findings import FINDINGS
-from ecg_lib.knowledge.label_maps import label_map, maps_version, translate
+from ecg_lib.knowledge.label_maps import Translation, label_map, maps_version, translate
+from ecg_lib.knowledge.value_limits import number, possible
 from ecg_lib.signal.delineate import measure_intervals
 from ecg_lib.signal.leads import LEADS, by_name
 from ecg_lib.signal.resample import STANDARD_RATE, first_seconds
@@ -40,6 +49,7 @@ _NEEDED = ["ecg_id", "patient_id", "age", "sex", "strat_fold", "filename_lr", "f
 COARSE, FINE = 100, 500  # Hz; recorded at 500, from which the 100 Hz files were made
 _FILES = {COARSE: ("records100", "_lr"), FINE: ("records500", "_hr")}  # folder, end of file names
 _Stems = tuple[dict[int, str], dict[int, str]]  # complete file pairs, lone files
+_SEXES = {"0": "M", "1": "F"}
 OVER_89 = 300  # PTB-XL 1.0.3's age for patients over 89
 
 
@@ -66,7 +76,9 @@ class PtbXl:
     intervals : bool
         Measure `attributes["intervals"]` as ECG-QA did, which takes about 20 ms per record. Lead II
         of the 500 Hz file is measured if it is on disk, else lead II of the record's own file. An
-        ECG whose lead II is noted to be noisy or to have extrasystoles is not measured.
+        ECG whose lead II is noted to be noisy or to have extrasystoles is not measured. The limits
+        of value_limits.csv do not apply: ECG-QA measures QT from the Q peak and asks about values
+        beyond them, so that without these its released answers could not be reproduced.
     """
 
     NAME, SIGNATURE = "ptbxl", TABLE
@@ -131,21 +143,27 @@ class PtbXl:
             raise BadRecord(f"no row in {TABLE}")
         if self.rate > COARSE and item["stem"].startswith(_FILES[COARSE][0]):
             raise BadRecord(f"on disk at {COARSE} Hz only; download its file in {_FILES[FINE][0]}/")
+        refuse_contradiction(item, TABLE)
+        for column in ("patient_id", *([] if self.ecgqa_root else ["strat_fold"])):
+            if pd.isna(item[column]):
+                raise BadRecord(f"{column} is missing in {TABLE} or is no number")
         recording = read_wfdb(self.root / item["stem"])
-        labels, unmapped = _labels(item["scp_codes"])
-        attributes = _attributes(item) | ({"unmapped": unmapped} if unmapped else {})
+        found = _labels(item["scp_codes"])
+        attributes, unread = _attributes(item)
+        age, sex = _age(item["age"]), _SEXES.get(identifier(item["sex"]), sex_of(item["sex"]))
+        unread += unread_cell("age", item["age"], age) + unread_cell("sex", item["sex"], sex)
+        attributes |= understood(found, "scp_codes", unread)
         signal = recording.standard(self.rate, self.method)
         if self.intervals and "II" not in _noted_leads(item):
             attributes |= self._measure(item, recording)
-        age = 90.0 if item["age"] == OVER_89 else float(item["age"])
         return EcgRecord(
             ecg_id=self.item_name(item),
             patient_id=f"{int(item['patient_id'])}",
             signal=signal,
             recorded_at=item["recording_date"].replace(" ", "T"),
             age=age,
-            sex={0: "M", 1: "F"}.get(item["sex"], ""),
-            labels=labels,
+            sex=sex,
+            labels=found.labels,
             report=" ".join(item["report"].split()),
             split=item["split"],
             attributes=attributes,
@@ -155,14 +173,16 @@ class PtbXl:
     def _table(self) -> pd.DataFrame:
         path = self.root / TABLE
         try:
-            table = pd.read_csv(path)
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
         except (ValueError, OSError) as error:
             raise DataError(f"PTB-XL: {path} is damaged ({error}); download it again") from error
         missing = [column for column in _NEEDED + _TEXTS if column not in table]
         if missing:
             raise DataError(f"PTB-XL: {path} has no column {missing[0]}; use PTB-XL 1.0.3")
-        table[_TEXTS] = table[_TEXTS].fillna("").astype(str)
-        return one_row_each(table, "ecg_id", path, "PTB-XL")
+        for column in ("ecg_id", "patient_id"):
+            table[column] = [_whole(cell) for cell in table[column]]
+        table["strat_fold"] = [possible("fold", _whole(cell)) for cell in table["strat_fold"]]
+        return once(table.dropna(subset="ecg_id").astype({"ecg_id": int}), "ecg_id")
 
     def _measure(self, item: dict[str, Any], recording: Recording) -> dict[str, Any]:
         """Return lead II's `intervals` (s) and the rate they were measured at; {} if none."""
@@ -230,7 +250,7 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
     Raises
     ------
     DataError
-        A file is missing, or two list the same ECG.
+        A file is missing or holds a line without an id, or an ECG is in two splits.
     """
     signature = "train_ecgs.tsv"
     ptbxl = Path(root) / "ptbxl"  # the release has a mimic-iv-ecg/ folder beside it
@@ -240,14 +260,13 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
         path = folder / f"{split}_ecgs.tsv"
         if not path.is_file():
             raise DataError(f"ECG-QA: no {path.name} in {folder}; download it again")
-        listed = pd.read_csv(path, sep="\t", header=None).iloc[:, -1].astype(int)
-        both = sorted(set(listed) & set(splits))
-        if both:
+        ids = whole_numbers(path)
+        if torn := sorted(splits.keys() & set(ids)):
             raise DataError(
-                f"ECG-QA: {path} lists ECG {both[0]}, which {splits[both[0]]}_ecgs.tsv lists too; "
+                f"{path} lists ECG {torn[0]}, which {splits[torn[0]]}_ecgs.tsv lists too; "
                 "download version 1.0.2"
             )
-        splits |= dict.fromkeys(listed, split)
+        splits |= dict.fromkeys(ids, split)
     return splits
 
 
@@ -265,33 +284,66 @@ def _noted_leads(row: dict[str, Any]) -> set[str]:
     return {lead for column in (*NOISE.values(), "extra_beats") for lead in leads_in(row[column])}
 
 
-def _labels(scp_codes: str) -> tuple[dict[str, float], list[str]]:
+def _labels(scp_codes: str) -> Translation:
     try:
-        stated = {str(code): float(p) for code, p in ast.literal_eval(scp_codes).items()}
+        stated = ast.literal_eval(scp_codes)
+        codes = {str(code): possible("likelihood", p) for code, p in stated.items()}
     except (ValueError, SyntaxError, AttributeError, TypeError) as error:
         raise BadRecord("scp_codes cannot be read") from error
-    known = {code: p for code, p in stated.items() if code in FINDINGS.index}
-    return known, [code for code in stated if code not in known]
+    if not codes:
+        raise BadRecord("scp_codes is empty")
+    found = Translation()
+    for code, likelihood in codes.items():
+        if code not in FINDINGS.index:
+            found.unmapped.append(code)
+        elif np.isnan(likelihood):
+            found.unread.append(f"{code} {stated[code]}")
+        else:
+            found.labels[code] = likelihood
+    if not found.labels:
+        raise BadRecord(f"scp_codes: no known code ({', '.join(codes)[:60]})")
+    if found.unmapped:
+        found.attributes["unmapped"] = found.unmapped
+    return found
 
 
-def _attributes(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what ECG-QA asks about besides the labels.
+def _age(cell: str) -> float:
+    return 90.0 if number(cell) == OVER_89 else age_of(cell)
+
+
+def _whole(cell: str) -> float:
+    """Return a number without a fraction, NaN for anything else."""
+    value = number(cell)
+    return value if value == value and value == int(value) else np.nan
+
+
+def _attributes(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what ECG-QA asks about besides the labels, and cells that could not be read.
 
     Noise without a named lead ("leicht") is left out, as in ECG-QA. A second infarction stage takes
     precedence over the first. label_maps.csv compares PTB-XL's words for the axis with ECG-QA's
     ranges in degrees; where the two disagree too often, there is no `heart_axis`.
     """
-    attributes: dict[str, Any] = {"strat_fold": int(row["strat_fold"])}
-    attributes["validated_by_human"] = bool(row.get("validated_by_human", False))
+    attributes: dict[str, Any] = {}
+    if not pd.isna(row["strat_fold"]):
+        attributes["strat_fold"] = int(row["strat_fold"])
+    human = str(row.get("validated_by_human", "")).strip().lower()
+    attributes["validated_by_human"] = human in ("true", "1", "1.0")
+    unread: list[str] = []
     stage = row["infarction_stadium2"] or row["infarction_stadium1"]
     if stage:
-        attributes |= translate("ptbxl_stage", [stage]).attributes
+        found = translate("ptbxl_stage", [stage])
+        attributes |= {k: v for k, v in found.attributes.items() if k != "unmapped"}
+        unread += [f"infarction stage: {word}" for word in found.unread]
     if row["heart_axis"]:
         attributes["heart_axis_code"] = row["heart_axis"]
-        for _, meaning in label_map("ptbxl_axis").get(row["heart_axis"].lower(), []):
+        axes = label_map("ptbxl_axis")
+        if row["heart_axis"].lower() not in axes:
+            unread.append(f"heart_axis: {row['heart_axis']}")
+        for _, meaning in axes.get(row["heart_axis"].lower(), []):
             if meaning:
                 attributes["heart_axis"] = meaning.partition(": ")[2]
     noise = {kind: leads_in(row[column]) for kind, column in NOISE.items()}
     attributes["noise"] = {kind: leads for kind, leads in noise.items() if leads}
     attributes["extrasystoles"] = extrasystoles_in(row["extra_beats"])
-    return attributes
+    return attributes, unread
