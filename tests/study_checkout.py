@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ecg_lib import paths
-from ecg_lib.config import Study, compose
+from ecg_lib.config import compose
+from ecg_lib.config_studies import Study
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.store import write_store
 from ecg_lib.experiments import ablations, arms
