@@ -25,7 +25,7 @@ def save_adapter(adapted: PeftModel, folder: Path, name: str) -> None:
     """
     adapted.peft_config["default"].base_model_name_or_path = name
     weights = {k: v.bfloat16() for k, v in adapted.state_dict().items() if "lora_" in k}
-    adapted.save_pretrained(str(folder), state_dict=weights)
+    adapted.save_pretrained(str(folder), state_dict=weights, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # a form to fill in
 
 

@@ -221,7 +221,10 @@ class AnswerLoss(nn.Module):
         attention_mask: Tensor,
         position_ids: Tensor,
         labels: Tensor,
-        **soft: Tensor,
+        soft_row: Tensor,
+        soft_place: Tensor,
+        soft_token: Tensor,
+        soft_weight: Tensor,
     ) -> dict[str, Tensor]:
         """Return the loss; the output layer is applied where an answer is predicted only.
 
@@ -229,14 +232,16 @@ class AnswerLoss(nn.Module):
         ----------
         input_ids, position_ids, labels : (B, L)
         attention_mask : (B, 1, L, L) bool
-        **soft : (N,)
+        soft_row, soft_place, soft_token, soft_weight : (N,)
             The contents of slots, from `blurred_reports.batch_of`.
         """
         slots = input_ids == self.slot_id  # (B, L)
         table = embeddings_of(self.lm)
         embeds = table(input_ids.masked_fill(slots, 0))  # (B, L, H)
-        if len(soft["soft_row"]):
-            embeds = mixed_embeddings(embeds, slots, table.weight, **soft)
+        if len(soft_row):
+            embeds = mixed_embeddings(
+                embeds, slots, table.weight, soft_row, soft_place, soft_token, soft_weight
+            )
         hidden = self.lm.get_decoder()(
             inputs_embeds=embeds,
             attention_mask=additive(attention_mask, embeds.dtype),
