@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ecg_lib import paths
 from ecg_lib.cli import fetch_llm as command
 from ecg_lib.config import compose
+from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.llm_names import FETCHED, fetched_folder, find_llm
 from ecg_lib.errors import DataError
 from ecg_lib.named_llm import fetching
@@ -157,6 +158,8 @@ def test_a_damaged_file_is_one_line(tmp_path):
 def test_a_short_name_is_its_folder_once_it_is_fetched(root):
     with pytest.raises(DataError, match="'smollm2-135m' is not fetched yet; run `make smollm`"):
         find_llm("smollm2-135m")
+    with pytest.raises(DataError, match="run `make smollm`"):
+        load_llm("smollm2-135m")
     fetched_folder("smollm2-135m").mkdir(parents=True)
     assert find_llm("smollm2-135m") == str(root / "checkpoints/pretrained/smollm2-135m")
     for other in ("HuggingFaceTB/SmolLM2-135M-Instruct", str(root), root):
