@@ -105,9 +105,9 @@ def test_a_practised_llm_has_to_pass_the_gate_and_one_left_as_it_is_has_not(run,
 
 def test_small_named_llms_are_trained_side_by_side_and_large_ones_one_by_one(run, monkeypatch):
     monkeypatch.setattr(arms.torch.cuda, "is_available", lambda: False)
-    assert arms._small(run)
-    monkeypatch.setattr(arms, "_SMALL", 10)
-    assert not arms._small(run)
+    for limit, together in ((1e9, True), (10, False)):
+        monkeypatch.setattr(arms, "_SMALL", limit)
+        assert arms._small(run) is together
     hub = replace(run.config, llm=replace(run.config.llm, name_or_path="a/hub-id", practice=False))
     monkeypatch.setattr(arms, "_SMALL", 1e12)
     assert not arms._small(replace(run, config=hub)), "its size is not known"
