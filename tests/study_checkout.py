@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ecg_lib import paths
-from ecg_lib.config import Study, compose
+from ecg_lib.config import compose
+from ecg_lib.config_studies import Study
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.write_store import write_store
 from ecg_lib.experiments import ablations, arms
@@ -44,6 +45,7 @@ def small(tmp_path_factory):
     (root / "ecg_lib").symlink_to(REPO / "ecg_lib")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "ROOT", root)
+        patch.setattr(arms, "_SMALL", 0)  # one by one: other processes would not know this root
         torch.manual_seed(0)
         tokenizer = train_byte_pairs(["yes no not sure", "Is there a finding in this ECG?"], 380)
         tiny_llama(tokenizer, width=16, depth=1, heads=2).save_pretrained(root / "llm")

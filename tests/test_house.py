@@ -21,8 +21,8 @@ ROOMS = (  # each may import only those listed before it
         "arm_table",
     ),
     *("knowledge", "signal", "data", "training", "encoders", "objectives", "questions"),
-    *("ecg_llm", "tiny_llm", "evaluation", "baselines"),
-    *("config_check", "config", "stages", "planning", "report", "blind_test"),
+    *("ecg_llm", "tiny_llm", "named_llm", "evaluation", "baselines"),
+    *("config_studies", "config_check", "config", "stages", "planning", "report", "blind_test"),
     *("experiments", "cli", "__main__"),
 )
 

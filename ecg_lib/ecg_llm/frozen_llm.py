@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ecg_lib.ecg_llm.causal_lm import check_usable
+from ecg_lib.ecg_llm.llm_names import find_llm
 from ecg_lib.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CausalLm(Protocol):
 
 
 def load_llm(name_or_path: str | Path, dtype: str = "float32"):
-    """Load a causal LM and its tokenizer by hub id or folder; freeze the model.
+    """Load a causal LM and its tokenizer by hub id, folder or short name; freeze the model.
 
     Parameters
     ----------
@@ -54,10 +55,10 @@ def load_llm(name_or_path: str | Path, dtype: str = "float32"):
     Raises
     ------
     DataError
-        The name is neither a folder with a model nor a model that the hub provides, or its tokens
-        or its architecture do not suit.
+        The name is neither a folder with a model nor a model that the hub provides, it is the
+        short name of one that is not fetched, or its tokens or its architecture do not suit.
     """
-    name = str(name_or_path)
+    name = find_llm(name_or_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from ecg_lib.arm_table import ARMS, PLAIN
 from ecg_lib.closure import code_hash
-from ecg_lib.config import Config, Surgery, vary
+from ecg_lib.config import Config, vary
+from ecg_lib.config_studies import Surgery
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor

@@ -35,8 +35,10 @@ from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_cu
 from ecg_lib.training.distributed import launched
 
 if TYPE_CHECKING:
-    from ecg_lib.config import Config, Lora, Stage
+    from ecg_lib.config import Lora, Stage
     from ecg_lib.experiments.llm_experiment import LlmExperiment
+
+_SMALL = 1e9  # bytes of an LLM's weights: training takes several times as much memory per process
 
 
 def stage_folder(run: LlmExperiment, stage: str, arm: str) -> Path:
@@ -84,7 +86,7 @@ def lora_of(lora: Lora, arm: str) -> Lora:
 def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame]) -> None:
     """Train several arms through stage1 or stage2, or load them.
 
-    On a CPU, tiny models gain little from a second core, so arms are trained in parallel.
+    On a CPU, small models gain little from a second core, so arms are trained in parallel.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame])
         for arm, shown in rows.items()
         if why_not_current(stage_folder(run, stage, arm), _key(run, stage, arm, shown, None))
     ]
-    jobs = min(len(stale), cpu_count()) if _tiny(run.config) else 1
+    jobs = min(len(stale), cpu_count()) if _small(run) else 1
     done: dict[str, list[str]] = {}
     if jobs > 1:
         if run.config.alignment.epochs:  # only once, not in each process
@@ -113,9 +115,12 @@ def run_stages(run: LlmExperiment, stage: str, rows: Mapping[str, pd.DataFrame])
             run_stage(run, stage, arm, shown)
 
 
-def _tiny(config: Config) -> bool:
-    """Return whether several models may train at once: tiny LLM, no GPU, a single process."""
-    return config.llm.name_or_path is None and not torch.cuda.is_available() and launched() == 1
+def _small(run: LlmExperiment) -> bool:
+    """Return whether several models may train at once: small LLM, no GPU, a single process."""
+    if torch.cuda.is_available() or launched() > 1:
+        return False
+    weights = [file.stat().st_size for file in Path(run.llm).glob("*.safetensors")]
+    return run.config.llm.name_or_path is None or 0 < sum(weights) < _SMALL
 
 
 def _trained(run: LlmExperiment, stage: str, arm: str, rows: pd.DataFrame) -> list[str]:

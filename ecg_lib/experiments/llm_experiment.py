@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from ecg_lib.config import Cohort, Config
+from ecg_lib.ecg_llm.llm_names import find_llm
 from ecg_lib.encoders.token_cache import EcgTokens, encode_store
 from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.objectives.loading import load_clip
@@ -61,6 +62,13 @@ class LlmExperiment(Experiment):
 
     @property
     def llm(self) -> Path | str:
-        """The language model that the profile names, or the tiny one of notebook 04."""
-        home = self.llm_home or self.home
-        return self.config.llm.name_or_path or home / "language_model" / "tiny"
+        """The language model that the profile names, or the one that notebook 04 trained."""
+        folder, settings = (self.llm_home or self.home) / "language_model", self.config.llm
+        if settings.practised:
+            return practised_folder(folder)
+        return find_llm(settings.name_or_path) if settings.name_or_path else folder / "tiny"
+
+
+def practised_folder(folder: Path) -> Path:
+    """Return the place of a named language model after its reading practice."""
+    return folder / "practised"

@@ -24,7 +24,8 @@ from ecg_lib.encoders.token_cache import EcgTokens, encoder_input
 from ecg_lib.training.fit import Schedule, fit
 
 if TYPE_CHECKING:
-    from ecg_lib.config import Lora, Stage, Surgery
+    from ecg_lib.config import Lora, Stage
+    from ecg_lib.config_studies import Surgery
     from ecg_lib.data.store import EcgStore
 
 

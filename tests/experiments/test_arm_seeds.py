@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ecg_lib.arm_table import ARMS
-from ecg_lib.config import ArmSeeds, compose
+from ecg_lib.config import compose
+from ecg_lib.config_studies import ArmSeeds
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError

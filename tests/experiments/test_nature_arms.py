@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ecg_lib.config import Nature, compose
+from ecg_lib.config import compose
+from ecg_lib.config_studies import Nature
 from ecg_lib.errors import ConfigError
 from ecg_lib.experiments import arms, nature_arms
 from ecg_lib.experiments.aligning import aligned_folder

@@ -8,7 +8,8 @@ import pytest
 
 from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN
 from ecg_lib.baselines.anchors import ANCHORS, PERFECT
-from ecg_lib.config import PaperSchedule, compose
+from ecg_lib.config import compose
+from ecg_lib.config_studies import PaperSchedule
 from ecg_lib.evaluation.random_ecg import ORIGINAL, RANDOM
 from ecg_lib.experiments import arms, paper_schedule
 from ecg_lib.questions.templates import load_templates

@@ -12,7 +12,8 @@ import pytest
 import torch
 from simulated_labels import simulated_records
 
-from ecg_lib.config import Lora, Study, Surgery, compose
+from ecg_lib.config import Lora, compose
+from ecg_lib.config_studies import Study, Surgery
 from ecg_lib.ecg_llm import finetune
 from ecg_lib.encoders import input_of
 from ecg_lib.encoders.token_cache import weights_hash

@@ -53,8 +53,10 @@ def artefacts(tmp_path_factory):
     config = compose("smoke")
     run = LlmExperiment(config, folder)
     named = replace(run, config=replace(config, llm=replace(config.llm, name_or_path="a/model")))
+    practice = replace(config.llm, name_or_path="a/model", practice=True)
+    practised = replace(run, config=replace(config, llm=practice))
     (folder / "encoded.json").write_text("{}")
-    for each in (run, named):
+    for each in (run, named, practised):
         each.__dict__.update(store=store, tokens=SimpleNamespace(folder=folder))
     rows = pd.DataFrame({"question": ["Is it?"], "answer": [["yes"]], "ecg_id": [["1"]]})
     weighted = rows.assign(weight=1.0)
@@ -69,6 +71,7 @@ def artefacts(tmp_path_factory):
         "simulated reader": partial(encoder_pretraining.train_readers, run),
         "language model": partial(language_model.llm_of_profile, run),
         "look-ups": partial(language_model.look_ups_of_profile, run),
+        "reading practice": partial(language_model.llm_of_profile, practised),
         "fusion": partial(table3_baselines.train_fusion, named, rows),
         "tagger": partial(table3_baselines.train_tagger, named),
     }
@@ -124,7 +127,7 @@ EDITS = {
         "questions/vocabulary.py",
         "def answer_text(",
         "def answer_text_of(",
-        {*ARMS, *TINY, "fusion"},
+        {*ARMS, *TINY, "fusion", "reading practice"},
     ),
     "gather": (
         "objectives/parts/gather.py",
@@ -137,6 +140,12 @@ EDITS = {
         "class ",
         "class Slower",
         {"simulated reader", *TINY},
+    ),
+    "parts of practice": (
+        "named_llm/reading_practice.py",
+        "_PARTS = 8",
+        "_PARTS = 9",
+        {"reading practice"},
     ),
     "fusion": ("baselines/fusion.py", "def train_fusion(", "def train(", {"fusion"}),
     "findings": ("baselines/tagger.py", "def save_tags(", "def save(", {"tagger"}),
