@@ -58,7 +58,7 @@ store: .venv/.installed ## outputs of the notebooks that tests compare: run them
 	@$(RUN) python -m ecg_lib.cli.notebook --store
 
 readme: .venv/.installed ## numbers of README.md and docs/results.md, from the tables
-	@$(BIN)/python -m ecg_lib.report.pages
+	@$(BIN)/python -m ecg_lib.cli.pages
 
 clean: ## remove the environment and what the pipeline made (not tables and figures)
 	rm -rf .venv code data checkpoints executed .dvc/cache .dvc/tmp

@@ -62,8 +62,14 @@ def verdict(table: pd.DataFrame, answered: pd.DataFrame, model: str) -> Verdict:
     model : str
         The model's name in the table.
     """
+    own = answered[answered["condition"] == OWN]
+    return judged(table, model, 100 * own["state"].isin((READ, SENTENCE)).mean())
+
+
+def judged(table: pd.DataFrame, model: str, read: float = 100.0) -> Verdict:
+    """Judge a model by its table; `read`: % of replies with the own ECG that could be read."""
     column = column_of(table)
-    rule, text = _applies(table[table["column"] == column].set_index("row"), answered, model)
+    rule, text = _applies(table[table["column"] == column].set_index("row"), read, model)
     return Verdict(rule, text, column)
 
 
@@ -73,10 +79,8 @@ def column_of(table: pd.DataFrame) -> str:
     return DO if len(balanced) and balanced["n"].iloc[0] >= _ENOUGH else ALL
 
 
-def _applies(cells: pd.DataFrame, answered: pd.DataFrame, model: str) -> tuple[str, str]:
+def _applies(cells: pd.DataFrame, read: float, model: str) -> tuple[str, str]:
     """Return the first rule that applies, and its sentence."""
-    own = answered[answered["condition"] == OWN]
-    read = 100 * own["state"].isin((READ, SENTENCE)).mean()
     if read < _READABLE:
         return UNJUDGED, f"{model} cannot be judged: {read:.0f} % of its replies are read."
     random = cells.loc[drop_row(model, RANDOM)]

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecg_lib.errors import DataError
-from ecg_lib.paths import ROOT
-from ecg_lib.report.pages import (
+from ecg_lib.cli.pages import (
     PAGES,
     arms_block,
     headline_block,
     profile_block,
     update_page,
 )
+from ecg_lib.errors import DataError
+from ecg_lib.paths import ROOT
 from ecg_lib.report.provenance import Provenance, data_hash, params_hash
 from ecg_lib.report.reference import (
     COLUMNS,

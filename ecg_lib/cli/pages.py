@@ -12,6 +12,8 @@ import pandas as pd
 
 from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, difference
 from ecg_lib.baselines.anchors import ANCHORS, ILL
+from ecg_lib.blind_test.blind_page import short_table
+from ecg_lib.blind_test.verdict import column_of
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.random_ecg import ORIGINAL
 from ecg_lib.evaluation.transfer import MEAN
@@ -46,11 +48,11 @@ _SEEDS_COLUMNS = ("S-Verify", "average")
 _RESULTS = ROOT / "results"
 PAGES = {
     "README.md": ("headline",),
-    "docs/results.md": ("arms", "demo", "ptbxl"),
+    "docs/results.md": ("arms", "verdicts", "demo", "ptbxl"),
     "docs/blind_test.md": ("blind",),
 }
-_BLIND_COLUMNS = ("all questions", "do(question)", "within severity")
-_BLIND_ROWS = r"^[^,]+, (?:own ECG|random drop|matched drop|same answer to another wording)$"
+_LLMS = {_DEMO: "tiny LLM", "smollm": "SmolLM2-135M"}  # profile -> its language model
+_JUDGED = (_DEMO, _SEEDS_SHOWN, "smollm", "ptbxl")
 
 # The README's few numbers: their name, and where they stand in the tables of demo.
 _DIFFERENCES, _MEAN_AUC = "random_ecg_differences", "mean AUC"
@@ -198,21 +200,60 @@ def arms_block(results: Path = _RESULTS) -> str:
 
 
 def blind_block(results: Path = _RESULTS) -> str:
-    """Return accuracies and drops of the blind test on the arms of demo, as Markdown.
+    """Return what the blind test says of our arms, with each language model, as Markdown.
 
     Raises
     ------
     DataError
-        The table is missing.
+        The table of demo is missing.
     """
-    path = results / _DEMO / "blind_test.csv"
-    frame = read_table(path)
-    kept = frame["row"].str.contains(_BLIND_ROWS) & frame["column"].isin(_BLIND_COLUMNS)
-    told = f"Ours: {label_of(path.with_suffix('.md')) or _DEMO}. In brackets: 95 % intervals."
-    return f"{told}\n\n{wide_markdown(frame[kept], with_n=False)}"
+    paths = {profile: results / profile / "blind_test.csv" for profile in _LLMS}
+    tables = {
+        llm: read_table(paths[profile])
+        for profile, llm in _LLMS.items()
+        if profile == _DEMO or paths[profile].is_file()
+    }
+    column = column_of(next(iter(tables.values())))
+    links = ", ".join(
+        f"[{llm}](../results/{profile}/blind_test.md)"
+        for profile, llm in _LLMS.items()
+        if llm in tables
+    )
+    told = f"Simulated cohort, column *{column}*, %; in brackets: 95 % intervals. In full: {links}."
+    return f"{told}\n\n{short_table(tables)}"
 
 
-_BLOCKS = {"arms": arms_block, "headline": headline_block, "blind": blind_block}
+def verdicts_block(results: Path = _RESULTS) -> str:
+    """Return the verdict on each claim of the paper by profile, as Markdown.
+
+    Raises
+    ------
+    DataError
+        The table of demo is missing.
+    """
+    paths = {profile: results / profile / "claims.csv" for profile in _JUDGED}
+    if not paths[_DEMO].is_file():
+        raise DataError(f"{paths[_DEMO]}: missing; run the pipeline for profile {_DEMO} first")
+    claims = {
+        profile: pd.read_csv(path).drop_duplicates("claim")
+        for profile, path in paths.items()
+        if path.is_file()
+    }
+    verdicts = {profile: table.set_index("claim")["verdict"] for profile, table in claims.items()}
+    heads = [f"[{profile}](../results/{profile}/claims.md)" for profile in claims]
+    lines = [["claim", *heads]]
+    for claim, statement in claims[_DEMO].set_index("claim")["statement"].items():
+        lines.append([str(statement), *(by.get(claim, "") for by in verdicts.values())])
+    head, *body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([head, "|:--|" + ":--|" * len(heads), *body])
+
+
+_BLOCKS = {
+    "arms": arms_block,
+    "headline": headline_block,
+    "blind": blind_block,
+    "verdicts": verdicts_block,
+}
 
 
 def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up: str = "") -> bool:
@@ -224,7 +265,7 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
         A Markdown file with the markers.
     blocks : iterable of str
         Names of profiles, or of blocks: "arms" compares the arms, "headline" is the README's,
-        "blind" is the blind test.
+        "blind" is the blind test, "verdicts" judges the paper's claims.
     results : Path, optional
         Folder with the results of all profiles, if it is not the project's own.
     up : str
@@ -285,7 +326,7 @@ def _means(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def main() -> None:
-    """`python -m ecg_lib.report.pages` puts the newest results into README.md and docs/."""
+    """`python -m ecg_lib.cli.pages` puts the newest results into README.md and docs/."""
     for name, blocks in PAGES.items():
         changed = update_page(ROOT / name, blocks, up="../" * name.count("/"))
         print(f"{name}: {'updated' if changed else 'unchanged'}")
