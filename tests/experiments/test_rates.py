@@ -41,7 +41,7 @@ def test_each_seed_has_a_folder_of_its_own_and_differs_in_nothing_else():
     [
         ("demo-full", "learning_rates", lambda config: config, 4),
         ("demo-full", "study_learning_rates", ablations.base_of, 4),
-        ("ptbxl", "learning_rates", lambda config: config, 3),
+        ("ptbxl", "learning_rates", lambda config: config, 4),
     ],
 )
 def test_the_rates_in_use_are_those_that_the_committed_search_found_best(

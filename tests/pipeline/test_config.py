@@ -120,7 +120,7 @@ def test_demo_full_is_demo_and_a_study_of_its_very_arms():
 
 
 def test_only_profiles_with_less_practice_have_a_lower_gate():
-    for name, gate in (("demo", 0.9), ("demo-full", 0.9), ("ptbxl", 0.95)):
+    for name, gate in (("demo", 0.9), ("demo-full", 0.9), ("ptbxl", 0.9), ("paper", 0.95)):
         llm = compose(name, ["data.root=somewhere"]).llm
         assert llm.reading_gate == gate
         assert (llm.rows < 90_000) == (gate < 0.95)

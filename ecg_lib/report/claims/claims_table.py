@@ -42,7 +42,8 @@ _NOTES = (
     "than half where the claim says 'most'); if no difference is claimed: it lies within "
     f"{MARGIN:.0f} points of zero. **{FAILS}**: our numbers do not show it; 'why' tells whether "
     f"they show the opposite. **{UNTESTABLE}**: a number is missing, comes from fewer than {MIN_N} "
-    "questions, or can only show what the simulation put in. 'ours' in the second column: the "
+    f"questions, has an interval with room for zero and for more than {MARGIN:.0f} points, or can "
+    "only show what the simulation put in. 'ours' in the second column: the "
     "paper does not test this, but its claims need it.",
     "Intervals cover the variation between questions, not between training runs: one run per arm.",
 )

@@ -1,7 +1,8 @@
 """Rules that decide from numbers and intervals whether a claim holds, the same for every profile.
 
-A wide interval does not refute a claim, but it does not support it either. "does not hold" means
-that our numbers do not show the claim; the reason says whether they show the opposite.
+"does not hold" means that our numbers do not show the claim; the reason says whether they show the
+opposite. A wide interval neither supports a claim nor refutes it: if it has room both for no
+difference and for one of more than `MARGIN` points as claimed, the claim cannot be tested here.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def near_zero(numbers: Sequence[Number]) -> Verdict:
         return Verdict(HOLDS, f"the interval lies within {MARGIN:.0f} points of zero")
     if any(n.low > MARGIN or n.high < -MARGIN for n in numbers):
         return Verdict(FAILS, f"the interval lies more than {MARGIN:.0f} points from zero")
-    return Verdict(FAILS, f"the interval does not lie within {MARGIN:.0f} points of zero")
+    if any(n.low > 0 or n.high < 0 for n in numbers):
+        return Verdict(FAILS, f"the interval excludes zero and reaches beyond {MARGIN:.0f} points")
+    return Verdict(UNTESTABLE, _TOO_WIDE)
 
 
 def contains(numbers: Sequence[Number], published: Sequence[Number]) -> Verdict:
@@ -118,6 +121,7 @@ def contains(numbers: Sequence[Number], published: Sequence[Number]) -> Verdict:
 
 
 _TOO_FEW = "no number with an interval from enough questions"
+_TOO_WIDE = f"the interval is too wide: it has room for zero and for more than {MARGIN:.0f} points"
 
 
 def _all(numbers: Sequence[Number], side: str, sign: int) -> Verdict:
@@ -130,4 +134,7 @@ def _all(numbers: Sequence[Number], side: str, sign: int) -> Verdict:
         return Verdict(HOLDS, f"the interval lies {side} zero")
     if any(other):
         return Verdict(FAILS, "the interval lies on the other side of zero: the opposite is seen")
+    unsure = [n for n, shown in zip(numbers, wanted, strict=True) if not shown]
+    if all((n.high if sign > 0 else -n.low) > MARGIN for n in unsure):
+        return Verdict(UNTESTABLE, _TOO_WIDE)
     return Verdict(FAILS, "the interval includes zero: no difference is shown")
