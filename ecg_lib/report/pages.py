@@ -20,6 +20,7 @@ from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.paths import ROOT
 from ecg_lib.report.arm_seeds_table import MEAN as OVER_SEEDS
 from ecg_lib.report.reference import MODEL, PAPER_LABEL, paper_table
+from ecg_lib.report.speed_table import speed_block
 from ecg_lib.report.tables import label_of, read_table, wide_markdown
 
 _HEADINGS = {
@@ -48,6 +49,7 @@ PAGES = {
     "README.md": ("headline",),
     "docs/results.md": ("arms", "demo", "ptbxl"),
     "docs/blind_test.md": ("blind",),
+    "docs/speed.md": ("speed",),
 }
 _BLIND_COLUMNS = ("all questions", "do(question)", "within severity")
 _BLIND_ROWS = r"^[^,]+, (?:own ECG|random drop|matched drop|same answer to another wording)$"
@@ -212,7 +214,12 @@ def blind_block(results: Path = _RESULTS) -> str:
     return f"{told}\n\n{wide_markdown(frame[kept], with_n=False)}"
 
 
-_BLOCKS = {"arms": arms_block, "headline": headline_block, "blind": blind_block}
+_BLOCKS = {
+    "arms": arms_block,
+    "headline": headline_block,
+    "blind": blind_block,
+    "speed": speed_block,
+}
 
 
 def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up: str = "") -> bool:
@@ -224,7 +231,7 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
         A Markdown file with the markers.
     blocks : iterable of str
         Names of profiles, or of blocks: "arms" compares the arms, "headline" is the README's,
-        "blind" is the blind test.
+        "blind" is the blind test, "speed" the ratios of `make bench`.
     results : Path, optional
         Folder with the results of all profiles, if it is not the project's own.
     up : str

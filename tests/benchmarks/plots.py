@@ -1,0 +1,66 @@
+"""Figures of the benchmark: ratios beside their aims, and how cost grows."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ecg_lib.report import style
+from ecg_lib.report.plot_helpers import key, legend_above, wrap
+
+_AIM: style.Look = {"marker": "|", "ms": 13, "mew": 2, "color": style.INK, "ls": ""}
+
+
+def ratio_figure(ratios: pd.DataFrame) -> Figure:
+    """Draw each ratio with its spread over repeats and the aim, on a log axis."""
+    shown = ratios.dropna(subset="ratio").iloc[::-1]
+    with style.use():
+        fig = style.new_figure(7.2, 1.4 + 0.42 * len(shown))
+        ax = fig.subplots()
+        for y, row in enumerate(shown.to_dict("records")):
+            color = style.OURS if row["ratio"] >= row["at_least"] else style.RED
+            ax.plot([row["low"], row["high"]], [y, y], color=color, lw=4, alpha=0.4)
+            ax.plot(row["ratio"], y, "o", color=color, ms=6)
+            ax.plot(row["at_least"], y, **_AIM)
+        units = [f", {u}" if u != "times" else "" for u in shown["unit"]]
+        named = zip(shown["what"], units, shown["n"], shown["repeats"], strict=True)
+        labels = [
+            f"{wrap(what + unit, 46)}\n(n={n:,}, {repeats} repeats)"
+            for what, unit, n, repeats in named
+        ]
+        ax.set_yticks(range(len(shown)), labels, fontsize=7)
+        ax.set_xscale("log")
+        ax.axvline(1, color=style.QUIET, lw=0.8)
+        ax.set_xlabel("times as fast as the reference (simulating: ECGs per second)")
+        seen = [
+            key("median, and all repeats", marker="o", color=style.OURS, lw=4),
+            key("the same, below its aim", marker="o", color=style.RED, lw=4),
+            key("aim", **_AIM),
+        ]
+        legend_above(fig, seen)
+        style.caption(fig, "Both ways are timed in turn, in one thread, with random weights.")
+    return fig
+
+
+def growth_figure(growth: pd.DataFrame) -> Figure:
+    """Draw how cost grows: seconds with ECGs, questions and signal, and memory with ECGs."""
+    panels = list(growth.groupby(["grows_with", "unit"], sort=False))
+    with style.use():
+        fig = style.new_figure(7.2, 6.0)
+        for ax, ((by, unit), cells) in zip(fig.subplots(2, 2).flat, panels, strict=True):
+            for what, line in cells.groupby("what", sort=False):
+                spread = [line["cost"] - line["low"], line["high"] - line["cost"]]
+                ax.errorbar(line["size"], line["cost"], spread, marker="o", ms=4, label=what)
+            first = cells.iloc[0]
+            sizes = cells["size"].agg(["min", "max"])
+            straight = first["cost"] * sizes / first["size"]
+            if unit == "s":
+                ax.plot(sizes, straight, color=style.QUIET, ls=":", lw=1, label="proportional")
+            ax.set_xscale("log")
+            ax.set_yscale("log" if unit == "s" else "linear")
+            ax.set_ylim(bottom=0 if unit == "MB" else None)
+            ax.set_xlabel(by)
+            ax.set_ylabel("CPU seconds" if unit == "s" else "peak memory of the process, MB")
+            ax.legend(fontsize=6)
+        style.caption(fig, "Three sizes each. Bars: smallest and largest of the repeats.")
+    return fig
