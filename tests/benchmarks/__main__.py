@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks import data_rows, model_rows
+from benchmarks.gpu_step import gpu_row
 from benchmarks.growth import PARTS
 from benchmarks.plots import growth_figure, ratio_figure
 from benchmarks.row import Row
@@ -78,13 +79,13 @@ def measure(work: Workload, repeats: int) -> tuple[list[Row], list[dict]]:
         for part in ROWS:
             for row in part(work, repeats):
                 rows.append(row)
-                tell(row.note if row.ratio is None else f"{row.what}: {row.ratio:.3g} {row.unit}")
+                tell(f"{row.what}: {row.note or f'{row.ratio:.3g} {row.unit}'}")
         for part in PARTS:
             for point in part(work, repeats):
                 points.append(point.values())
                 size = f"{point.size:,} {point.grows_with}"
                 tell(f"{point.what}, {size}: {point.cost:.3g} {point.unit}")
-    rows.append(data_rows.memory_row(points))
+    rows += [data_rows.memory_row(points), gpu_row()]
     return rows, points
 
 

@@ -14,6 +14,7 @@ _AIM: style.Look = {"marker": "|", "ms": 13, "mew": 2, "color": style.INK, "ls":
 def ratio_figure(ratios: pd.DataFrame) -> Figure:
     """Draw each ratio with its spread over repeats and the aim, on a log axis."""
     shown = ratios.dropna(subset="ratio").iloc[::-1]
+    shown = shown[shown["unit"] != "of peak"]
     with style.use():
         fig = style.new_figure(7.2, 1.4 + 0.42 * len(shown))
         ax = fig.subplots()

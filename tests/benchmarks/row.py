@@ -34,6 +34,14 @@ class Row:
             fast_per_s=rates[0], plain_per_s=rates[1],
         )  # fmt: skip
 
+    def once(self, ratio: float, n: int, note: str) -> Row:
+        """Return the row with a number that was measured once."""
+        return replace(self, ratio=ratio, low=ratio, high=ratio, n=n, repeats=1, note=note)
+
+    def missing(self, reason: str) -> Row:
+        """Return the row without a number."""
+        return replace(self, note=f"not measured: {reason}")
+
     def values(self) -> dict:
         """Return the row as it is written."""
         return asdict(self)
