@@ -107,7 +107,7 @@ def with_signal(work: Workload, repeats: int) -> Iterator[Point]:
             def run(encoder=encoder, ecg=ecg) -> None:
                 forward_backward(encoder, ecg)
 
-            what = f"encoder, forward and backward, {batch} ECGs of {leads} leads"
+            what = f"encoder forward and backward, {batch} ECGs, {leads} leads"
             yield timed(what, SIGNAL, long, run, repeats)
 
 

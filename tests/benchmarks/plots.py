@@ -31,6 +31,7 @@ def ratio_figure(ratios: pd.DataFrame) -> Figure:
         ]
         ax.set_yticks(range(len(shown)), labels, fontsize=7)
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         ax.axvline(1, color=style.QUIET, lw=0.8)
         ax.set_xlabel("times as fast as the reference (simulating: ECGs per second)")
         seen = [
@@ -51,17 +52,21 @@ def growth_figure(growth: pd.DataFrame) -> Figure:
         for ax, ((by, unit), cells) in zip(fig.subplots(2, 2).flat, panels, strict=True):
             for what, line in cells.groupby("what", sort=False):
                 spread = [line["cost"] - line["low"], line["high"] - line["cost"]]
-                ax.errorbar(line["size"], line["cost"], spread, marker="o", ms=4, label=what)
-            first = cells.iloc[0]
-            sizes = cells["size"].agg(["min", "max"])
-            straight = first["cost"] * sizes / first["size"]
-            if unit == "s":
-                ax.plot(sizes, straight, color=style.QUIET, ls=":", lw=1, label="proportional")
-            ax.set_xscale("log")
-            ax.set_yscale("log" if unit == "s" else "linear")
-            ax.set_ylim(bottom=0 if unit == "MB" else None)
+                ax.errorbar(
+                    line["size"], line["cost"], spread, marker="o", ms=4, label=wrap(what, 30)
+                )
+            memory = unit == "MB"
+            ax.set_xscale("log" if memory else "linear")
+            ax.set_xticks(cells["size"].unique()[:3])
+            ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            ax.set_xlim(left=None if memory else 0)
+            ax.set_ylim(bottom=0)
             ax.set_xlabel(by)
-            ax.set_ylabel("CPU seconds" if unit == "s" else "peak memory of the process, MB")
+            ax.set_ylabel("peak memory of the process, MB" if memory else "CPU seconds")
             ax.legend(fontsize=6)
-        style.caption(fig, "Three sizes each. Bars: smallest and largest of the repeats.")
+        style.caption(
+            fig,
+            "Three sizes each; a straight line from the origin is growth in proportion. "
+            "Bars: smallest and largest of the repeats.",
+        )
     return fig
