@@ -63,7 +63,9 @@ def markdown(frame: pd.DataFrame, machine: dict) -> str:
     told = (
         f"Ratio of medians, in brackets the smallest and largest of single repeats; bold: below "
         f"its aim. n: ECGs or questions per repeat, times repeats. Models of profile "
-        f"`{machine['profile']}` with random weights, one thread, CPU time. Measured in "
+        f"`{machine['profile']}` with random weights; {machine['questions_per_ecg']:.0f} questions "
+        f"per ECG and {machine['share_about_pairs']:.0%} about pairs. One thread, CPU time. "
+        "Measured in "
         f"{machine['minutes']:.0f} minutes on {machine['cores']} cores ({machine['cpu']}), torch "
         f"{machine['torch']}. Load average before and after: {load}; this run is 1 of it."
     )

@@ -42,7 +42,7 @@ def main() -> None:
     """Measure all rows and print them as they are done."""
     parser = argparse.ArgumentParser(prog="make bench", description=main.__doc__)
     parser.add_argument("--profile", default="demo", help="sizes of the models (default: demo)")
-    parser.add_argument("--patients", type=int, default=300, help="of the cohort (default: 300)")
+    parser.add_argument("--patients", type=int, default=250, help="of the cohort (default: 250)")
     parser.add_argument("--repeats", type=int, default=3, help="of each pair (default: 3)")
     parser.add_argument("--out", type=Path, default=ROOT, help="where results/ and figures/ lie")
     given = parser.parse_args()
@@ -50,8 +50,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Workload.of(Path(folder), given.profile, given.patients)
         rows, points = measure(work, given.repeats)
+        asked = density(work.questions)
     machine = {
         "profile": given.profile,
+        **asked,
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -102,6 +104,16 @@ def write(out: Path, rows: list[Row], points: list[dict], machine: dict) -> pd.D
     style.save(ratio_figure(ratios), out / "figures" / NAME, "ratios")
     style.save(growth_figure(growth), out / "figures" / NAME, "growth")
     return ratios
+
+
+def density(questions: pd.DataFrame) -> dict[str, float]:
+    """Return questions about one ECG per ECG, and the share of questions about pairs."""
+    about = questions["ecg_id"].map(tuple)
+    alone = about[about.map(len) == 1]
+    return {
+        "questions_per_ecg": round(len(alone) / alone.nunique(), 1),
+        "share_about_pairs": round(1 - len(alone) / len(about), 2),
+    }
 
 
 def cpu_name() -> str:

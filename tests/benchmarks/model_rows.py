@@ -31,7 +31,7 @@ def training(work: Workload, repeats: int) -> Iterator[Row]:
     stage = replace(work.config.stage1, epochs=epochs, max_rows=None)
     trials = work.folder / "trials"
     for name, of in QUESTIONS.items():
-        rows, few = work.some(1600, of), work.some(48, of)
+        rows, few = work.some(1200, of), work.some(48, of)
 
         def train(model, processor, rows=rows) -> None:
             tokens = encode_store(work.store, work.encoder, trials / "tokens")
@@ -57,7 +57,7 @@ def old_training(work: Workload, repeats: int, commit: str = COMMIT) -> Iterator
     """Train with cached tokens: this code, and that of an earlier commit."""
     place = work.folder / "old"
     for name, of in QUESTIONS.items():
-        rows = work.some(1600, of)
+        rows = work.some(1200, of)
         title = f"the same against the code at {commit}, {name}"
         row = Row(title, "Trainer, cached tokens, one per row", 6)
 

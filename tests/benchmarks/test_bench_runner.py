@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import data_rows, model_rows
-from benchmarks.__main__ import write
+from benchmarks.__main__ import density, write
 from benchmarks.growth import Point
 from benchmarks.imports import imported
 from benchmarks.memory import peak_of_preparing
@@ -20,7 +20,12 @@ from ecg_lib.errors import DataError
 from ecg_lib.report.speed_table import markdown, read_ratios, short_of_aim, speed_block
 
 MACHINE = {"profile": "demo", "cpu": "any", "cores": 2, "python": "3", "torch": "2"}
-MACHINE |= {"load": [1.04, 2.0], "minutes": 6.3}
+MACHINE |= {
+    "questions_per_ecg": 13.6,
+    "share_about_pairs": 0.4,
+    "load": [1.04, 2.0],
+    "minutes": 6.3,
+}
 
 
 def test_both_ways_run_in_turn_and_the_ratio_is_of_medians_per_unit():
@@ -77,6 +82,7 @@ def test_tables_and_figures_are_written_and_a_short_row_stands_out(tmp_path):
     assert lines[2] == "| a | plain | 50 (50-100) | 40 |  |  | 1,200 x 3 |"
     assert lines[3].startswith("| b | plain | **1.1 (1.1-2.2)** | 1.3 |")
     assert lines[4].startswith("| c | old | not measured | 6 |")
+    assert "14 questions per ECG and 40% about pairs" in lines[-1]
     assert "Load average before and after: 1.0 and 2.0" in lines[-1]
     for name in ("ratios", "growth"):
         assert (tmp_path / "figures" / "benchmarks" / f"{name}.png").stat().st_size > 10_000
@@ -102,6 +108,11 @@ def test_the_table_needs_no_more_than_the_columns_that_are_promised():
 def test_signal_data_and_questions_are_imported_without_torch():
     assert imported()[1] is False
     assert imported(("ecg_lib.encoders.base",))[1] is True
+
+
+def test_density_counts_ecgs_asked_about_alone_and_questions_about_pairs():
+    asked = pd.DataFrame({"ecg_id": [["a"], ["a"], ["b"], ["a", "b"]]})
+    assert density(asked) == {"questions_per_ecg": 1.5, "share_about_pairs": 0.25}
 
 
 def test_memory_is_looked_at_while_a_cohort_is_prepared():

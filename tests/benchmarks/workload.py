@@ -46,7 +46,7 @@ class Workload:
     per_answer: int
 
     @classmethod
-    def of(cls, folder: Path, profile: str = "demo", patients: int = 300, per_answer: int = 20):
+    def of(cls, folder: Path, profile: str = "demo", patients: int = 250, per_answer: int = 20):
         """Take the sizes of the models, the templates and the learning rates from a profile."""
         torch.set_num_threads(1)
         return cls(folder, compose(profile), patients, per_answer)
