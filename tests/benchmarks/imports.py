@@ -11,19 +11,20 @@ MODULES = (
     "ecg_lib.data.store",
     "ecg_lib.questions.build",
 )
+HEAVY = {"pandas", "torch", "transformers"}
 _CODE = """
 import sys, time
 start = time.process_time()
 import {modules}
-print(time.process_time() - start, "torch" in sys.modules)
+print(time.process_time() - start, *{heavy} & set(sys.modules))
 """
 
 
-def imported(modules: tuple[str, ...] = MODULES) -> tuple[float, bool]:
-    """Return CPU seconds of the import and whether it brought torch along."""
-    code = _CODE.format(modules=", ".join(modules))
-    seconds, torch = python("-c", code).split()
-    return float(seconds), torch == "True"
+def imported() -> tuple[float, set[str]]:
+    """Return CPU seconds of the import and which of the `HEAVY` packages it brought along."""
+    code = _CODE.format(modules=", ".join(MODULES), heavy=HEAVY)
+    seconds, *brought = python("-c", code).split()
+    return float(seconds), set(brought)
 
 
 def import_seconds() -> float:
