@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 from benchmarks.children import environment
@@ -24,16 +26,19 @@ def unpack(folder: Path, commit: str = COMMIT, repository: Path = ROOT) -> Path:
     Raises
     ------
     Missing
-        The folder of the project is no git repository, or lacks the commit (a shallow clone).
+        The folder of the project is no git repository, or lacks the commit (a shallow clone), or
+        there is no git.
     """
-    made = subprocess.run(
-        ["git", "-C", repository, "archive", "--format=tar", commit], capture_output=True
-    )
-    if made.returncode:
-        reason = made.stderr.decode().strip().splitlines()[-1:] or ["git failed"]
-        raise Missing(f"commit {commit} is not in this repository ({reason[0]})")
-    folder.mkdir(parents=True)
-    subprocess.run(["tar", "-x", "-C", folder], input=made.stdout, check=True)
+    command = ["git", "-C", str(repository), "archive", "--format=tar", commit]
+    try:
+        made = subprocess.run(command, capture_output=True, check=True)
+    except OSError as error:
+        raise Missing(f"git cannot be run ({error})") from error
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["git failed"]
+        raise Missing(f"commit {commit} is not in this repository ({reason[0]})") from error
+    with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:
+        archive.extractall(folder, filter="data")
     # Without this file, a package of the same name that is installed would come before it.
     (folder / "ecg_lib" / "__init__.py").touch()
     return folder
