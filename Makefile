@@ -49,7 +49,7 @@ lint: .venv/.installed ## format, lint, types, and links of README and docs
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -k linked tests/test_docs.py
 
-bench: .venv/.installed ## speed as ratios, in ten minutes: results/benchmarks, figures/benchmarks (docs/speed.md)
+bench: .venv/.installed ## speed as ratios: results/benchmarks, figures/benchmarks (docs/speed.md)
 	@$(RUN) PYTHONPATH="$(CURDIR):$(CURDIR)/tests" OMP_NUM_THREADS=1 python -m benchmarks
 
 ##@ Renew what is stored
