@@ -11,7 +11,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
 .DEFAULT_GOAL := help
-.PHONY: help paper params smollm test lint lab pipeline store readme clean
+.PHONY: help paper params smollm test lint lab bench pipeline store readme clean
 
 ##@ Use
 help: ## list the targets
@@ -48,6 +48,9 @@ lint: .venv/.installed ## format, lint, types, and links of README and docs
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -k linked tests/test_docs.py
+
+bench: .venv/.installed ## speed as ratios: results/benchmarks, figures/benchmarks (docs/speed.md)
+	@$(RUN) PYTHONPATH="$(CURDIR):$(CURDIR)/tests" OMP_NUM_THREADS=1 python -m benchmarks
 
 ##@ Renew what is stored
 pipeline: .venv/.installed ## dvc.yaml and pipelines/, from the notebooks

@@ -22,6 +22,7 @@ from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.paths import ROOT
 from ecg_lib.report.arm_seeds_table import MEAN as OVER_SEEDS
 from ecg_lib.report.reference import MODEL, PAPER_LABEL, paper_table
+from ecg_lib.report.speed_table import speed_block
 from ecg_lib.report.tables import label_of, read_table, wide_markdown
 
 _HEADINGS = {
@@ -50,6 +51,7 @@ PAGES = {
     "README.md": ("headline",),
     "docs/results.md": ("arms", "verdicts", "demo", "ptbxl"),
     "docs/blind_test.md": ("blind",),
+    "docs/speed.md": ("speed",),
 }
 _LLMS = {_DEMO: "tiny LLM", "smollm": "SmolLM2-135M"}  # profile -> its language model
 _JUDGED = (_DEMO, _SEEDS_SHOWN, "smollm", "ptbxl")
@@ -253,6 +255,7 @@ _BLOCKS = {
     "headline": headline_block,
     "blind": blind_block,
     "verdicts": verdicts_block,
+    "speed": speed_block,
 }
 
 
@@ -265,7 +268,8 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
         A Markdown file with the markers.
     blocks : iterable of str
         Names of profiles, or of blocks: "arms" compares the arms, "headline" is the README's,
-        "blind" is the blind test, "verdicts" judges the paper's claims.
+        "blind" is the blind test, "verdicts" judges the paper's claims, "speed" has the ratios of
+        `make bench`.
     results : Path, optional
         Folder with the results of all profiles, if it is not the project's own.
     up : str
