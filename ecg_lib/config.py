@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
@@ -24,6 +26,7 @@ from ecg_lib.typed import typed
 if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgInput
 
+_MOST_CHARACTERS, _MOST_OVERRIDE = 1_000_000, 10_000  # of a YAML file, of KEY=VALUE
 _PRACTICE = frozenset({"practice", "reading_adapter"})  # fields of `Llm`
 
 
@@ -287,7 +290,41 @@ def load_config(params: str | Path = paths.PARAMS) -> Config:
     path = path if path.is_absolute() else paths.ROOT / path
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; compose it with `make params PROFILE=demo`")
-    return from_mapping(OmegaConf.load(path), where=path.name)
+    return from_mapping(read_yaml(path), where=path.name)
+
+
+def read_yaml(path: Path) -> DictConfig:
+    """Read a mapping from a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        The file is not YAML in UTF-8, holds no mapping, or uses a tag or an alias. Tags could make
+        objects of any class, and a few aliases of aliases grow to any size.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _MOST_CHARACTERS:
+            raise ConfigError(
+                f"{path.name}: longer than {_MOST_CHARACTERS:,} characters; shorten it"
+            )
+        for token in yaml.scan(text, yaml.SafeLoader):
+            if isinstance(token, (yaml.AliasToken, yaml.TagToken)):
+                raise ConfigError(
+                    f"{path.name}, line {token.start_mark.line + 1}: aliases (*name) and tags "
+                    "(!name) are not read; write the value out"
+                )
+        values = OmegaConf.create(text)
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{path.name}: not YAML ({told}); mend it, or compose it again"
+        ) from error
+    if not isinstance(values, DictConfig):
+        raise ConfigError(f"{path.name}: no fields; compose it with `make params PROFILE=demo`")
+    return values
 
 
 def from_mapping(values: Any, where: str = "params") -> Config:
@@ -305,7 +342,10 @@ def vary(config: Config, overrides: Iterable[str], where: str) -> Config:
     ConfigError
         An override names an unknown field or an impossible value; `where` names its origin.
     """
-    changed = OmegaConf.from_dotlist(list(overrides))
+    try:
+        changed = OmegaConf.from_dotlist(list(overrides))
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
     return from_mapping(OmegaConf.merge(OmegaConf.create(config.as_dict()), changed), where)
 
 
@@ -324,11 +364,16 @@ def compose_values(profile: str = "demo", overrides: list[str] | None = None) ->
     known = sorted(path.stem for path in (paths.CONF / "profile").glob("*.yaml"))
     if profile not in known:
         raise ConfigError(f"conf/profile: no profile {profile!r}; choose one of {', '.join(known)}")
+    if long := [one for one in overrides or [] if len(one) > _MOST_OVERRIDE]:
+        raise ConfigError(
+            f"{long[0][:40]}...: longer than {_MOST_OVERRIDE:,} characters; write a profile instead"
+        )
     try:
         with initialize_config_dir(str(paths.CONF), version_base=None):
             return hydra_compose("config", overrides=[f"profile={profile}", *(overrides or [])])
-    except HydraException as error:
-        raise ConfigError(f"conf/: {str(error).splitlines()[0]}") from error
+    except (HydraException, yaml.YAMLError, ValueError, OSError) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"conf/: {told}; check the profile and each KEY=VALUE") from error
 
 
 def compose(profile: str = "demo", overrides: list[str] | None = None) -> Config:

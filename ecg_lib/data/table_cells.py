@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ecg_lib.knowledge.label_maps import Translation
 
 _EMPTY = {"", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "--", "?", "."}
+_SHOWN = 60  # characters of a cell that could not be read
 _CONTRADICTED = "contradicted"
 
 
@@ -39,7 +40,7 @@ def whole_numbers(path: Path) -> list[int]:
     """
     table = pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False)
     cells = [identifier(cell) for cell in table.iloc[:, -1]]
-    odd = [n for n, cell in enumerate(cells) if not cell.isdigit()]
+    odd = [n for n, cell in enumerate(cells) if not (cell.isascii() and cell.isdigit())]
     if odd:
         raise DataError(
             f"{path}: line {odd[0] + 1} ends in {cells[odd[0]]!r}, which is no ECG number; "
@@ -51,7 +52,11 @@ def whole_numbers(path: Path) -> list[int]:
 def unread_cell(field: str, cell: Any, value: Any) -> list[str]:
     """Return ["field: cell"] if a cell holds something but its value is unknown (NaN or "")."""
     unknown = value == "" or value != value
-    return [f"{field}: {str(cell).strip()}"] if unknown and not is_empty(cell) else []
+    return (
+        [f"{field}: {' '.join(str(cell).split())[:_SHOWN]}"]
+        if unknown and not is_empty(cell)
+        else []
+    )
 
 
 def once(table: pd.DataFrame, key: str, *unique: str) -> pd.DataFrame:

@@ -78,14 +78,17 @@ def read_ecg(path: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "
     BadRecord
         The record is missing, damaged or too short, or a lead is missing, flat or broken.
     """
-    stem = Path(path).expanduser()
-    if stem.suffix in _SUFFIXES:
-        stem = stem.with_suffix("")
+    stem = stem_of(Path(path).expanduser())
     try:
         recording = read_wfdb(stem)
         return standardise(recording.signal, recording.names, recording.fs, rate, method=method)
     except BadRecord as error:
         raise BadRecord(f"{path}: {error}") from error
+
+
+def stem_of(path: Path) -> Path:
+    """Return the path of a WFDB record without the suffix of one of its files."""
+    return path.with_suffix("") if path.suffix in _SUFFIXES else path
 
 
 def newest_model(checkpoints: Path, stage: str = "stage2", arm: str = ARM) -> Path:

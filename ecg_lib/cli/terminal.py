@@ -1,0 +1,27 @@
+"""What the command line prints: errors in one line, and no control characters of a file."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses wrong arguments in one line, as every other error is told."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and where the options are explained; exit with code 2."""
+        self.exit(2, f"error: {printable(message)}; see `{self.prog} --help`\n")
+
+
+def printable(text: str) -> str:
+    """Return a text as one line; a control character, which could steer a terminal, becomes "?"."""
+    return "".join(ch if ch.isprintable() else "?" for ch in " ".join(text.split()))
+
+
+def told(error: Exception) -> str:
+    """Return what to print for an error; the system's own errors get their file and a cure."""
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = (error.strerror or type(error).__name__).lower()
+        return printable(f"{error.filename}: {reason}; check the path and its permissions")
+    return printable(str(error))
