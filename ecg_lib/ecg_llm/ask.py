@@ -22,6 +22,7 @@ from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
 ARM = "de-biased"  # the paper's model
+_LONGEST = 2_000  # characters of a question, five times ECG-QA's longest
 _SUFFIXES = (".hea", ".dat", ".mat")
 _YES_NO = (
     "am",
@@ -184,7 +185,14 @@ def ask(
     Answer
         The greedy answer. `p_yes` is set if the question is worded as a yes/no question, or if the
         model puts more than half of the first token's probability on yes and no.
+
+    Raises
+    ------
+    DataError
+        The question is longer than any that the language model could read.
     """
+    if len(question) > _LONGEST:
+        raise DataError(f"the question has {len(question):,} characters; ask in {_LONGEST:,}")
     tokens, _ = encode(np.stack(signals_mv), model.encoder)
     batch = processor.prompts([processor.prompt_ids(question, len(signals_mv))])
     batch["ecg_tokens"] = tokens

@@ -1,4 +1,4 @@
-"""Malformed configurations: params.yaml, KEY=VALUE, evaluation sets, tables of knowledge, notebooks."""
+"""Malformed configurations: params.yaml, KEY=VALUE, evaluation sets, tables, notebooks."""
 
 import json
 import shutil
@@ -120,7 +120,9 @@ def test_an_impossible_override_is_refused_in_one_line(override):
     assert ended.how == "refused" and len(ended.said) < 1000, ended
 
 
-@pytest.mark.parametrize("profile", ["", "nothing", "../config", "demo/../paper", "-x", "a\nb", "*"])
+@pytest.mark.parametrize(
+    "profile", ["", "nothing", "../config", "demo/../paper", "-x", "a\nb", "*"]
+)
 def test_an_unknown_profile_is_refused_with_those_that_exist(profile):
     ended = called(config.main, [profile])
     assert ended.how == "refused"
@@ -175,9 +177,21 @@ TABLES = {  # a table of knowledge: how it is read, a harm, words of the line
     "a column twice": ("label_maps.csv", swap("their_code", "source"), "columns must be"),
     "semicolons": ("label_maps.csv", HARMS["semicolons"], "columns must be"),
     "a limit of words": ("value_limits.csv", swap("age,", "age,years,low,high,x\nage,"), "limits"),
-    "limits NaN": ("value_limits.csv", put("quantity,unit,low,high,source\nage,y,nan,9,x\n"), "age"),
-    "limits falling": ("value_limits.csv", put("quantity,unit,low,high,source\nage,y,9,1,x\n"), "age"),
-    "limits inf": ("value_limits.csv", put("quantity,unit,low,high,source\nage,y,0,inf,x\n"), "age"),
+    "limits NaN": (
+        "value_limits.csv",
+        put("quantity,unit,low,high,source\nage,y,nan,9,x\n"),
+        "age",
+    ),
+    "limits falling": (
+        "value_limits.csv",
+        put("quantity,unit,low,high,source\nage,y,9,1,x\n"),
+        "age",
+    ),
+    "limits inf": (
+        "value_limits.csv",
+        put("quantity,unit,low,high,source\nage,y,0,inf,x\n"),
+        "age",
+    ),
     "no source": ("value_limits.csv", put("quantity,unit,low,high,source\nage,y,0,9,\n"), "age"),
     "a quantity twice": (
         "value_limits.csv",

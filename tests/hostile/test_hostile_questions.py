@@ -173,7 +173,9 @@ def first(**fields):
 )
 def test_an_odd_dialogue_is_named_with_its_line(end, harm):
     ended = end("benchmark", harm)
-    assert ended.how == "refused" and "line 1" in ended.said and "fetch the file again" in ended.said
+    assert (
+        ended.how == "refused" and "line 1" in ended.said and "fetch the file again" in ended.said
+    )
 
 
 OWN = {  # an odd row of one's own CSV: words of the line, or None if it is read

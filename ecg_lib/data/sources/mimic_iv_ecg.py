@@ -54,6 +54,7 @@ class MimicIvEcg:
     """
 
     NAME, SIGNATURE = "mimic_iv_ecg", TABLE
+    CREDENTIALED = True  # no id, date or report may stand in a result, see `data.credentialed`
     name = "mimic-iv-ecg"
 
     def __init__(
