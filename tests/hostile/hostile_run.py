@@ -1,6 +1,6 @@
 """Runs one input and says how it ended: read, left out, or refused in one line.
 
-While a call runs, it may take five seconds of the processor, half a minute by the clock (a machine
+While a call runs, it may take five seconds of the processor, two minutes by the clock (a machine
 may be busy) and one gigabyte more than the process holds already, and it may open no file of a
 forbidden folder. Anything else than the three ends fails the test.
 """
@@ -21,7 +21,7 @@ import ecg_lib
 from ecg_lib.__main__ import main
 from ecg_lib.errors import EcgLibError
 
-SECONDS, WAIT, BYTES = 5, 30, 2**30
+SECONDS, WAIT, BYTES = 5, 120, 2**30
 _ROOMS = ("cli", "data", "questions", "blind_test", "evaluation", "planning", "ecg_llm", "config")
 _WATCHED: dict[str, list] = {}  # forbidden folder -> files opened in it; the hook stays for good
 

@@ -145,9 +145,8 @@ def test_every_notebook_ran_and_wrote_what_it_declares(paper):
 def test_no_result_holds_an_id_a_date_or_a_word_of_a_credentialed_report(paper):
     listed = pd.read_csv(next(paper.data.rglob("record_list.csv")), dtype=str)
     secrets = {*listed["study_id"], *listed["subject_id"], *listed["ecg_time"], WORDS}
-    made = [
-        p for name in ("results", "figures") for p in (paper.folder / name / "paper").rglob("*")
-    ]
+    made = [*(paper.folder / "results/paper").rglob("*")]
+    made += (paper.folder / "figures/paper").rglob("*")
     made += sorted((paper.folder / "notebooks").rglob("*.ipynb"))
     made += sorted((paper.folder / "executed" / "paper").glob("*.ipynb"))
     for file in filter(Path.is_file, made):
