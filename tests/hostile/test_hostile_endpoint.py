@@ -96,7 +96,7 @@ BAD = {  # a reply: words of the line
     "a hang": (hang, "no answer"),
     "a drip": (drip, "no answer"),
     "an endless body": (endless, "more than 10,000,000 bytes"),
-    "less than announced": (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", "no answer"),
+    "less than announced": (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", "choices"),
     "a length of words": (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", "choices"),
     "an empty body": (http(""), "no answer"),
     "HTML": (http("<html>\n<b>no</b>"), "no answer"),
