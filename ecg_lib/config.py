@@ -26,7 +26,7 @@ from ecg_lib.typed import typed
 if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgInput
 
-_MOST_CHARACTERS, _MOST_OVERRIDE = 1_000_000, 10_000  # of a YAML file, of KEY=VALUE
+_MOST_CHARACTERS, _MOST_OVERRIDE = 100_000, 10_000  # of a YAML file, of KEY=VALUE
 _PRACTICE = frozenset({"practice", "reading_adapter"})  # fields of `Llm`
 
 

@@ -44,10 +44,11 @@ def read_source_table(
     if not inside(root, path):
         raise DataError(f"{what}: {path} is a link out of {root}; copy the file into the folder")
     _refuse_nul(path, what)
+    text: dict[str, Any] = {"encoding": "utf-8-sig"}  # with or without a byte order mark
     try:
-        names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-        names = [str(name).strip() for name in names.iloc[0]]
-        table = pd.read_csv(path, **options)
+        head = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **text)
+        names = [str(name).strip() for name in head.iloc[0]]
+        table = pd.read_csv(path, **text, **options).rename(columns=str.strip)
     except (ValueError, MemoryError) as error:  # ValueError: pandas' own errors and wrong encodings
         told = str(error).strip().splitlines()[0]
         raise DataError(

@@ -55,7 +55,6 @@ class Ludb:
         needed = ("ID", "Sex", "Age", "Rhythms")
         text = {"dtype": str, "keep_default_na": False}
         table = read_source_table(self.root / TABLE, self.root, "LUDB", needed, **text)
-        table.columns = [column.strip() for column in table.columns]
         table = once(table.map(str.strip), "ID")
         stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
         if not stems:

@@ -135,7 +135,7 @@ class MimicIvEcg:
         )
 
     def _read_csv(self, name: str, columns: list[str]) -> pd.DataFrame:
-        wanted = {"usecols": lambda column: column in columns, "dtype": "string[pyarrow]"}
+        wanted = {"usecols": lambda column: column.strip() in columns, "dtype": "string[pyarrow]"}
         where = self.root / name, self.root, "MIMIC-IV-ECG"
         table = read_source_table(*where, columns, **wanted)
         for column in ("study_id", "subject_id"):
