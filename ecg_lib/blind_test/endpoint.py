@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecg_lib.blind_test.replies import Reply
+from ecg_lib.data.printable import printable
 from ecg_lib.errors import DataError
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import to_rate
@@ -123,11 +124,11 @@ class Endpoint:
             except urllib.error.HTTPError as error:
                 busy = error.code == 429 or error.code >= 500
                 if not busy or attempt == self.tries:
-                    text = " ".join(error.read(200).decode(errors="replace").split())
+                    text = printable(error.read(200).decode(errors="replace"))
                     raise DataError(f"{self.url} answered {error.code}: {text}") from error
             except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
                 if attempt == self.tries:
-                    told = " ".join(f"{error}".split())[:200] or type(error).__name__
+                    told = printable(f"{error}")[:200] or type(error).__name__
                     raise DataError(f"{self.url}: no answer ({told}); is it running?") from error
             time.sleep(min(2.0**attempt, 30.0))
         raise DataError(f"{self.url}: no answer")

@@ -58,8 +58,8 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prepare the store and print a summary."""
-    from ecg_lib.cli.terminal import printable
     from ecg_lib.data import prepare
+    from ecg_lib.data.printable import printable
     from ecg_lib.data.store import summary
     from ecg_lib.errors import DataError
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from ecg_lib.data.printable import printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,10 +15,11 @@ class Parser(argparse.ArgumentParser):
         """Print the message and where the options are explained; exit with code 2."""
         self.exit(2, f"error: {printable(message)}; see `{self.prog} --help`\n")
 
-
-def printable(text: str) -> str:
-    """Return a text as one line; a control character, which could steer a terminal, becomes "?"."""
-    return "".join(ch if ch.isprintable() else "?" for ch in " ".join(text.split()))
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Refuse `--out=--`, of which Python before 3.13 makes an empty list."""
+        if action.option_strings and arg_strings == ["--"]:
+            self.error(f"argument {action.option_strings[0]}: is --; write it as ./--")
+        return super()._get_values(action, arg_strings)
 
 
 def told(error: Exception) -> str:

@@ -109,7 +109,7 @@ def refuse_odd_names(names: Iterable[str], what: str) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise DataError(
-                f"{what}: the file name {os.fsencode(name)} is not UTF-8; rename it"
+                f"{what}: the file name {os.fsencode(name)!r} is not UTF-8; rename it"
             ) from None
 
 

@@ -57,6 +57,7 @@ ROWS = [
     ("prepare|ptbxl|--source|ptbxl|--out|o|--ecgqa|nowhere", "nowhere does not exist"),
     ("prepare|ptbxl|--source|ptbxl|--out|o|--ecgqa|file", "file does not exist"),
     (f"{PREPARE}o|--ecgqa|ecgqa", "only with ptbxl"),
+    ("prepare|ludb|--source|ludb|--out=--", "--out: is --"),
     ("plan|nothing", "no profile 'nothing'"),
     ("plan|../config", "no profile"),
     ("plan|smoke|--gpu|x", "--gpu x"),
@@ -168,7 +169,7 @@ def test_an_odd_argument_is_told_in_one_line(inside, row, words):
 
 
 def test_names_that_look_like_options_or_markup_are_names(inside):
-    for name in ("-o", "{0}", "$x$", "<b>", "a b", "`x`", "#1", "a'b\"", "ü", "*", "--", "~x"):
+    for name in ("-o", "{0}", "$x$", "<b>", "a b", "`x`", "#1", "a'b\"", "ü", "*", "~x"):
         ended = command("prepare", "ludb", "--source", "ludb", f"--out={name}")
         assert ended.how == "read" and (inside / name / "manifest.json").is_file(), name
 

@@ -10,7 +10,8 @@ from ecg_folders import beats
 
 from ecg_lib.blind_test import blind_test
 from ecg_lib.blind_test.blind_report import plane, to_latex, to_markdown
-from ecg_lib.cli.terminal import printable, told
+from ecg_lib.cli.terminal import told
+from ecg_lib.data.printable import printable
 from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.report import style
 from ecg_lib.report.ecg_plot import plot_ecg

@@ -53,8 +53,9 @@ class Ludb:
     def index(self) -> Rows:
         """Return one item per recording in data/."""
         needed = ("ID", "Sex", "Age", "Rhythms")
-        text = {"dtype": str, "keep_default_na": False}
-        table = read_source_table(self.root / TABLE, self.root, "LUDB", needed, **text)
+        table = read_source_table(
+            self.root / TABLE, self.root, "LUDB", needed, dtype=str, keep_default_na=False
+        )
         table = once(table.map(str.strip), "ID")
         stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
         if not stems:

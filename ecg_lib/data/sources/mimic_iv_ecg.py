@@ -135,9 +135,11 @@ class MimicIvEcg:
         )
 
     def _read_csv(self, name: str, columns: list[str]) -> pd.DataFrame:
-        wanted = {"usecols": lambda column: column.strip() in columns, "dtype": "string[pyarrow]"}
-        where = self.root / name, self.root, "MIMIC-IV-ECG"
-        table = read_source_table(*where, columns, **wanted)
+        table = read_source_table(
+            *(self.root / name, self.root, "MIMIC-IV-ECG", columns),
+            usecols=lambda column: column.strip() in columns,
+            dtype="string[pyarrow]",
+        )
         for column in ("study_id", "subject_id"):
             if column in table:
                 table[column] = [identifier(cell) for cell in table[column]]

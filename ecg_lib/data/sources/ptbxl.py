@@ -175,9 +175,11 @@ class PtbXl:
         )
 
     def _table(self) -> pd.DataFrame:
-        where = self.root / TABLE, self.root, "PTB-XL"
-        text = {"dtype": str, "keep_default_na": False}
-        table = read_source_table(*where, [*_NEEDED, *_TEXTS], **text)
+        table = read_source_table(
+            *(self.root / TABLE, self.root, "PTB-XL", [*_NEEDED, *_TEXTS]),
+            dtype=str,
+            keep_default_na=False,
+        )
         for column in ("ecg_id", "patient_id"):
             table[column] = [_whole(cell) for cell in table[column]]
         table["strat_fold"] = [possible("fold", _whole(cell)) for cell in table["strat_fold"]]

@@ -92,7 +92,7 @@ class _Block:
     def of(cls, case: CaseStudy, fs: int, inches_per_mv: float) -> "_Block":
         if not 1 <= len(case.ecgs) <= 2:
             raise DataError(f"case study: {len(case.ecgs)} ECGs given; give one or two")
-        strips = {}
+        strips: dict[str, _Strips] = {}
         for title, signal in case.ecgs.items():
             mv = np.asarray(signal, float)
             if mv.ndim != 2 or len(mv) != len(LEADS):
