@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.config_studies import ArmSeeds, Nature, PaperSchedule, Study
+from ecg_lib.config_yaml import read_yaml
 from ecg_lib.errors import ConfigError
 from ecg_lib.files import write_atomically
 from ecg_lib.typed import typed
@@ -26,7 +27,8 @@ from ecg_lib.typed import typed
 if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgInput
 
-_MOST_CHARACTERS, _MOST_OVERRIDE = 100_000, 10_000  # of a YAML file, of KEY=VALUE
+_MOST_OVERRIDE = 10_000  # characters of KEY=VALUE
+_SHOWN = 200  # characters of an error
 _PRACTICE = frozenset({"practice", "reading_adapter"})  # fields of `Llm`
 
 
@@ -293,40 +295,6 @@ def load_config(params: str | Path = paths.PARAMS) -> Config:
     return from_mapping(read_yaml(path), where=path.name)
 
 
-def read_yaml(path: Path) -> DictConfig:
-    """Read a mapping from a YAML file.
-
-    Raises
-    ------
-    ConfigError
-        The file is not YAML in UTF-8, holds no mapping, or uses a tag or an alias. Tags could make
-        objects of any class, and a few aliases of aliases grow to any size.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if len(text) > _MOST_CHARACTERS:
-            raise ConfigError(
-                f"{path.name}: longer than {_MOST_CHARACTERS:,} characters; shorten it"
-            )
-        for token in yaml.scan(text, yaml.SafeLoader):
-            if isinstance(token, (yaml.AliasToken, yaml.TagToken)):
-                raise ConfigError(
-                    f"{path.name}, line {token.start_mark.line + 1}: aliases (*name) and tags "
-                    "(!name) are not read; write the value out"
-                )
-        values = OmegaConf.create(text)
-    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(
-            f"{path.name}: not YAML ({told}); mend it, or compose it again"
-        ) from error
-    if not isinstance(values, DictConfig):
-        raise ConfigError(f"{path.name}: no fields; compose it with `make params PROFILE=demo`")
-    return values
-
-
 def from_mapping(values: Any, where: str = "params") -> Config:
     """Validate nested mappings into a Config; `where` names their origin in errors."""
     config = typed(Config, values, f"{where}: ")
@@ -372,7 +340,7 @@ def compose_values(profile: str = "demo", overrides: list[str] | None = None) ->
         with initialize_config_dir(str(paths.CONF), version_base=None):
             return hydra_compose("config", overrides=[f"profile={profile}", *(overrides or [])])
     except (HydraException, yaml.YAMLError, ValueError, OSError) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
+        told = (str(error).splitlines() or [type(error).__name__])[0][:_SHOWN]
         raise ConfigError(f"conf/: {told}; check the profile and each KEY=VALUE") from error
 
 

@@ -89,7 +89,7 @@ def test_a_harmed_header_or_signal_costs_its_record_alone(end, cohort, file, har
     if harm in read or (file, harm) == (MAT, "absent"):  # CPSC's table lists many absent files
         assert ended.how == "read", ended
         return
-    assert ended.how == "left out" and ended.said.count(";") == (harm == "a link outward"), ended
+    assert ended.how == "left out" and ended.said.count(";") == ("leads out" in ended.said), ended
     assert SIGNAL_ENDS.get(harm, "") in ended.said
 
 
@@ -184,7 +184,7 @@ CELLS = {  # what is odd: (cohort, file, harm, how it ends, words)
         "read",
         "(?)",
     ),
-    "Dx of 100,000 codes": ("georgia", HEA, swap("426783006", "1," * 100_000), "left out", "Dx"),
+    "Dx of 100,000 codes": ("georgia", HEA, swap("426783006", "1," * 100_000), "read", ""),
     "Dx of braces and markup": (
         "georgia",
         HEA,
@@ -252,8 +252,8 @@ CELLS = {  # what is odd: (cohort, file, harm, how it ends, words)
     "samples NaN": ("cpsc2018", MAT, mat(data=np.full((12, 5000), np.nan)), "left out", "NaN"),
     "samples inf": ("cpsc2018", MAT, mat(data=np.full((12, 5000), np.inf)), "left out", "NaN"),
     "samples 1e308": (
-        *("cpsc2018", MAT, mat(data=1e308 * np.sign(good.beats(500) - 0.5))),
-        *("left out", "e+308 mV, at most 20"),
+        *("cpsc2018", MAT, mat(data=1e307 * good.beats(500))),
+        *("left out", "e+307 mV, at most 20"),
     ),
     "samples as text": ("cpsc2018", MAT, mat(data="text"), "left out", "not calibrated"),
     "three axes": ("cpsc2018", MAT, mat(data=np.ones((3, 4, 5))), "left out", "12 lead names"),
