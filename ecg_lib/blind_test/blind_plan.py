@@ -24,6 +24,7 @@ from ecg_lib.blind_test.question_set import (
     severity_texts,
 )
 from ecg_lib.blind_test.weighing import ALL, DO, WITHIN, weights
+from ecg_lib.data.source_files import read_text
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.exact_match import normalised_set
 from ecg_lib.files import write_atomically
@@ -104,11 +105,11 @@ class Plan:
             The folder holds no plan.
         """
         try:
-            about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-            rows, wanted, anchors = (
-                pd.read_parquet(folder / f"{name}.parquet")
-                for name in ("rows", "requests", "anchors")
-            )
+            about = json.loads(read_text(folder / "plan.json", "an exported test"))
+            tables = [folder / f"{name}.parquet" for name in ("rows", "requests", "anchors")]
+            if absent := [path for path in tables if not path.is_file()]:
+                raise FileNotFoundError(f"no file {absent[0].name}")
+            rows, wanted, anchors = (pd.read_parquet(path) for path in tables)
         except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
             told = " ".join(str(error).split())[:200]
             raise DataError(f"{folder}: no blind test there ({told}); export it again") from error

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecg_lib.blind_test.question_set import QuestionSet
-from ecg_lib.data.source_files import inside, read_text, refuse_outside
+from ecg_lib.data.source_files import inside, read_rows, read_text, refuse_outside
 from ecg_lib.data.store import EcgStore
 from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
@@ -172,15 +173,17 @@ def _read_csv(file: Path) -> pd.DataFrame:
     text = read_text(file, "a CSV file in UTF-8")
     if "\0" in text:
         raise DataError(f"{file}: holds NUL characters; save it as UTF-8 CSV")
-    as_text = {"dtype": str, "keep_default_na": False, "index_col": False}
+    as_text: dict[str, Any] = {"dtype": str, "keep_default_na": False}
     try:
         names = pd.read_csv(StringIO(text), header=None, nrows=1, **as_text).iloc[0].tolist()
-        given = pd.read_csv(StringIO(text), **as_text)
+        given = read_rows(StringIO(text), **as_text)
     except ValueError as error:
         told = str(error).strip().splitlines()[0]
         raise DataError(f"{file}: not a CSV file ({told}); save it as UTF-8 CSV") from None
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{file}: column {twice[0]!r} occurs twice; keep one")
+    if given.empty:
+        raise DataError(f"{file}: no row below the header; write one row per question")
     return given
 
 

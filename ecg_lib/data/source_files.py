@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,13 @@ def read_source_table(
     """
     if not path.is_file():
         raise DataError(f"{what}: no file {path.name} in {path.parent}; download it into it")
-    if not inside(root, path):
-        raise DataError(f"{what}: {path} is a link out of {root}; copy the file into the folder")
+    refuse_link_outward(root, path, what)
     _refuse_nul(path, what)
     text: dict[str, Any] = {"encoding": "utf-8-sig"}  # with or without a byte order mark
     try:
         head = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **text)
         names = [str(name).strip() for name in head.iloc[0]]
-        table = pd.read_csv(path, **text, **options).rename(columns=str.strip)
+        table = read_rows(path, **text, **options).rename(columns=str.strip)
     except (ValueError, MemoryError) as error:  # ValueError: pandas' own errors and wrong encodings
         told = str(error).strip().splitlines()[0]
         raise DataError(
@@ -62,6 +62,22 @@ def read_source_table(
     if twice := [name for name in names if name and names.count(name) > 1]:
         raise DataError(f"{what}: {path} has the column {twice[0]} twice; keep one of them")
     return table
+
+
+def read_rows(file: Any, **options: Any) -> pd.DataFrame:
+    """Read a CSV file with pandas, which would shift the cells of rows longer than the header.
+
+    Raises
+    ------
+    ValueError
+        A row is longer than the header, or pandas cannot read the file.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(file, index_col=False, **options)
+        except pd.errors.ParserWarning as warning:
+            raise ValueError("rows are longer than the header") from warning
 
 
 def read_text(path: str | os.PathLike, what: str) -> str:
@@ -90,6 +106,12 @@ def inside(root: str | os.PathLike, path: str | os.PathLike) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
     except ValueError:  # a NUL in the name
         return False
+
+
+def refuse_link_outward(root: str | os.PathLike, path: Path, what: str) -> None:
+    """Raise `DataError` if a table is a link out of its data set's folder."""
+    if not inside(root, path):
+        raise DataError(f"{what}: {path} is a link out of {root}; copy the file into the folder")
 
 
 def refuse_outside(root: str | os.PathLike, files: Iterable[Path]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ecg_lib.data.source_files import read_text
 from ecg_lib.errors import BadRecord, DataError
 
 if TYPE_CHECKING:
@@ -36,14 +37,17 @@ def whole_numbers(path: Path) -> list[int]:
     Raises
     ------
     DataError
-        A line holds none. The file assigns ECGs to splits, so that no line may be passed over.
+        There is no such file, it is empty, or a line holds no number. The file assigns ECGs to
+        splits, so that no line may be passed over.
     """
-    table = pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False)
-    cells = [identifier(cell) for cell in table.iloc[:, -1]]
+    lines = [line for line in read_text(path, "a list of ECGs").splitlines() if line.strip()]
+    cells = [identifier(line.rpartition("\t")[2]) for line in lines]
+    if not cells:
+        raise DataError(f"{path}: lists no ECG; download it again")
     odd = [n for n, cell in enumerate(cells) if not (cell.isascii() and cell.isdigit())]
     if odd:
         raise DataError(
-            f"{path}: line {odd[0] + 1} ends in {cells[odd[0]]!r}, which is no ECG number; "
+            f"{path}: line {odd[0] + 1} ends in {cells[odd[0]][:40]!r}, which is no ECG number; "
             "download it again"
         )
     return [int(cell) for cell in cells]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecg_lib.data.source_files import read_text
+from ecg_lib.data.source_files import read_text, refuse_link_outward
 from ecg_lib.data.table_cells import identifier, whole_numbers
 from ecg_lib.errors import DataError
 from ecg_lib.questions.schema import COLUMNS, SPLITS, validate_rows
@@ -62,6 +62,8 @@ def read_ecgqa(
             f"no ECG-QA shards (*.json) in {folder}; download {SOURCE} and give its "
             f"folder ecgqa/, which must contain {corpus}/{form}/{split}/"
         )
+    for shard in shards:
+        refuse_link_outward(root, shard, "ECG-QA")
     rows = pd.DataFrame([row for shard in shards for row in _read_shard(shard)])
     if rows.answer.map(lambda answer: _OUTDATED in answer).any():
         raise DataError(

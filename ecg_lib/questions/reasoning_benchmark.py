@@ -66,6 +66,8 @@ def read_benchmark(file: Path | str) -> pd.DataFrame:
             raise DataError(
                 f"{file}, line {number}: not a dialogue of {NAME} ({told}); fetch the file again"
             ) from None
+    if not lines:
+        raise DataError(f"{file}: no dialogue in it; fetch the file again")
     return pd.DataFrame(lines, columns=["ecg_id", "kind", "question", "answer"])
 
 

@@ -63,8 +63,8 @@ def end(place, tmp_path):
 
 
 READ = {  # harms that do no harm
-    "ecgqa": ("byte order mark", "CRLF", "a link outward"),
-    "benchmark": ("byte order mark", "CRLF", "a link outward"),
+    "ecgqa": ("byte order mark", "CRLF"),
+    "benchmark": ("byte order mark", "CRLF", "a link outward", "half"),  # the first of two lines
     "own_csv": ("byte order mark", "CRLF", "a link outward"),
     "exported": ("byte order mark", "CRLF", "a link outward"),
 }
@@ -131,7 +131,7 @@ def test_a_harmed_list_of_ecgqa_s_splits_is_read_or_refused_by_name(place, tmp_p
     (tmp_path / "outside").mkdir()
     HARMS[harm](tmp_path / "ecgqa/ptbxl/valid_ecgs.tsv")
     ended = called(ecgqa_splits, tmp_path / "ecgqa")
-    read = ("byte order mark", "CRLF", "semicolons", "a link outward", "blank lines", "half")
+    read = ("byte order mark", "CRLF", "semicolons")
     assert ended.how == ("read" if harm in read else "refused"), ended
     assert ended.how == "read" or "valid_ecgs.tsv" in ended.said
 
@@ -181,7 +181,7 @@ def test_an_odd_dialogue_is_named_with_its_line(end, harm):
 OWN = {  # an odd row of one's own CSV: words of the line, or None if it is read
     "no column": ("record,question\na,b\n", "no column 'answer'"),
     "a column twice": ("record,question,answer,patient_id,answer\n", "twice"),
-    "no row": (CSV, "no question is about"),
+    "no row": (CSV, "no row below the header"),
     "an empty cell": (CSV + "a,,yes,a\n", "line 2: question is empty"),
     "a path upward": (CSV + "../own/a,Is it?,yes,a\n", "outside"),
     "an absolute path": (CSV + "/etc/hostname,Is it?,yes,a\n", "outside"),
@@ -196,7 +196,7 @@ OWN = {  # an odd row of one's own CSV: words of the line, or None if it is read
     "a severity of 2": (CSV[:-1] + ",severity\na,Is it?,yes,a,2\n", "severity"),
     "a severity of -inf": (CSV[:-1] + ",severity\na,Is it?,yes,a,-inf\n", "severity"),
     "a severity of words": (CSV[:-1] + ",severity\na,Is it?,yes,a,ill\n", "severity"),
-    "too many cells": (CSV + "a,Is it?,yes,a,x,y,z\n", ""),
+    "too many cells": (CSV + "a,Is it?,yes,a,x,y,z\n", "longer than the header"),
     "a question of markup": (CSV + "a,<b>{0}$\\frac|`x`,yes,a\nb,Is it?,no,b\n", None),
     "an answer of braces": (CSV + "a,Is it?,{0};$x$,a\nb,Is it?,no,b\n", None),
     "a question of 1 MB": (CSV + f"a,{'x' * 1_000_000},yes,a\nb,Is it?,no,b\n", None),

@@ -18,7 +18,7 @@ import pandas as pd
 from ecg_lib.data.folders import locate
 from ecg_lib.data.ptbxl_text import extrasystoles_in, leads_in
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
-from ecg_lib.data.source_files import read_source_table, refuse_outside
+from ecg_lib.data.source_files import read_source_table, refuse_link_outward, refuse_outside
 from ecg_lib.data.table_cells import (
     identifier,
     once,
@@ -261,6 +261,7 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
         path = folder / f"{split}_ecgs.tsv"
         if not path.is_file():
             raise DataError(f"ECG-QA: no {path.name} in {folder}; download it again")
+        refuse_link_outward(folder, path, "ECG-QA")
         ids = whole_numbers(path)
         if torn := sorted(splits.keys() & set(ids)):
             raise DataError(
