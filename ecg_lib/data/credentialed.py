@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from ecg_lib.data.prepare import sources
 
@@ -15,7 +16,10 @@ def without_ids(text: str) -> str:
 
     A source declares itself by `CREDENTIALED = True`.
     """
-    for kind in sources().values():
-        if getattr(kind, "CREDENTIALED", False):
-            text = re.sub(rf"\b{re.escape(kind.name)}/[\w.-]+", f"an ECG of {kind.name}", text)
-    return text
+    return _ids().sub(r"an ECG of \1", text)
+
+
+@cache
+def _ids() -> re.Pattern:
+    closed = [k.name for k in sources().values() if getattr(k, "CREDENTIALED", False)]
+    return re.compile(rf"\b({'|'.join(map(re.escape, closed))})/[\w.-]+")

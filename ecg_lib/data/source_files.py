@@ -124,6 +124,12 @@ def refuse_outside(root: str | os.PathLike, files: Iterable[Path]) -> None:
             raise BadRecord(f"{path.name} leads out of the data set's folder; copy the file there")
 
 
+def refuse_denied(path: Path) -> None:
+    """Raise `BadRecord` if this user may not read a file."""
+    if not os.access(path, os.R_OK):
+        raise BadRecord(f"{path.name} may not be read by this user, change its permissions")
+
+
 def refuse_odd_names(names: Iterable[str], what: str) -> None:
     """Raise `DataError` if the name of a file is not UTF-8, so that no table could hold it."""
     for name in names:

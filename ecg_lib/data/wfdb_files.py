@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import wfdb
 
+from ecg_lib.data.source_files import refuse_denied
 from ecg_lib.data.wfdb_header import Channel, Header, is_there, read_header
 from ecg_lib.errors import BadRecord
 from ecg_lib.knowledge.value_limits import possible
@@ -108,6 +109,7 @@ def _single(stem: Path, header: Header) -> Recording:
     for name in sorted({channel.file for channel in channels}):
         if not is_there(stem.parent / name):
             raise BadRecord(f"header without its {Path(name).suffix} file")
+        refuse_denied(stem.parent / name)
     sizes = {one.file: (stem.parent / one.file).stat().st_size for one in channels}
     _refuse_long(sum(sizes.values()) // 2)
     wanted = [k for k, one in enumerate(channels) if canonical_name(one.name)]

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecg_lib.data.source_files import inside
+from ecg_lib.data.source_files import inside, refuse_denied
 from ecg_lib.errors import BadRecord
 
 MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}  # micro: two signs
@@ -98,6 +98,7 @@ def read_header(stem: Path) -> Header:
     path = stem.parent / f"{stem.name}.hea"
     if not is_there(path):
         raise BadRecord("no header file")
+    refuse_denied(path)
     lines = [line.strip() for line in re.split(r"[\r\n]+", _text(path))]
     comments = [line.strip(" \t#") for line in lines if line.startswith("#")]
     first, *rest = [line for line in lines if line and not line.startswith("#")] or [""]

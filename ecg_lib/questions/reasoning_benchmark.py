@@ -50,8 +50,8 @@ def read_benchmark(file: Path | str) -> pd.DataFrame:
             continue
         try:
             dialogue = json.loads(line)
-            ecg, data = dialogue["metadata"]["ecg_id"], dialogue["data"]
-            if type(ecg) is not int or ecg < 0:
+            ecg, data = str(dialogue["metadata"]["ecg_id"]), dialogue["data"]
+            if not (ecg.isascii() and ecg.isdigit()):
                 raise ValueError(f"ecg_id {ecg!r} is no ECG number")
             asked = [data["initial_diagnostic_question"]]
             for step in data["reasoning"]:
@@ -60,7 +60,7 @@ def read_benchmark(file: Path | str) -> pd.DataFrame:
                 kind, question, answer = KINDS[q["question_type"]], q["question"], q["answer"]
                 if not all(isinstance(t, str) and t.strip() for t in (question, answer)):
                     raise ValueError("question and answer must be texts")
-                lines.append((f"ptbxl/{ecg:05d}", kind, question, answer))
+                lines.append((f"ptbxl/{int(ecg):05d}", kind, question, answer))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             told = repr(error)[:200]
             raise DataError(

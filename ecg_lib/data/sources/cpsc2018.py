@@ -16,7 +16,12 @@ from scipy.io import loadmat
 
 from ecg_lib.data.folders import locate, refuse_twice
 from ecg_lib.data.record import EcgRecord, Rows
-from ecg_lib.data.source_files import read_source_table, refuse_odd_names, refuse_outside
+from ecg_lib.data.source_files import (
+    read_source_table,
+    refuse_denied,
+    refuse_odd_names,
+    refuse_outside,
+)
 from ecg_lib.data.table_cells import (
     identifier,
     is_empty,
@@ -128,6 +133,7 @@ def _check_size(path: Path) -> None:
     """Raise `BadRecord` unless a .mat file is a file of the size of an ECG, also when unpacked."""
     if not is_there(path):
         raise BadRecord(f"{path.name} is no file")
+    refuse_denied(path)
     if path.stat().st_size > _MOST_BYTES:
         raise BadRecord(f".mat file is longer than {_MOST_BYTES:,} bytes")
     raw, at = path.read_bytes(), _HEAD
