@@ -41,7 +41,7 @@ def read_source_table(
         column or has one twice.
     """
     if not path.is_file():
-        raise DataError(f"{what}: no file {path.name} in {path.parent}; download it into it")
+        raise DataError(f"{what}: no {path.name} in {path.parent}; download it into this folder")
     refuse_link_outward(root, path, what)
     _refuse_nul(path, what)
     text: dict[str, Any] = {"encoding": "utf-8-sig"}  # with or without a byte order mark

@@ -21,7 +21,7 @@ from ecg_lib.signal.leads import LEADS, canonical_name
 from ecg_lib.signal.quality import standardise
 
 _BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2}  # bytes per sample
-_MOST_VALUES = 2**25  # of a recording, all leads: a quarter of a gigabyte as float64
+_MOST_VALUES = 2**24  # of a recording, all leads: half a gigabyte while it is read
 _AGE = re.compile(
     r"(?P<over>>=|≥|>|over|above)?\s*(?P<years>\d+(?:\.\d+)?)\s*(?P<plus>\+)?\s*"
     r"(?:y|yr|yrs|years?|years? old|a|jahre?)?\.?",

@@ -4,6 +4,7 @@ A row is: what is odd, the harm to `1.hea` (or another file), and words of the r
 in WFDB's format and `ask` read through the same function, so LUDB stands for all of them.
 """
 
+import os
 import shutil
 
 import hostile_good as good
@@ -135,3 +136,19 @@ def test_an_odd_header_costs_its_record_alone(case, name):
     else:
         assert ended.how == "left out" and ended.said.startswith("ludb/1: ")
         assert ended.said.count("ludb/") == 1 and words in ended.said
+
+
+def test_a_recording_of_a_terabyte_costs_itself(case):
+    samples = 2**40 // 24
+    swap(HEAD, f"1 12 100 {samples}")(case / "root/data/1.hea")
+    os.truncate(case / "root/data/1.dat", 24 * samples)  # sparse: it takes no disk
+    ended = prepared("ludb", case / "root", case / "store")
+    assert ended.how == "left out" and "is too long" in ended.said
+
+
+def test_the_longest_recording_that_is_read_fits_into_a_gigabyte(case):
+    samples = 2**24 // 12
+    swap(HEAD, f"1 12 100 {samples}")(case / "root/data/1.hea")
+    os.truncate(case / "root/data/1.dat", 24 * samples)
+    ended = prepared("ludb", case / "root", case / "store")
+    assert ended.how == "read"  # its first ten seconds are as they were
