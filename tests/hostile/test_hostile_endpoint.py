@@ -152,7 +152,9 @@ def test_odd_probabilities_leave_the_answer_without_any(serve, answer):
     assert ended.how == "read" and (ended.value[0].text, ended.value[0].p_yes) == ("yes", None)
 
 
-@pytest.mark.parametrize("text", ["", "\0\x1b[2J", "{0} $x$ <b> |", "😀", "y" * 1_000_000])
+@pytest.mark.parametrize(
+    "text", ["", "\0\x1b[2J", "{0} $x$ <b> |", "😀", "y" * 1_000_000], ids=range(5)
+)
 def test_whatever_a_reply_says_is_text(serve, text):
     ended = called(serve(http(json.dumps(said(text)))), [[ECG]], ["Is it?"])
     assert ended.how == "read" and ended.value[0].text == text
