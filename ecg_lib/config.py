@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.config_studies import ArmSeeds, Nature, PaperSchedule, Study
+from ecg_lib.config_yaml import read_yaml
 from ecg_lib.errors import ConfigError
 from ecg_lib.files import write_atomically
 from ecg_lib.typed import typed
@@ -24,6 +27,8 @@ from ecg_lib.typed import typed
 if TYPE_CHECKING:
     from ecg_lib.encoders.base import EcgInput
 
+_MOST_OVERRIDE = 10_000  # characters of KEY=VALUE
+_SHOWN = 200  # characters of an error
 _PRACTICE = frozenset({"practice", "reading_adapter"})  # fields of `Llm`
 
 
@@ -287,7 +292,7 @@ def load_config(params: str | Path = paths.PARAMS) -> Config:
     path = path if path.is_absolute() else paths.ROOT / path
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; compose it with `make params PROFILE=demo`")
-    return from_mapping(OmegaConf.load(path), where=path.name)
+    return from_mapping(read_yaml(path), where=path.name)
 
 
 def from_mapping(values: Any, where: str = "params") -> Config:
@@ -305,7 +310,10 @@ def vary(config: Config, overrides: Iterable[str], where: str) -> Config:
     ConfigError
         An override names an unknown field or an impossible value; `where` names its origin.
     """
-    changed = OmegaConf.from_dotlist(list(overrides))
+    try:
+        changed = OmegaConf.from_dotlist(list(overrides))
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
     return from_mapping(OmegaConf.merge(OmegaConf.create(config.as_dict()), changed), where)
 
 
@@ -324,11 +332,16 @@ def compose_values(profile: str = "demo", overrides: list[str] | None = None) ->
     known = sorted(path.stem for path in (paths.CONF / "profile").glob("*.yaml"))
     if profile not in known:
         raise ConfigError(f"conf/profile: no profile {profile!r}; choose one of {', '.join(known)}")
+    if long := [one for one in overrides or [] if len(one) > _MOST_OVERRIDE]:
+        raise ConfigError(
+            f"{long[0][:40]}...: longer than {_MOST_OVERRIDE:,} characters; write a profile instead"
+        )
     try:
         with initialize_config_dir(str(paths.CONF), version_base=None):
             return hydra_compose("config", overrides=[f"profile={profile}", *(overrides or [])])
-    except HydraException as error:
-        raise ConfigError(f"conf/: {str(error).splitlines()[0]}") from error
+    except (HydraException, yaml.YAMLError, ValueError, OSError) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0][:_SHOWN]
+        raise ConfigError(f"conf/: {told}; check the profile and each KEY=VALUE") from error
 
 
 def compose(profile: str = "demo", overrides: list[str] | None = None) -> Config:

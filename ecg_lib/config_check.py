@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecg_lib.arm_table import ALIGNED, ARMS, DEBIASED
+from ecg_lib.config_limits import check_limits
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.evaluation.label_prompt import check_prompt
 from ecg_lib.questions import worlds
@@ -32,6 +33,7 @@ def check(config: Config, where: str) -> None:
     ConfigError
         A value is impossible, alone or in combination with another.
     """
+    check_limits(config.as_dict(), where)
     if config.signal.normalisation not in ("lead_minmax", "record_minmax", "mv"):
         raise ConfigError(
             f"{where}: signal.normalisation is {config.signal.normalisation!r}; "
@@ -92,6 +94,7 @@ def _check_encoder(config: Config, where: str) -> None:
     from ecg_lib.ecg_llm.projector import Projector
 
     name = str(config.encoder.get("name"))
+    _check_module(name, f"{where}: encoder.name")
     try:
         tokens = encoders.configure(name, config.encoder, config.ecg_input()).tokens
     except ConfigError as error:
@@ -170,7 +173,14 @@ def _check_objectives(config: Config, where: str) -> None:
         ("pretraining_study.objective", study.objective),
         ("pretraining_study.further", {**study.objective, **study.further}),
     ):
+        _check_module(str(values.get("name", "")), f"{where}: {section}.name")
         settings(values, f"{where}: {section}")
+
+
+def _check_module(name: str, named: str) -> None:
+    """Refuse a name that could be no module, such as a path."""
+    if not all(part.isidentifier() for part in name.split(".")) and name:
+        raise ConfigError(f"{named} is {name!r}; give a name, or the dotted path of a module")
 
 
 def _check_start(config: Config, where: str) -> None:

@@ -200,14 +200,19 @@ def notebook_stage(notebook: str) -> Stage:
     file = paths.NOTEBOOKS / f"{notebook}.ipynb"
     if not file.is_file():
         raise ConfigError(f"notebooks/{notebook}.ipynb: no such notebook; name one in notebooks/")
-    declared = json.loads(file.read_text(encoding="utf-8"))["metadata"].get("ecg_lib", {})
+    try:
+        declared = json.loads(file.read_text(encoding="utf-8"))["metadata"].get("ecg_lib", {})
+        source = closure.notebook_source(file)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(
+            f"notebooks/{notebook}.ipynb: no notebook ({type(error).__name__}); restore it with git"
+        ) from error
     if not declared.get("desc"):
         raise ConfigError(
             f"notebooks/{notebook}.ipynb: metadata ecg_lib.desc is missing; add a description"
         )
     pipeline, _, name = notebook.partition("/")
     command = f"python -m ecg_lib.cli.notebook {notebook}"
-    source = closure.notebook_source(file)
     return Stage(name, pipeline, command, source, notebook, **_declared(declared))
 
 

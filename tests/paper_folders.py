@@ -21,6 +21,7 @@ from ecg_lib.questions.schema import COLUMNS
 from ecg_lib.signal.leads import LEADS
 
 MIMIC, MIMIC_ABSENT, MIMIC_TINY = 80, 3, 5  # ECGs; listed without files; reports under three words
+WORDS = "as the zebra cart says"  # in every report of MIMIC-IV-ECG, and nowhere else
 ASKED = 100  # PTB-XL patients
 ONE = Sizes(
     verify=1,
@@ -76,7 +77,7 @@ def mimic(root: Path) -> dict:
     for number, ecg in enumerate(drawn(100, 5)[:MIMIC]):
         study = 40000000 + 37 * number
         known = [said[code] for code in ecg.labels if code in said]
-        reports[study] = [*(known or ["Sinus rhythm"]), f"Rate {60 + number % 40} bpm"]
+        reports[study] = [*(known or ["Sinus rhythm"]), f"Rate {60 + number % 40} bpm, {WORDS}"]
         signals[study] = fine(ecg.signal)
     studies = list(reports)
     for number in range(MIMIC_TINY):

@@ -22,7 +22,8 @@ ROOMS = (  # each may import only those listed before it
     ),
     *("knowledge", "signal", "data", "training", "encoders", "objectives", "questions"),
     *("ecg_llm", "tiny_llm", "named_llm", "evaluation", "baselines"),
-    *("config_studies", "config_check", "config", "stages", "planning", "report", "blind_test"),
+    *("config_studies", "config_limits", "config_yaml", "config_check", "config", "stages"),
+    *("planning", "report", "blind_test"),
     *("experiments", "cli", "__main__"),
 )
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from ecg_lib.blind_test.conditions import CONDITIONS, MATCHED, OWN, RANDOM, requests
 from ecg_lib.blind_test.held_out_anchors import anchor_answers
@@ -23,11 +24,16 @@ from ecg_lib.blind_test.question_set import (
     severity_texts,
 )
 from ecg_lib.blind_test.weighing import ALL, DO, WITHIN, weights
+from ecg_lib.data.source_files import read_text
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.exact_match import normalised_set
 from ecg_lib.files import write_atomically
 
 FORMAT = 1
+_ROWS = ("answer", "key", "kind", "patient", "closed", "severity")
+_REQUESTS = ("condition", "row_id", "question", "ecg_id", "signal")
+_ANCHORS = ("column", "who", "condition", "row_id", "right")
+_LISTS = ("answer", "ecg_id")
 MAX_ROWS = 1000
 
 
@@ -99,18 +105,23 @@ class Plan:
             The folder holds no plan.
         """
         try:
-            about = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-            rows, wanted, anchors = (
-                pd.read_parquet(folder / f"{name}.parquet")
-                for name in ("rows", "requests", "anchors")
-            )
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder}: no blind test there ({error}); export it again") from error
-        if about.get("format") != FORMAT:
+            about = json.loads(read_text(folder / "plan.json", "an exported test"))
+            tables = [folder / f"{name}.parquet" for name in ("rows", "requests", "anchors")]
+            if absent := [path for path in tables if not path.is_file()]:
+                raise FileNotFoundError(f"no file {absent[0].name}")
+            rows, wanted, anchors = (pd.read_parquet(path) for path in tables)
+        except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+            told = " ".join(str(error).split())[:200]
+            raise DataError(f"{folder}: no blind test there ({told}); export it again") from error
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise DataError(f"{folder}: a plan of another version; export it again")
-        for table, column in ((rows, "answer"), (wanted, "ecg_id")):
-            table[column] = table[column].map(list)
-        return cls(about["name"], rows, wanted, anchors, about["seed"])
+        try:
+            for table, columns in ((rows, _ROWS), (wanted, _REQUESTS), (anchors, _ANCHORS)):
+                for column in columns:
+                    table[column] = table[column].map(list) if column in _LISTS else table[column]
+            return cls(str(about["name"]), rows, wanted, anchors, int(about["seed"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{folder}: the plan lacks {error}; export it again") from error
 
 
 def _facts(rows: pd.DataFrame, questions: QuestionSet) -> pd.DataFrame:
@@ -156,5 +167,4 @@ def _anchors(
                 parts.append(
                     pd.DataFrame(lines).assign(column=column, who=who, condition=condition)
                 )
-    order = ["column", "who", "condition", "row_id", "right"]
-    return pd.concat(parts, ignore_index=True)[order]
+    return pd.concat(parts, ignore_index=True)[[*_ANCHORS]]

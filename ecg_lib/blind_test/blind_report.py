@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from ecg_lib.report.figures.drop_plane import drop_plane
 if TYPE_CHECKING:
     from ecg_lib.blind_test.run import BlindTest
 
+_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _NOTE = (
     "Percent, with 95 % intervals over patients. A drop is the accuracy lost with something else "
     "in place of the ECG. do(question): each yes/no question counts as many yes as no; within "
@@ -33,18 +36,26 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
 
 def to_markdown(result: BlindTest) -> str:
     """Return the verdict and the table as Markdown."""
-    title = f"# Blind test: {result.model}, {result.questions}"
-    text = wide(result.table).to_markdown(disable_numparse=True)
-    return f"{title}\n\n{result.verdict}\n\n{text}\n\n{_NOTE}\n"
+    title = f"# Blind test: {_plain(result.model)}, {_plain(result.questions)}"
+    table = wide(result.table)
+    table.index = table.index.map(_plain)
+    text = table.rename(columns=_plain).to_markdown(disable_numparse=True)
+    return f"{title}\n\n{_plain(str(result.verdict))}\n\n{text}\n\n{_NOTE}\n"
 
 
 def to_latex(result: BlindTest) -> str:
     """Return the table as LaTeX, for the package booktabs."""
+    caption = f"Blind test: {result.model}, {result.questions}. {_NOTE}"
     return wide(result.table).to_latex(
         escape=True,
-        caption=f"Blind test: {result.model}, {result.questions}. {_NOTE}".replace("%", "\\%"),
+        caption="".join(_LATEX.get(sign, sign) for sign in caption),
         label="tab:blind-test",
     )
+
+
+def _plain(text: str) -> str:
+    """Return text in which Markdown sees no markup and no end of a cell or line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$])", r"\\\1", " ".join(str(text).split()))
 
 
 def plane(results: Sequence[BlindTest], label: str = "") -> Figure | None:

@@ -7,17 +7,20 @@ address that is given.
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import json
 import math
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 
 import numpy as np
 
 from ecg_lib.blind_test.replies import Reply
+from ecg_lib.data.printable import printable
 from ecg_lib.errors import DataError
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import to_rate
@@ -27,6 +30,7 @@ INSTRUCTION = (
     "Answer a yes/no question with one word, yes or no. Otherwise give only the answer."
 )
 NUMBERS_RATE = 50  # Hz, enough for the height of a QRS; 10 s of 12 leads are 6,000 numbers
+_LONGEST = 10_000_000  # bytes of a reply
 _TOP = 20  # first tokens whose probability an endpoint may return
 
 
@@ -53,7 +57,7 @@ class Endpoint:
     Raises
     ------
     DataError
-        The address is not HTTP, or `send` is neither of the two.
+        The address is not HTTP, nobody can be reached by it, or `send` is neither of the two.
     """
 
     batch_size = 8
@@ -68,7 +72,7 @@ class Endpoint:
         timeout: float = 120.0,
         tries: int = 3,
     ):
-        if not url.startswith(("http://", "https://")):
+        if not _is_http(url):
             raise DataError(f"endpoint {url!r}: give an address that begins with http")
         if send not in ("image", "numbers"):
             raise DataError(f"send is {send!r}; use image or numbers")
@@ -115,18 +119,51 @@ class Endpoint:
         )
         for attempt in range(1, self.tries + 1):
             try:
-                with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                    return json.loads(answer.read())
+                with _OPENER.open(request, timeout=self.timeout) as answer:
+                    return json.loads(_read(answer, self.timeout))
             except urllib.error.HTTPError as error:
                 busy = error.code == 429 or error.code >= 500
                 if not busy or attempt == self.tries:
-                    text = error.read(200).decode(errors="replace")
+                    text = printable(error.read(200).decode(errors="replace"))
                     raise DataError(f"{self.url} answered {error.code}: {text}") from error
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
                 if attempt == self.tries:
-                    raise DataError(f"{self.url}: no answer ({error}); is it running?") from error
+                    told = printable(f"{error}")[:200] or type(error).__name__
+                    raise DataError(f"{self.url}: no answer ({told}); is it running?") from error
             time.sleep(min(2.0**attempt, 30.0))
         raise DataError(f"{self.url}: no answer")
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: ECGs and the key go to the address that was given and to no other."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no further request, so that the redirection counts as an error."""
+
+
+_OPENER = urllib.request.build_opener(_Stay)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port  # raises ValueError if it is none
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and " " not in url
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def _read(answer: http.client.HTTPResponse, seconds: float) -> bytes:
+    """Read a reply that may come in drops or never end."""
+    end, whole = time.monotonic() + seconds, b""
+    while part := answer.read1(2**16):
+        whole += part
+        if len(whole) > _LONGEST:
+            raise ValueError(f"a reply of more than {_LONGEST:,} bytes")
+        if time.monotonic() > end:
+            raise TimeoutError(f"the reply takes more than {seconds:g} s")
+    return whole
 
 
 def _as_picture(signal_mv: np.ndarray, rate: int, title: str) -> list[dict]:
@@ -151,6 +188,8 @@ def _reply(answer: dict) -> Reply:
     try:
         choice = answer["choices"][0]
         text = choice["message"]["content"] or ""
+        if not isinstance(text, str):
+            raise TypeError
     except (KeyError, IndexError, TypeError):
         raise DataError("the endpoint's answer has no choices[0].message.content") from None
     try:
@@ -161,6 +200,6 @@ def _reply(answer: dict) -> Reply:
             if word in mass:
                 mass[word] += math.exp(token["logprob"])
         whole = sum(mass.values())
-        return Reply(text, mass["yes"] / whole if whole > 0 else None)
-    except (KeyError, IndexError, TypeError):
+        return Reply(text, mass["yes"] / whole if 0 < whole < math.inf else None)
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError, ValueError):
         return Reply(text)

@@ -26,6 +26,7 @@ from ecg_lib.blind_test.conditions import ZEROED, shown
 from ecg_lib.blind_test.question_set import QuestionSet
 from ecg_lib.blind_test.replies import MISSING
 from ecg_lib.blind_test.run import BlindTest, judged
+from ecg_lib.data.source_files import read_text
 from ecg_lib.errors import DataError
 from ecg_lib.files import write_atomically
 
@@ -93,11 +94,8 @@ def score(folder: str | Path, answers: str | Path, name: str, resamples: int = 1
     """
     plan = Plan.load(Path(folder) / KEY)
     found: dict[int, tuple[str, float]] = {}
-    try:
-        text = Path(answers).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f"{answers}: not UTF-8 text; save it as JSON lines") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    text = read_text(answers, "JSON lines")
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{answers}, line {number}"
@@ -105,12 +103,14 @@ def score(folder: str | Path, answers: str | Path, name: str, resamples: int = 1
             entry = json.loads(line)
             place, said = entry["id"], entry["answer"]
             p_yes = float("nan") if entry.get("p_yes") is None else float(entry["p_yes"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             raise DataError(
                 f'{where}: write {{"id": 0, "answer": "yes", "p_yes": 0.9}}; p_yes may be left out'
             ) from None
         if type(place) is not int or not 0 <= place < len(plan.requests):
-            raise DataError(f"{where}: id {place!r} is not in {QUESTIONS}; copy the ids from there")
+            raise DataError(
+                f"{where}: id {repr(place)[:40]} is not in {QUESTIONS}; copy the ids from there"
+            )
         if place in found:
             raise DataError(f"{where}: id {place} is answered twice; keep one line")
         if not np.isnan(p_yes) and not 0 <= p_yes <= 1:

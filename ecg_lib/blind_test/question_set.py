@@ -93,7 +93,7 @@ class QuestionSet:
         try:
             fits = self.rows["question"].str.contains(pattern, case=False, regex=True)
         except re.error as error:
-            raise DataError(f"only {pattern!r}: no regular expression ({error})") from None
+            raise DataError(f"only {pattern!r}: no regular expression ({error}); mend it") from None
         if not fits.any():
             raise DataError(f"only {pattern!r}: no question of {self.name} fits; widen it")
         return replace(self, rows=self.rows[fits].reset_index(drop=True))

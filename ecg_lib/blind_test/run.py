@@ -18,6 +18,7 @@ from ecg_lib.blind_test.conditions import CONDITIONS
 from ecg_lib.blind_test.measures import blind_table, read_replies
 from ecg_lib.blind_test.question_set import QuestionSet
 from ecg_lib.blind_test.verdict import Verdict, verdict
+from ecg_lib.data.credentialed import without_ids
 from ecg_lib.files import write_atomically
 
 
@@ -43,14 +44,19 @@ class BlindTest:
     replies: pd.DataFrame
 
     def write(self, folder: str | Path) -> None:
-        """Write the table (CSV, Markdown, LaTeX), the verdict, the replies and the figure."""
+        """Write the table (CSV, Markdown, LaTeX), the verdict, the replies and the figure.
+
+        The replies name no ECG of a credentialed data set.
+        """
         from ecg_lib.blind_test.blind_report import to_latex, to_markdown
 
         folder = Path(folder)
         write_atomically(folder / "blind_test.csv", partial(self.table.to_csv, index=False))
         write_atomically(folder / "blind_test.md", to_markdown(self))
         write_atomically(folder / "blind_test.tex", to_latex(self))
-        write_atomically(folder / "replies.csv", partial(self.replies.to_csv, index=False))
+        shown = [[without_ids(str(ecg)) for ecg in ids] for ids in self.replies["ecg_id"]]
+        replies = self.replies.assign(ecg_id=shown)
+        write_atomically(folder / "replies.csv", partial(replies.to_csv, index=False))
         write_atomically(folder / "verdict.txt", f"{self.verdict.rule}\n{self.verdict}\n")
         if (figure := self.figure()) is not None:
             for kind in ("png", "svg"):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecg_lib.blind_test.question_set import QuestionSet
+from ecg_lib.data.source_files import inside, read_rows, read_text, refuse_outside
 from ecg_lib.data.store import EcgStore
+from ecg_lib.data.wfdb_header import files_of
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa_rows import keep_known, read_ecgqa
@@ -134,10 +138,7 @@ def from_csv(file: str | Path, records: str | Path | None = None, rate: int = 10
     """
     file = Path(file)
     folder = Path(records) if records else file.parent
-    try:
-        given = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: not a CSV file ({error}); save it as UTF-8 CSV") from None
+    given = _read_csv(file)
     if missing := [column for column in CSV_COLUMNS if column not in given]:
         raise DataError(f"{file}: no column {missing[0]!r}; it needs {', '.join(CSV_COLUMNS)}")
     for column in ("second_record", "question_id", "kind", "normal", "severity"):
@@ -166,6 +167,24 @@ def from_csv(file: str | Path, records: str | Path | None = None, rate: int = 10
     for ecg in ecgs["ecg_id"]:
         reader.one(ecg)  # a record that cannot be read is found now, not after an hour
     return QuestionSet(file.stem, rows, ecgs, reader, rate)
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    text = read_text(file, "a CSV file in UTF-8")
+    if "\0" in text:
+        raise DataError(f"{file}: holds NUL characters; save it as UTF-8 CSV")
+    as_text: dict[str, Any] = {"dtype": str, "keep_default_na": False}
+    try:
+        names = pd.read_csv(StringIO(text), header=None, nrows=1, **as_text).iloc[0].tolist()
+        given = read_rows(StringIO(text), **as_text)
+    except ValueError as error:
+        told = str(error).strip().splitlines()[0]
+        raise DataError(f"{file}: not a CSV file ({told}); save it as UTF-8 CSV") from None
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{file}: column {twice[0]!r} occurs twice; keep one")
+    if given.empty:
+        raise DataError(f"{file}: no row below the header; write one row per question")
+    return given
 
 
 def _labels(text: str) -> list[str]:
@@ -223,12 +242,13 @@ class _Records:
         return np.stack([self.one(ecg) for ecg in ecg_ids])
 
     def _read(self, ecg: str) -> np.ndarray:
-        from ecg_lib.ecg_llm.ask import read_ecg
+        from ecg_lib.ecg_llm.ask import read_ecg, stem_of  # imports torch, which takes seconds
 
-        path = (self._folder / ecg).resolve()
-        if not path.is_relative_to(self._folder.resolve()):
+        path = self._folder / ecg
+        if not inside(self._folder, path):
             raise DataError(f"record {ecg!r} lies outside {self._folder}; give its folder")
         try:
+            refuse_outside(self._folder, files_of(stem_of(path), self._folder))
             return read_ecg(path, self._rate)
         except BadRecord as error:
             raise DataError(f"{error}; mend the record or leave its rows out") from error

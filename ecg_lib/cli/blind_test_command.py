@@ -18,6 +18,12 @@ EPILOG = """examples:
       --endpoint http://localhost:8000/v1 --endpoint-model llava --send image
   debiased-ecg blind-test export --ecgqa ecgqa --store stores/ptbxl --out questions
   debiased-ecg blind-test score questions --answers answers.jsonl --out result"""
+_LIMITS = {  # option -> least and greatest value, and what it is
+    "resamples": (2, 1_000_000, "a number"),
+    "simulate": (1, 1_000_000, "a number of patients"),
+    "max_rows": (0, 1_000_000_000, "a number of rows, or 0 for all,"),
+    "seed": (0, 2**32 - 1, "a number"),
+}
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 
@@ -162,12 +168,11 @@ def run_score(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     from ecg_lib.errors import DataError
 
-    if getattr(options, "resamples", 2) < 2:
-        raise DataError(f"--resamples is {options.resamples}; give 2 or more")
-    if (getattr(options, "simulate", None) or 1) < 1:
-        raise DataError(f"--simulate is {options.simulate}; give a number of patients")
-    if getattr(options, "max_rows", 0) < 0:
-        raise DataError(f"--max-rows is {options.max_rows}; give a number of rows, or 0 for all")
+    for name, (low, high, what) in _LIMITS.items():
+        value = getattr(options, name, None)
+        if value is not None and not low <= value <= high:
+            option = f"--{name.replace('_', '-')}"
+            raise DataError(f"{option} is {value}; give {what} from {low} to {high:,}")
 
 
 def _questions(options: argparse.Namespace):
@@ -224,8 +229,11 @@ def _model(options: argparse.Namespace, questions):
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), name or "answer")
-    except (ImportError, AttributeError, ValueError) as error:
-        raise DataError(f"--python {options.python}: cannot be imported ({error})") from error
+    except (Exception, SystemExit) as error:  # whatever the user's module does
+        raise DataError(
+            f"--python {options.python}: cannot be imported ({type(error).__name__}: {error}); "
+            "name a module on the path or in this folder"
+        ) from error
     if not callable(found):
         raise DataError(f"--python {options.python}: name a function answer(ecgs, questions)")
     return found

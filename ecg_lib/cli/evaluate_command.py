@@ -22,6 +22,7 @@ EPILOG = """examples:
       --train stores/ptbxl --test stores/ludb
   debiased-ecg evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
       --cohort stores/ptbxl --out simulated_to_real.csv"""
+_MOST_RESAMPLES, _MOST_EPOCHS = 1_000_000, 10_000
 _MODEL = "folder of a saved CLIP or reader (notebook 02)"
 
 
@@ -171,14 +172,13 @@ def run_zero_shot(options: argparse.Namespace) -> None:
     from ecg_lib.data.store import EcgStore
     from ecg_lib.evaluation.label_prompt import check_prompt, filled
     from ecg_lib.evaluation.probe import encoder_features
-    from ecg_lib.evaluation.task import load_task
     from ecg_lib.evaluation.text_scores import text_scores
     from ecg_lib.evaluation.zero_shot import auc_table, share_seen
     from ecg_lib.objectives.loading import load_clip
 
     _check(options)
     check_prompt(options.prompt, "--prompt")
-    task, store = load_task(f"{options.task}.yaml"), EcgStore.open(options.cohort)
+    task, store = _task(options.task), EcgStore.open(options.cohort)
     if options.trained:
         ids, known = store.records["ecg_id"], EcgStore.open(options.trained)
         share = share_seen(store, ids.tolist(), known, known.records["ecg_id"].tolist())
@@ -206,16 +206,19 @@ def run_linear_probe(options: argparse.Namespace) -> None:
     from ecg_lib.data.store import EcgStore
     from ecg_lib.errors import DataError
     from ecg_lib.evaluation.probe import part_of, probe_table
-    from ecg_lib.evaluation.task import load_task
     from ecg_lib.experiments.controls import readings
     from ecg_lib.objectives.loading import load_encoder
 
     _check(options)
     if not all(0 < share <= 1 for share in options.share):
         raise DataError(f"--share is {options.share}; give shares above 0 and up to 1")
+    if not all(0 <= seed < 2**32 for seed in options.seeds):
+        raise DataError(f"--seeds is {options.seeds}; give numbers from 0 to {2**32 - 1}")
+    if not 0 <= options.epochs <= _MOST_EPOCHS:
+        raise DataError(f"--epochs is {options.epochs}; give 0 to {_MOST_EPOCHS:,}")
     train = EcgStore.open(options.train)
     test = train if Path(options.test) == Path(options.train) else EcgStore.open(options.test)
-    task = load_task(f"{options.task}.yaml")
+    task = _task(options.task)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         stores, rows, tables = (train, test), task.rows(train, test), []
@@ -235,14 +238,30 @@ def run_linear_probe(options: argparse.Namespace) -> None:
     _show(pd.concat(tables, ignore_index=True), options.out)
 
 
+def _task(name: str) -> Any:
+    """Load an evaluation set; what its reader trips over becomes one line."""
+    import yaml
+
+    from ecg_lib.errors import DataError, EcgLibError
+    from ecg_lib.evaluation.task import load_task
+
+    try:
+        return load_task(f"{name}.yaml")
+    except EcgLibError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"--task {name}: {name}.yaml cannot be read ({told}); mend it") from error
+
+
 def _check(options: argparse.Namespace) -> None:
     from transformers.utils import logging
 
     from ecg_lib.errors import DataError
 
     logging.disable_progress_bar()
-    if options.resamples < 2:
-        raise DataError(f"--resamples is {options.resamples}; give 2 or more")
+    if not 2 <= options.resamples <= _MOST_RESAMPLES:
+        raise DataError(f"--resamples is {options.resamples}; give 2 to {_MOST_RESAMPLES:,}")
 
 
 def _show(table: Any, out: str | None) -> None:

@@ -54,8 +54,7 @@ def execute(name: str, output: Path, params: str = "params.yaml") -> nbformat.No
         cell and its error; an EcgLibError shows its text without its type.
     """
     source = paths.NOTEBOOKS / f"{name}.ipynb"
-    if not source.is_file():
-        raise NotebookError(f"notebooks/{name}.ipynb: no such notebook; name one in notebooks/")
+    _read(name)  # one that is absent or damaged is named now
     output.parent.mkdir(parents=True, exist_ok=True)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not the home folder's
     # These warnings of libraries mean nothing to a reader of the notebook.
@@ -165,11 +164,26 @@ def store(names: list[str]) -> None:
         (unfinished / f"{name}.ipynb").unlink()
 
 
+def _read(name: str) -> nbformat.NotebookNode:
+    """Read a notebook of notebooks/ in format 4."""
+    file = paths.NOTEBOOKS / f"{name}.ipynb"
+    if not file.is_file():
+        raise NotebookError(f"notebooks/{name}.ipynb: no such notebook; name one in notebooks/")
+    try:
+        notebook = nbformat.read(file, as_version=4)
+        nbformat.validate(notebook)
+        return notebook
+    except Exception as error:  # nbformat raises many types on damaged files
+        raise NotebookError(
+            f"notebooks/{name}.ipynb: no notebook ({type(error).__name__}); restore it with git"
+        ) from error
+
+
 def unclean(names: list[str]) -> list[str]:
     """List the notebooks that hold anything that `for_storage` would remove."""
     found = []
     for name in names:
-        notebook = nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        notebook = _read(name)
         try:
             if for_storage(notebook) != notebook:
                 found.append(name)

@@ -40,6 +40,7 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Compute the plan and print it."""
     from ecg_lib.config import compose
+    from ecg_lib.errors import ConfigError, EcgLibError
     from ecg_lib.planning.plan import Assumptions, plan
 
     names = [option.removeprefix("--").replace("-", "_") for option, *_ in _GIVEN]
@@ -48,7 +49,16 @@ def run(options: argparse.Namespace) -> None:
     config = compose(options.profile, ["data.root=.", *options.overrides])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn about their own internals
-        told = plan(config, Assumptions(**given))
+        try:
+            told = plan(config, Assumptions(**given))
+        except EcgLibError:
+            raise
+        except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"profile {options.profile}: its models cannot be built ({reason}); change the "
+                "sizes in encoder, text_encoder, llm or lora"
+            ) from error
     print(json.dumps(told) if options.json else text(told))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 HELP = "read a downloaded data set into a store"
 DESCRIPTION = """Read a cohort's files into a store: signals.npy (first 10 s, leads by name),
@@ -58,14 +59,16 @@ def add_to(verb: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Prepare the store and print a summary."""
     from ecg_lib.data import prepare
+    from ecg_lib.data.printable import printable
     from ecg_lib.data.store import summary
     from ecg_lib.errors import DataError
 
     known = _cohorts()
     if options.cohort not in known:
         raise DataError(f"unknown cohort {options.cohort!r}; choose one of {', '.join(known)}")
-    if options.workers < 1:
-        raise DataError(f"--workers is {options.workers}; give 1 or more")
+    most = 4 * (os.cpu_count() or 1)
+    if not 1 <= options.workers <= most:
+        raise DataError(f"--workers is {options.workers}; give 1 to {most}, 4 per core")
     extra = {} if options.rate is None else {"rate": options.rate}
     if options.ecgqa:
         if options.cohort != "ptbxl":
@@ -77,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
         told = {name: store.manifest[name] for name in names}
         print(json.dumps({"folder": str(store.folder), **told, "hash": store.hash}))
     else:
-        print(summary(store))
+        print(printable(summary(store)))
 
 
 def _cohorts() -> list[str]:

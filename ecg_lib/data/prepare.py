@@ -15,6 +15,7 @@ from ecg_lib.data.write_store import write_store
 from ecg_lib.errors import DataError
 from ecg_lib.signal.resample import STANDARD_RATE
 
+_MOST_HZ = 10_000  # no ECG is recorded at more
 SIMULATED = "simulated"  # the cohort whose number of patients can be chosen
 _SOURCES = "ecg_lib.data.sources"  # package whose files register themselves
 _QUESTIONS = {"ecgqa": "ptbxl/train_ecgs.tsv"}  # no ECGs, but found below a data root too
@@ -83,8 +84,8 @@ def build_source(
         cohort's files.
     """
     kind = _known(name, sources())
-    if rate < 1:
-        raise DataError(f"rate is {rate} Hz; give 1 or more")
+    if not 1 <= rate <= _MOST_HZ:
+        raise DataError(f"rate is {rate} Hz; give 1 or more, at most {_MOST_HZ:,}")
     if not kind.SIGNATURE:
         return kind(rate=rate, **options)
     if root is None:

@@ -13,6 +13,7 @@ from functools import cache
 from ecg_lib.data.report_infarcts import walls_before_infarct
 from ecg_lib.knowledge.label_maps import Translation, label_map
 
+_LONGEST = 2_000  # characters of a statement; reading takes time that grows with their square
 DOUBTED = 50.0  # likelihood of a doubted finding
 _MAPS = ("mimic_iv_ecg", "report_de")
 
@@ -95,11 +96,12 @@ def read_findings(statements: list[str]) -> Translation:
     Returns
     -------
     Translation
-        `unread` holds the statements in which no phrase of the table occurs.
+        `unread` holds the statements in which no phrase of the table occurs, or that are too long.
     """
     found = Translation()
     for statement in statements:
-        known = [_read_sentence(sentence, found) for sentence in sentences(statement)]
+        read = sentences(statement) if len(statement) <= _LONGEST else []
+        known = [_read_sentence(sentence, found) for sentence in read]
         if not any(known):
             found.unread.append(statement)
     return found

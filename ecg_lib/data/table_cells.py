@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ecg_lib.data.source_files import read_text
 from ecg_lib.errors import BadRecord, DataError
 
 if TYPE_CHECKING:
     from ecg_lib.knowledge.label_maps import Translation
 
 _EMPTY = {"", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "--", "?", "."}
+_SHOWN = 60  # characters of a cell that could not be read
 _CONTRADICTED = "contradicted"
 
 
@@ -35,14 +37,17 @@ def whole_numbers(path: Path) -> list[int]:
     Raises
     ------
     DataError
-        A line holds none. The file assigns ECGs to splits, so that no line may be passed over.
+        There is no such file, it is empty, or a line holds no number. The file assigns ECGs to
+        splits, so that no line may be passed over.
     """
-    table = pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False)
-    cells = [identifier(cell) for cell in table.iloc[:, -1]]
-    odd = [n for n, cell in enumerate(cells) if not cell.isdigit()]
+    lines = [line for line in read_text(path, "a list of ECGs").splitlines() if line.strip()]
+    cells = [identifier(line.rpartition("\t")[2]) for line in lines]
+    if not cells:
+        raise DataError(f"{path}: lists no ECG; download it again")
+    odd = [n for n, cell in enumerate(cells) if not (cell.isascii() and cell.isdigit())]
     if odd:
         raise DataError(
-            f"{path}: line {odd[0] + 1} ends in {cells[odd[0]]!r}, which is no ECG number; "
+            f"{path}: line {odd[0] + 1} ends in {cells[odd[0]][:40]!r}, which is no ECG number; "
             "download it again"
         )
     return [int(cell) for cell in cells]
@@ -51,7 +56,11 @@ def whole_numbers(path: Path) -> list[int]:
 def unread_cell(field: str, cell: Any, value: Any) -> list[str]:
     """Return ["field: cell"] if a cell holds something but its value is unknown (NaN or "")."""
     unknown = value == "" or value != value
-    return [f"{field}: {str(cell).strip()}"] if unknown and not is_empty(cell) else []
+    return (
+        [f"{field}: {' '.join(str(cell).split())[:_SHOWN]}"]
+        if unknown and not is_empty(cell)
+        else []
+    )
 
 
 def once(table: pd.DataFrame, key: str, *unique: str) -> pd.DataFrame:

@@ -13,16 +13,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import wfdb
 
-from ecg_lib.data.wfdb_header import Channel, Header, read_header
+from ecg_lib.data.source_files import refuse_denied
+from ecg_lib.data.wfdb_header import Channel, Header, is_there, read_header
 from ecg_lib.errors import BadRecord
 from ecg_lib.knowledge.value_limits import possible
-from ecg_lib.signal.leads import canonical_name
+from ecg_lib.signal.leads import LEADS, canonical_name
 from ecg_lib.signal.quality import standardise
 
 _BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2}  # bytes per sample
+_MOST_VALUES = 2**24  # of a recording, all leads: half a gigabyte while it is read
 _AGE = re.compile(
     r"(?P<over>>=|≥|>|over|above)?\s*(?P<years>\d+(?:\.\d+)?)\s*(?P<plus>\+)?\s*"
-    r"(?:y|yr|yrs|years?|years? old|a|jahre?)?\.?"
+    r"(?:y|yr|yrs|years?|years? old|a|jahre?)?\.?",
+    re.ASCII,
 )
 _SEXES = dict.fromkeys(("f", "female", "w", "woman", "weiblich"), "F")
 _SEXES |= dict.fromkeys(("m", "male", "man", "männlich"), "M")
@@ -64,6 +67,7 @@ def read_wfdb(stem: Path) -> Recording:
 
 def _joined(stem: Path, header: Header) -> Recording:
     """Read the segments of a record one after the other."""
+    _refuse_long(len(LEADS) * sum(length for _, length in header.segments))
     parts: list[tuple[int, Recording | None]] = []
     for name, length in header.segments:
         if name == "~":
@@ -92,11 +96,22 @@ def _joined(stem: Path, header: Header) -> Recording:
     return Recording(np.concatenate(blocks, axis=-1), names, fs, header.comments)
 
 
+def _refuse_long(values: int) -> None:
+    """Raise `BadRecord` for a recording that would take more than a gigabyte of memory."""
+    if values > _MOST_VALUES:
+        raise BadRecord(
+            f"recording of {values:,} values is too long, at most {_MOST_VALUES:,} are read"
+        )
+
+
 def _single(stem: Path, header: Header) -> Recording:
     channels = header.channels
     for name in sorted({channel.file for channel in channels}):
-        if not (stem.parent / name).is_file():
+        if not is_there(stem.parent / name):
             raise BadRecord(f"header without its {Path(name).suffix} file")
+        refuse_denied(stem.parent / name)
+    sizes = {one.file: (stem.parent / one.file).stat().st_size for one in channels}
+    _refuse_long(sum(sizes.values()) // 2)
     wanted = [k for k, one in enumerate(channels) if canonical_name(one.name)]
     wanted = wanted or list(range(len(channels)))
     per_frame = channels[wanted[0]].per_frame

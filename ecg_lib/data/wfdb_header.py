@@ -7,27 +7,36 @@ know. Format: https://physionet.org/physiotools/wag/header-5.htm
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecg_lib.data.source_files import inside, refuse_denied
 from ecg_lib.errors import BadRecord
 
 MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}  # micro: two signs
 _NUMBER = r"\d+\.?\d*|\.\d+"
+_INT = r"\d{1,15}"  # what is longer is no size, and Python refuses to read it at all
 _RECORD = re.compile(
-    r"(?P<name>[^\s/]+)(?:/(?P<segments>\d+))?\s+(?P<channels>\d+)"
-    r"(?:\s+(?P<rate>[^\s/]+)(?:/\S*)?(?:\s+(?P<samples>\d+)(?:\s+.*)?)?)?"
+    rf"(?P<name>[^\s/]+)(?:/(?P<segments>{_INT}))?\s+(?P<channels>{_INT})"
+    rf"(?:\s+(?P<rate>[^\s/]+)(?:/\S*)?(?:\s+(?P<samples>{_INT})(?:\s+.*)?)?)?",
+    re.ASCII,  # \d is then 0 to 9
 )
 _SIGNAL = re.compile(
-    r"(?P<file>\S+)\s+(?P<format>\d+)(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))?"
-    r"(?:\+(?P<offset>\d+))?(?:\s+(?P<gain>\S+))?(?:\s+\d+)?(?:\s+(?P<zero>-?\d+))?"
-    r"(?:\s+(?P<first>-?\d+))?(?:\s+(?P<total>-?\d+))?(?:\s+\d+)?(?:\s+(?P<name>\S[^\t]*).*)?"
+    rf"(?P<file>\S+)\s+(?P<format>{_INT})(?:x(?P<per_frame>{_INT}))?(?::(?P<skew>{_INT}))?"
+    rf"(?:\+(?P<offset>{_INT}))?(?:\s+(?P<gain>\S+))?(?:\s+\d+)?(?:\s+(?P<zero>-?{_INT}))?"
+    rf"(?:\s+(?P<first>-?{_INT}))?(?:\s+(?P<total>-?{_INT}))?(?:\s+\d+)?"
+    r"(?:\s+(?P<name>\S[^\t]*).*)?",
+    re.ASCII,
 )
 _GAIN = re.compile(
-    rf"(?P<gain>[+-]?(?:{_NUMBER})(?:e[+-]?\d+)?)(?:\((?P<baseline>[+-]?\d+)\))?(?:/(?P<unit>\S+))?"
+    rf"(?P<gain>[+-]?(?:{_NUMBER})(?:e[+-]?\d+)?)(?:\((?P<baseline>[+-]?{_INT})\))?"
+    r"(?:/(?P<unit>\S+))?",
+    re.ASCII,
 )
-_SEGMENT = re.compile(r"(\S+)\s+(\d+)")
+_SEGMENT = re.compile(rf"(\S+)\s+({_INT})", re.ASCII)
+_MOST_BYTES, _MOST_PARTS = 1_000_000, 1_000  # of a header; its signals or segments
 
 
 @dataclass(frozen=True)
@@ -55,13 +64,15 @@ class Channel:
         """
         found = _GAIN.fullmatch(self.gain or "0")
         if not found:
-            raise BadRecord(f"lead {self.name}: gain {self.gain!r} cannot be read")
+            raise BadRecord(f"lead {self.name}: gain {self.gain[:40]!r} cannot be read")
         gain = float(found["gain"])
         if not gain:
             raise BadRecord(f"lead {self.name}: gain 0 or missing: amplitude not calibrated")
+        if not math.isfinite(gain):
+            raise BadRecord(f"lead {self.name}: gain {self.gain!r} cannot be read")
         unit = found["unit"] or "mV"  # the format's default
         if unit.lower() not in MV_PER:
-            raise BadRecord(f"unit {unit!r} is not a voltage")
+            raise BadRecord(f"unit {unit[:40]!r} is not a voltage")
         return gain, int(found["baseline"] or self.zero), MV_PER[unit.lower()]
 
 
@@ -84,15 +95,21 @@ def read_header(stem: Path) -> Header:
     BadRecord
         The header is missing, cannot be read, or states no sampling rate.
     """
-    path = stem.with_name(stem.name + ".hea")
-    if not path.is_file():
+    path = stem.parent / f"{stem.name}.hea"
+    if not is_there(path):
         raise BadRecord("no header file")
+    refuse_denied(path)
     lines = [line.strip() for line in re.split(r"[\r\n]+", _text(path))]
     comments = [line.strip(" \t#") for line in lines if line.startswith("#")]
     first, *rest = [line for line in lines if line and not line.startswith("#")] or [""]
     record = _RECORD.fullmatch(first)
     if not record:
         raise BadRecord("header cannot be read")
+    for what in ("channels", "segments"):
+        if int(record[what] or 0) > _MOST_PARTS:
+            raise BadRecord(
+                f"header announces {record[what]} {what}, at most {_MOST_PARTS} are read"
+            )
     rate = _rate(record["rate"])
     samples = int(record["samples"]) if record["samples"] else None
     if record["segments"]:
@@ -110,13 +127,14 @@ def read_header(stem: Path) -> Header:
     return Header(rate, samples, channels, [], comments)
 
 
-def files_of(stem: Path) -> list[Path]:
+def files_of(stem: Path, root: Path | None = None) -> list[Path]:
     """Return the files that a record is read from, as far as its header tells.
 
-    The header is opened only if no signal file lies beside it under the record's own name.
+    The header is opened only if no signal file lies beside it under the record's own name, and not
+    if it is a link out of `root`, see `source_files.refuse_outside`.
     """
-    there = [path for path in _beside(stem) if path.is_file()]
-    if [path.suffix for path in there] != [".hea"]:
+    there = [path for path in _beside(stem) if is_there(path)]
+    if [path.suffix for path in there] != [".hea"] or (root and not inside(root, there[0])):
         return there
     try:
         header = read_header(stem)
@@ -124,15 +142,25 @@ def files_of(stem: Path) -> list[Path]:
         return there
     others = sorted({channel.file for channel in header.channels})
     parts = sorted({name for name, _ in header.segments} - {"~", stem.name})
-    inside = [path for name in parts for path in _beside(stem.with_name(name))]
-    return there + [stem.with_name(Path(name).name) for name in others] + inside
+    segments = [path for name in parts for path in _beside(stem.with_name(name))]
+    return there + [stem.with_name(name) for name in others] + segments
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path is a file, and neither a folder nor a pipe nor an impossible name."""
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _beside(stem: Path) -> list[Path]:
-    return [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("hea", "dat", "mat")]
+    return [stem.parent / f"{stem.name}.{suffix}" for suffix in ("hea", "dat", "mat")]
 
 
 def _text(path: Path) -> str:
+    if path.stat().st_size > _MOST_BYTES:
+        raise BadRecord(f"header is longer than {_MOST_BYTES:,} bytes")
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8-sig")
@@ -143,9 +171,16 @@ def _text(path: Path) -> str:
 def _rate(text: str | None) -> float:
     if text is None:
         raise BadRecord("no sampling rate in the header")
-    if not re.fullmatch(_NUMBER, text):
-        raise BadRecord(f"sampling rate {text!r} in the header cannot be read")
+    if not re.fullmatch(_NUMBER, text, re.ASCII) or not math.isfinite(float(text)):
+        raise BadRecord(f"sampling rate {text[:20]!r} in the header cannot be read")
     return float(text)
+
+
+def _plain(name: str) -> str:
+    """Return the name of a file, which must lie in the folder of the header that names it."""
+    if Path(name).name != name or name in (".", "..") or "::" in name:
+        raise BadRecord(f"header names {name[:60]!r}, which is not in the record's own folder")
+    return name
 
 
 def _channel(line: str) -> Channel:
@@ -158,7 +193,7 @@ def _channel(line: str) -> Channel:
 
     return Channel(
         name=(found["name"] or "").strip(),
-        file=found["file"],
+        file=_plain(found["file"]),
         format=found["format"],
         per_frame=number("per_frame", 1) or 1,
         skew=number("skew", 0) or 0,
@@ -172,7 +207,7 @@ def _channel(line: str) -> Channel:
 
 def _segments(lines: list[str], announced: int, samples: int | None) -> list[tuple[str, int]]:
     found = [_SEGMENT.fullmatch(line) for line in lines]
-    segments = [(one[1], int(one[2])) for one in found if one]
+    segments = [(_plain(one[1]), int(one[2])) for one in found if one]
     if len(segments) != len(lines) or len(segments) != announced:
         raise BadRecord("header of a multi-segment record cannot be read")
     if not segments or not segments[0][1]:

@@ -22,6 +22,7 @@ from ecg_lib.signal.quality import standardise
 from ecg_lib.signal.resample import STANDARD_RATE
 
 ARM = "de-biased"  # the paper's model
+_LONGEST = 2_000  # characters of a question, five times ECG-QA's longest
 _SUFFIXES = (".hea", ".dat", ".mat")
 _YES_NO = (
     "am",
@@ -78,14 +79,17 @@ def read_ecg(path: str | os.PathLike, rate: int = STANDARD_RATE, method: str = "
     BadRecord
         The record is missing, damaged or too short, or a lead is missing, flat or broken.
     """
-    stem = Path(path).expanduser()
-    if stem.suffix in _SUFFIXES:
-        stem = stem.with_suffix("")
+    stem = stem_of(Path(path).expanduser())
     try:
         recording = read_wfdb(stem)
         return standardise(recording.signal, recording.names, recording.fs, rate, method=method)
     except BadRecord as error:
         raise BadRecord(f"{path}: {error}") from error
+
+
+def stem_of(path: Path) -> Path:
+    """Return the path of a WFDB record without the suffix of one of its files."""
+    return path.with_suffix("") if path.suffix in _SUFFIXES else path
 
 
 def newest_model(checkpoints: Path, stage: str = "stage2", arm: str = ARM) -> Path:
@@ -181,7 +185,14 @@ def ask(
     Answer
         The greedy answer. `p_yes` is set if the question is worded as a yes/no question, or if the
         model puts more than half of the first token's probability on yes and no.
+
+    Raises
+    ------
+    DataError
+        The question is longer than any that the language model could read.
     """
+    if len(question) > _LONGEST:
+        raise DataError(f"the question has {len(question):,} characters; ask in {_LONGEST:,}")
     tokens, _ = encode(np.stack(signals_mv), model.encoder)
     batch = processor.prompts([processor.prompt_ids(question, len(signals_mv))])
     batch["ecg_tokens"] = tokens

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from peft import PeftModel
 
+from ecg_lib.data.credentialed import without_ids
 from ecg_lib.ecg_llm.answering import generate_answers
 from ecg_lib.ecg_llm.causal_lm import check_fits, plain_generation
 from ecg_lib.ecg_llm.model import EcgLlm
@@ -242,6 +243,8 @@ def shown(turn: Turn) -> tuple[str, list[Line]]:
 def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -> None:
     """Write all turns as Markdown, atomically: question, answer, truth and the mark of each line.
 
+    Titles lose the ids of credentialed ECGs.
+
     Parameters
     ----------
     cases : dict of str to sequence of Turn
@@ -251,7 +254,7 @@ def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -
     """
 
     def cell(text: str) -> str:
-        return " ".join(text.split()).replace("|", "\\|") or NO_ANSWER
+        return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") or NO_ANSWER
 
     def marks(turn: Turn) -> str:
         lines = marked(turn.said, turn.truth)
@@ -265,5 +268,5 @@ def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -
             f"| {cell(t.question)} | {cell(t.said)} | {cell(t.truth)} | {marks(t)} |" for t in turns
         ]
         head = ["| question | answer | truth | line by line |", "|:--|:--|:--|:--|"]
-        parts += [f"## {title}", "\n".join([*head, *rows])]
+        parts += [f"## {without_ids(title)}", "\n".join([*head, *rows])]
     write_atomically(path, "\n\n".join(parts) + "\n")

@@ -49,8 +49,11 @@ def value_limits() -> Mapping[str, tuple[float, float]]:
 
 def number(cell: Any) -> float:
     """Return a cell of a table as a number, and NaN if it is empty or holds anything else."""
+    text = str(cell).strip()
+    if "_" in text or not text.isascii():  # Python reads "1_0" as 10
+        return math.nan
     try:
-        value = float(str(cell).strip())
+        value = float(text)
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan

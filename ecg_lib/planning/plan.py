@@ -27,6 +27,7 @@ QUESTION = 462  # bytes per ECG-QA row as JSON, measured on 17,539 rows of its s
 ECGQA = EXPECTED_COUNTS["ptbxl"]
 COMPARISONS = 0.4  # share of ECG-QA's training rows with two ECGs: 108,233 of 267,539
 GB = 1e9
+_MOST = 10**9  # greatest assumption: more than there are ECGs, or words of a question
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,8 @@ def _check(given: Assumptions) -> None:
         raise ConfigError(f"--mfu is {given.mfu}; give a share of the peak, above 0 and up to 1")
     for name in ("gpus", "words", "answer", "ecgs", "stage1_rows", "stage2_rows"):
         value = getattr(given, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} is {value}; give 1 or more")
+        if value is not None and not 1 <= value <= _MOST:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; give 1 to {_MOST:,}")
     if given.answer > given.words:
         raise ConfigError(
             f"--answer is {given.answer} but --words is only {given.words}, answer included; "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ecg_lib.data.source_files import read_text, refuse_link_outward
 from ecg_lib.data.table_cells import identifier, whole_numbers
 from ecg_lib.errors import DataError
 from ecg_lib.questions.schema import COLUMNS, SPLITS, validate_rows
@@ -16,6 +17,7 @@ FORMS = ("paraphrased", "template")
 # Rows in the whole release v1.0.2. No totals are published for its MIMIC-IV-ECG form.
 EXPECTED_COUNTS = {"ptbxl": {"train": 267_539, "valid": 64_663, "test": 82_146}}
 _ID_FORMAT = {"ptbxl": "ptbxl/{:05d}", "mimic-iv-ecg": "mimic-iv-ecg/{}"}
+_TEXTS = ("question", "question_type", "attribute_type")
 _OUTDATED = "late stage of myocardial infarction"
 
 
@@ -60,6 +62,8 @@ def read_ecgqa(
             f"no ECG-QA shards (*.json) in {folder}; download {SOURCE} and give its "
             f"folder ecgqa/, which must contain {corpus}/{form}/{split}/"
         )
+    for shard in shards:
+        refuse_link_outward(root, shard, "ECG-QA")
     rows = pd.DataFrame([row for shard in shards for row in _read_shard(shard)])
     if rows.answer.map(lambda answer: _OUTDATED in answer).any():
         raise DataError(
@@ -76,8 +80,8 @@ def read_ecgqa(
 
 def _read_shard(path: Path) -> list[dict]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(read_text(path, "a shard of ECG-QA"))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(
             f"{path}: not JSON ({error}), perhaps a Git LFS pointer or an interrupted download; "
             "fetch the file again"
@@ -111,8 +115,8 @@ def _is_readable(row: object) -> bool:
         and all(isinstance(text, str) for text in answer)
         and isinstance(ids, list)
         and bool(ids)
-        and all(identifier(ecg).isdigit() for ecg in ids)
-        and isinstance(row["question"], str)
+        and all(identifier(ecg).isdigit() and identifier(ecg).isascii() for ecg in ids)
+        and all(isinstance(row[field], str) for field in _TEXTS)
         and type(row["sample_id"]) is int
     )
 

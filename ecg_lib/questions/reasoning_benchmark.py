@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
+from ecg_lib.data.source_files import read_text
 from ecg_lib.errors import DataError
 from ecg_lib.intervals import bootstrap_means
 
@@ -43,21 +44,30 @@ def read_benchmark(file: Path | str) -> pd.DataFrame:
         A line is not a dialogue of the benchmark.
     """
     lines = []
-    for number, text in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
+    text = read_text(file, f"the JSON lines of {NAME}")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            dialogue = json.loads(text)
-            ecg, data = int(dialogue["metadata"]["ecg_id"]), dialogue["data"]
+            dialogue = json.loads(line)
+            ecg, data = str(dialogue["metadata"]["ecg_id"]), dialogue["data"]
+            if not (ecg.isascii() and ecg.isdigit()):
+                raise ValueError(f"ecg_id {ecg!r} is no ECG number")
             asked = [data["initial_diagnostic_question"]]
             for step in data["reasoning"]:
                 asked += [step[kind] for kind in KINDS if kind in step]
-            lines += [
-                (f"ptbxl/{ecg:05d}", KINDS[q["question_type"]], q["question"], q["answer"])
-                for q in asked
-            ]
-        except (ValueError, KeyError, TypeError) as error:
+            for q in asked:
+                kind, question, answer = KINDS[q["question_type"]], q["question"], q["answer"]
+                if not all(isinstance(t, str) and t.strip() for t in (question, answer)):
+                    raise ValueError("question and answer must be texts")
+                lines.append((f"ptbxl/{int(ecg):05d}", kind, question, answer))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            told = repr(error)[:200]
             raise DataError(
-                f"{file}, line {number}: not a dialogue of {NAME} ({error!r}); fetch the file again"
+                f"{file}, line {number}: not a dialogue of {NAME} ({told}); fetch the file again"
             ) from None
+    if not lines:
+        raise DataError(f"{file}: no dialogue in it; fetch the file again")
     return pd.DataFrame(lines, columns=["ecg_id", "kind", "question", "answer"])
 
 

@@ -76,7 +76,7 @@ def _page(ecgs: Sequence[np.ndarray], fs: float, titles: Sequence[str]) -> Figur
         axes = figure.add_axes((_MARGIN / long, bottom / high, width / long, _HEIGHT / high))
         axes.set(xlim=(0, width), ylim=(0, _HEIGHT), xticks=[], yticks=[])
         paper_grid(axes, width, _HEIGHT)
-        axes.set_title(title, fontsize=9, loc="left", pad=4)
+        axes.set_title(title, fontsize=9, loc="left", pad=4, parse_math=False)
         _draw(axes, dict(zip(LEADS, signal, strict=True)), fs)
     figure.text(_MARGIN / long, 2.5 / high, CAPTION, fontsize=7, color="#444444", va="bottom")
     return figure

@@ -78,6 +78,11 @@ def use():
     return matplotlib.rc_context(dict(STYLE))
 
 
+def use_for_names():
+    """Return the same context for a figure that shows names of others, in which "$" is a sign."""
+    return matplotlib.rc_context({**STYLE, "text.parse_math": False})
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Create an empty figure, sized in inches and unknown to pyplot (nothing to close)."""
     return Figure(figsize=(width, height), layout="constrained")
@@ -91,7 +96,8 @@ def caption(fig: Figure, text: str, label: str = "") -> None:
     whole = text if not label else f"{text}\nOur numbers: {label}."
     wide = round(_LETTERS * fig.get_figwidth())
     lines = [part for line in whole.split("\n") for part in textwrap.wrap(line, wide) or [""]]
-    fig.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8, color=QUIET, linespacing=1.4)
+    look: Look = {"fontsize": 8, "color": QUIET, "linespacing": 1.4, "parse_math": False}
+    fig.supxlabel("\n".join(lines), x=0.01, ha="left", **look)
 
 
 def save(fig: Figure, folder: Path, name: str) -> Path:

@@ -41,7 +41,7 @@ def check(signal: np.ndarray) -> None:
     peak = np.abs(signal).max(axis=-1)
     if peak.max() > LIMIT_MV:
         raise BadRecord(
-            f"{_name(peak > LIMIT_MV)}: reaches {peak.max():.1f} mV, at most {LIMIT_MV:g} expected"
+            f"{_name(peak > LIMIT_MV)}: reaches {_mv(peak.max())} mV, at most {LIMIT_MV:g} expected"
         )
 
 
@@ -86,6 +86,10 @@ def standardise(
     window = first_seconds(by_name(signal, names), fs, seconds)
     check(window)
     return to_rate(window, fs, rate, method, seconds)
+
+
+def _mv(value: float) -> str:
+    return f"{value:.1f}" if value < 1e6 else f"{value:.1e}"
 
 
 def _name(which: np.ndarray) -> str:

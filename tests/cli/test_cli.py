@@ -76,7 +76,7 @@ def run(capsys, *arguments):
 
 def asked(capsys, model, *arguments):
     """Return the JSON object that answers a question; the command must succeed."""
-    code, out, err = run(capsys, "ask", *arguments, "--model", model, "--json")
+    code, out, err = run(capsys, "ask", "--model", model, "--json", *arguments)
     assert code == 0, err
     return json.loads(out)
 
@@ -117,6 +117,27 @@ def test_the_json_object_says_who_answered_what_and_that_it_is_no_diagnosis(caps
     assert set(said) == {"answer", "p_yes", "model", "question", "records", "disclaimer"}
     assert said["question"] == QUESTION and said["records"] == [str(record)]
     assert str(model) in said["model"] and "not for diagnosis" in said["disclaimer"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "{0} {label} {{x}}",
+        "$\\frac{1}{2}$",
+        "<b>AF</b>",
+        "a|b `c` *d*",
+        "%s %d",
+        "--model",
+        "é ü 心",
+    ],
+)
+def test_a_question_is_text_whatever_it_holds(capsys, model, record, question):
+    said = asked(capsys, model, record, "--", question)
+    assert said["question"] == question and isinstance(said["answer"], str)
+
+
+def test_a_question_as_long_as_a_book_is_refused(capsys, model, record):
+    assert "1,000,000 characters" in fails(capsys, "ask", record, "x" * 10**6, "--model", model)
 
 
 def test_the_answer_is_on_stdout_and_its_origin_on_stderr(capsys, model, record):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from omegaconf import OmegaConf
-from paper_folders import MIMIC_ABSENT, ZERO_SHOT, write_data_root
+from paper_folders import MIMIC_ABSENT, WORDS, ZERO_SHOT, write_data_root
 from paper_models import llama_tokenizer, save_bert, save_llama
 from pipeline_fixtures import REPO, make_clone
 from safetensors.torch import load_file
@@ -138,6 +138,20 @@ def test_every_notebook_ran_and_wrote_what_it_declares(paper):
     assert not [out for out in outs if out.is_dir() and not any(out.iterdir())]
     figures = [out for out in outs if out.suffix == ".png"]
     assert len(figures) > 15 and min(figure.stat().st_size for figure in figures) > 3000
+
+
+@pytest.mark.slow
+@in_one_worker
+def test_no_result_holds_an_id_a_date_or_a_word_of_a_credentialed_report(paper):
+    listed = pd.read_csv(next(paper.data.rglob("record_list.csv")), dtype=str)
+    secrets = {*listed["study_id"], *listed["subject_id"], *listed["ecg_time"], WORDS}
+    made = [*(paper.folder / "results/paper").rglob("*")]
+    made += (paper.folder / "figures/paper").rglob("*")
+    made += sorted((paper.folder / "notebooks").rglob("*.ipynb"))
+    made += sorted((paper.folder / "executed" / "paper").glob("*.ipynb"))
+    for file in filter(Path.is_file, made):
+        text = file.read_bytes().decode("latin-1").lower()
+        assert not [secret for secret in secrets if secret.lower() in text], file.name
 
 
 @pytest.mark.slow

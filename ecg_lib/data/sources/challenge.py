@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from ecg_lib.data.folders import locate, refuse_twice
 from ecg_lib.data.record import EcgRecord
+from ecg_lib.data.source_files import refuse_odd_names, refuse_outside
 from ecg_lib.data.table_cells import is_empty, understood, unread_cell
 from ecg_lib.data.wfdb_files import age_of, comment_value, read_wfdb, sex_of
 from ecg_lib.data.wfdb_header import files_of
@@ -73,6 +74,7 @@ class Challenge:
                     items.add(path.relative_to(folder).with_suffix("").as_posix())
         if not items:
             raise DataError(f"Challenge 2021: no .hea or .mat files in {folder}; download them")
+        refuse_odd_names(sorted(items), "Challenge 2021")
         refuse_twice(sorted(items), self.item_name, "Challenge 2021")
         return sorted(items)
 
@@ -83,10 +85,11 @@ class Challenge:
 
     def files(self, item: str) -> list[Path]:
         """Return the files of an item, see `record.Source`."""
-        return files_of(self.root / "training" / item)
+        return files_of(self.root / "training" / item, self.root)
 
     def read(self, item: str) -> EcgRecord:
         """Read one record, see `record.Source`."""
+        refuse_outside(self.root, self.files(item))
         recording = read_wfdb(self.root / "training" / item)
         found = read_dx(comment_value(recording.comments, "Dx"))
         age_text, sex_text = (comment_value(recording.comments, name) for name in ("Age", "Sex"))

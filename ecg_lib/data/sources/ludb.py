@@ -13,6 +13,7 @@ import pandas as pd
 
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import EcgRecord, Rows
+from ecg_lib.data.source_files import read_source_table, refuse_odd_names, refuse_outside
 from ecg_lib.data.table_cells import once, refuse_contradiction, understood, unread_cell
 from ecg_lib.data.wfdb_files import age_of, read_wfdb, sex_of
 from ecg_lib.data.wfdb_header import files_of
@@ -51,17 +52,15 @@ class Ludb:
 
     def index(self) -> Rows:
         """Return one item per recording in data/."""
-        table = pd.read_csv(self.root / TABLE, dtype=str, keep_default_na=False)
-        table.columns = [column.strip() for column in table.columns]
-        if not {"ID", "Sex", "Age", "Rhythms"} <= set(table.columns):
-            raise DataError(
-                f"LUDB: {self.root / TABLE} lacks a column of ID, Sex, Age and Rhythms; "
-                "use version 1.0.1"
-            )
+        needed = ("ID", "Sex", "Age", "Rhythms")
+        table = read_source_table(
+            self.root / TABLE, self.root, "LUDB", needed, dtype=str, keep_default_na=False
+        )
         table = once(table.map(str.strip), "ID")
         stems = {p.stem for p in (self.root / "data").glob("*") if p.suffix in (".hea", ".dat")}
         if not stems:
             raise DataError(f"LUDB: no recordings in {self.root / 'data'}; download data/ as well")
+        refuse_odd_names(sorted(stems), "LUDB")
         self.not_at_hand = int((~table["ID"].isin(stems)).sum())
         unlisted = pd.DataFrame({"ID": sorted(stems - set(table["ID"])), "listed": False})
         items = table[table["ID"].isin(stems)].assign(listed=True)
@@ -74,13 +73,14 @@ class Ludb:
 
     def files(self, item: dict[str, Any]) -> list[Path]:
         """Return the files of an item, see `record.Source`."""
-        return files_of(self.root / "data" / item["ID"])
+        return files_of(self.root / "data" / item["ID"], self.root)
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
         if item["listed"] is not True:
             raise BadRecord(f"no row in {TABLE}")
         refuse_contradiction(item, TABLE)
+        refuse_outside(self.root, self.files(item))
         recording = read_wfdb(self.root / "data" / item["ID"])
         cells = [v for k, v in item.items() if k not in _NO_DIAGNOSIS]
         lines = [line.strip() for cell in cells for line in cell.splitlines() if line.strip()]

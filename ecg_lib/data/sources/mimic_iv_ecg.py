@@ -18,9 +18,10 @@ import pandas as pd
 from ecg_lib.data.folders import locate
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
 from ecg_lib.data.report_findings import read_findings
+from ecg_lib.data.source_files import read_source_table, refuse_outside
 from ecg_lib.data.table_cells import identifier, once, refuse_contradiction, unread_cell
 from ecg_lib.data.wfdb_files import read_wfdb
-from ecg_lib.data.wfdb_header import files_of
+from ecg_lib.data.wfdb_header import files_of, is_there
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.knowledge.label_maps import maps_version
 from ecg_lib.knowledge.value_limits import number, possible
@@ -30,6 +31,7 @@ TABLE, MEASUREMENTS = "record_list.csv", "machine_measurements.csv"
 _MEASURED = " of the machine"  # end of a column's name that both tables have
 REPORTS = [f"report_{i}" for i in range(18)]
 FEWEST_WORDS = 3  # paper: empty reports and those under three words are dropped
+_SHOWN = 200  # characters of a statement that was not understood
 _TIMES = ["rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end"]
 
 
@@ -52,6 +54,7 @@ class MimicIvEcg:
     """
 
     NAME, SIGNATURE = "mimic_iv_ecg", TABLE
+    CREDENTIALED = True  # no id, date or report may stand in a result, see `data.credentialed`
     name = "mimic-iv-ecg"
 
     def __init__(
@@ -78,7 +81,7 @@ class MimicIvEcg:
             once(measured, "study_id"), on="study_id", how="left", suffixes=("", _MEASURED)
         )
         here = [
-            (self.root / f"{path}.hea").exists() or (self.root / f"{path}.dat").exists()
+            is_there(self.root / f"{path}.hea") or is_there(self.root / f"{path}.dat")
             for path in table["path"]
         ]
         if not any(here):
@@ -97,7 +100,7 @@ class MimicIvEcg:
 
     def files(self, item: dict[str, Any]) -> list[Path]:
         """Return the files of an item, see `record.Source`."""
-        return files_of(self.root / item["path"])
+        return files_of(self.root / item["path"], self.root)
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
@@ -109,11 +112,12 @@ class MimicIvEcg:
         report = ". ".join(statements) + "."
         if len(report.split()) < FEWEST_WORDS:
             raise BadRecord("report under three words")
+        refuse_outside(self.root, self.files(item))
         recording = read_wfdb(self.root / item["path"])
         found = read_findings(statements)
         if len(found.unread) == len(statements):
             raise BadRecord("no statement of the report is understood")
-        unread = [f"report: {text}" for text in found.unread]
+        unread = [f"report: {text[:_SHOWN]}" for text in found.unread]
         for name in (*_TIMES, "qrs_axis"):
             unread += unread_cell(name, item[name], number(item[name]))
         attributes = found.attributes | _measurements(item)
@@ -131,14 +135,11 @@ class MimicIvEcg:
         )
 
     def _read_csv(self, name: str, columns: list[str]) -> pd.DataFrame:
-        path = self.root / name
-        if not path.is_file():
-            raise DataError(f"MIMIC-IV-ECG: no {name} in {self.root}; download it into this folder")
-        head = pd.read_csv(path, nrows=0)
-        missing = [column for column in columns if column not in head]
-        if missing:
-            raise DataError(f"MIMIC-IV-ECG: {path} has no column {missing[0]}; use version 1.0")
-        table = pd.read_csv(path, usecols=columns, dtype="string[pyarrow]")
+        table = read_source_table(
+            *(self.root / name, self.root, "MIMIC-IV-ECG", columns),
+            usecols=lambda column: column.strip() in columns,
+            dtype="string[pyarrow]",
+        )
         for column in ("study_id", "subject_id"):
             if column in table:
                 table[column] = [identifier(cell) for cell in table[column]]

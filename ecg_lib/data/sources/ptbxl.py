@@ -18,6 +18,7 @@ import pandas as pd
 from ecg_lib.data.folders import locate
 from ecg_lib.data.ptbxl_text import extrasystoles_in, leads_in
 from ecg_lib.data.record import SPLITS, EcgRecord, Rows
+from ecg_lib.data.source_files import read_source_table, refuse_link_outward, refuse_outside
 from ecg_lib.data.table_cells import (
     identifier,
     once,
@@ -50,6 +51,8 @@ COARSE, FINE = 100, 500  # Hz; recorded at 500, from which the 100 Hz files were
 _FILES = {COARSE: ("records100", "_lr"), FINE: ("records500", "_hr")}  # folder, end of file names
 _Stems = tuple[dict[int, str], dict[int, str]]  # complete file pairs, lone files
 _SEXES = {"0": "M", "1": "F"}
+_LONGEST = 10_000  # characters of scp_codes
+_NO_LITERAL = (ValueError, SyntaxError, RecursionError, MemoryError)  # of ast.literal_eval
 OVER_89 = 300  # PTB-XL 1.0.3's age for patients over 89
 
 
@@ -135,7 +138,7 @@ class PtbXl:
     def files(self, item: dict[str, Any]) -> list[Path]:
         """Return the files of an item, see `record.Source`."""
         stems = sorted({item["stem"], item["stem_500"]} - {""})
-        return [path for stem in stems for path in files_of(self.root / stem)]
+        return [path for stem in stems for path in files_of(self.root / stem, self.root)]
 
     def read(self, item: dict[str, Any]) -> EcgRecord:
         """Read one record, see `record.Source`."""
@@ -147,6 +150,7 @@ class PtbXl:
         for column in ("patient_id", *([] if self.ecgqa_root else ["strat_fold"])):
             if pd.isna(item[column]):
                 raise BadRecord(f"{column} is missing in {TABLE} or is no number")
+        refuse_outside(self.root, self.files(item))
         recording = read_wfdb(self.root / item["stem"])
         found = _labels(item["scp_codes"])
         attributes, unread = _attributes(item)
@@ -171,14 +175,11 @@ class PtbXl:
         )
 
     def _table(self) -> pd.DataFrame:
-        path = self.root / TABLE
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except (ValueError, OSError) as error:
-            raise DataError(f"PTB-XL: {path} is damaged ({error}); download it again") from error
-        missing = [column for column in _NEEDED + _TEXTS if column not in table]
-        if missing:
-            raise DataError(f"PTB-XL: {path} has no column {missing[0]}; use PTB-XL 1.0.3")
+        table = read_source_table(
+            *(self.root / TABLE, self.root, "PTB-XL", [*_NEEDED, *_TEXTS]),
+            dtype=str,
+            keep_default_na=False,
+        )
         for column in ("ecg_id", "patient_id"):
             table[column] = [_whole(cell) for cell in table[column]]
         table["strat_fold"] = [possible("fold", _whole(cell)) for cell in table["strat_fold"]]
@@ -214,7 +215,7 @@ class PtbXl:
         lone: dict[int, str] = {}
         for stem in sorted({path.rpartition(".")[0] for path in present}):
             number = stem.rpartition("/")[2].removesuffix(suffix)
-            if number.isdigit():
+            if number.isdigit() and number.isascii():
                 whole = {f"{stem}.hea", f"{stem}.dat"} <= present
                 first = (pairs if whole else lone).setdefault(int(number), stem)
                 if whole and first != stem:
@@ -260,6 +261,7 @@ def ecgqa_splits(root: str | os.PathLike) -> dict[int, str]:
         path = folder / f"{split}_ecgs.tsv"
         if not path.is_file():
             raise DataError(f"ECG-QA: no {path.name} in {folder}; download it again")
+        refuse_link_outward(folder, path, "ECG-QA")
         ids = whole_numbers(path)
         if torn := sorted(splits.keys() & set(ids)):
             raise DataError(
@@ -285,10 +287,12 @@ def _noted_leads(row: dict[str, Any]) -> set[str]:
 
 
 def _labels(scp_codes: str) -> Translation:
+    if len(scp_codes) > _LONGEST:
+        raise BadRecord("scp_codes cannot be read")
     try:
         stated = ast.literal_eval(scp_codes)
         codes = {str(code): possible("likelihood", p) for code, p in stated.items()}
-    except (ValueError, SyntaxError, AttributeError, TypeError) as error:
+    except (*_NO_LITERAL, AttributeError, TypeError) as error:
         raise BadRecord("scp_codes cannot be read") from error
     if not codes:
         raise BadRecord("scp_codes is empty")

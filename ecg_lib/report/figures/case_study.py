@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from ecg_lib.data.credentialed import without_ids
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.answer_marks import NO_ANSWER, RIGHT, UNKNOWN, Line
 from ecg_lib.report import style
@@ -63,7 +64,7 @@ def figure4_case_studies(cases: Sequence[CaseStudy], model: str, fs: int = RATE)
     # on ECG paper 1 mV is as long as 0.4 s
     blocks = [_Block.of(case, fs, 0.93 * width / SECONDS * 0.4) for case in cases]
     height = sum(block.height for block in blocks) + foot
-    with style.use():
+    with style.use_for_names():
         fig, talk_ax = canvas(width, height)
         bottom = height
         for block in blocks:
@@ -71,6 +72,11 @@ def figure4_case_studies(cases: Sequence[CaseStudy], model: str, fs: int = RATE)
         text = f"Answers by {model}. One small square is 0.04 s and 0.1 mV.\n{DISCLAIMER}"
         fig.text(0.02, 0.09 / height, text, va="bottom", **_SMALL)
     return fig
+
+
+def _unused(title: str, taken: Mapping[str, object]) -> str:
+    """Return a title that is not taken yet: two ECGs may have lost the ids that told them apart."""
+    return f"{title} (second)" if title in taken else title
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,12 @@ class _Block:
     def of(cls, case: CaseStudy, fs: int, inches_per_mv: float) -> "_Block":
         if not 1 <= len(case.ecgs) <= 2:
             raise DataError(f"case study: {len(case.ecgs)} ECGs given; give one or two")
-        strips = {}
+        strips: dict[str, _Strips] = {}
         for title, signal in case.ecgs.items():
             mv = np.asarray(signal, float)
             if mv.ndim != 2 or len(mv) != len(LEADS):
                 raise DataError(f"case study: {title} has shape {mv.shape}; give (12, samples)")
-            strips[title] = _Strips.of(mv, fs)
+            strips[_unused(without_ids(title), strips)] = _Strips.of(mv, fs)
         said = [
             (text, side) for turn in case.dialogue for text, side in zip(turn, "QA", strict=True)
         ]

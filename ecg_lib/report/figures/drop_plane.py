@@ -69,7 +69,7 @@ def drop_plane(
     found = points(table, column)
     titles = set(models or [arm.title for arm in ARMS.values()])
     arms = [who for who in found.index if who in titles]
-    with style.use():
+    with style.use_for_names():
         fig = style.new_figure(5.8, 6.2)
         ax = fig.subplots()
         ends = found[["x_low", "x_high", "y_low", "y_high", "x", "y"]].to_numpy()
