@@ -14,6 +14,7 @@ from ecg_lib.cli import (
     plan_command,
     prepare_command,
 )
+from ecg_lib.disk import refused
 from ecg_lib.errors import EcgLibError
 
 EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: interrupted", file=sys.stderr)
         return 130
     except (EcgLibError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {refused(error) or ' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

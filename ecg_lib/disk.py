@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import re
@@ -85,10 +86,15 @@ def write_file(path: str | os.PathLike, content: str | bytes | Callable[[Path], 
     with writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
-        for left in path.parent.glob(f".{_escaped(path.stem)}-*{_escaped(path.suffix)}"):
-            if left.is_file() and abandoned(left.stem):
-                left.unlink(missing_ok=True)
+        sweep(path.parent, glob.escape(path.stem), glob.escape(path.suffix))
         write_atomically(path, content)
+
+
+def sweep(folder: Path, stem: str = "*", suffix: str = "*") -> None:
+    """Delete temporary files of `write_atomically` whose process was killed."""
+    for left in folder.glob(f".{stem}-*{suffix}"):
+        if left.is_file() and abandoned(left.stem):
+            left.unlink(missing_ok=True)
 
 
 def abandoned(name: str) -> bool:
@@ -134,7 +140,3 @@ def alone(
         yield
     finally:
         lock.release()
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", text)

@@ -23,6 +23,8 @@ _ABOVE = 3  # a part of a sealed folder lies at most so deep in it
 def seal(folder: str | os.PathLike, but: Iterable[str] = ()) -> None:
     """Write sizes and hashes of all files below a folder into its seal.json.
 
+    Hidden files, such as those a killed run left, are not part of it.
+
     Parameters
     ----------
     folder : path-like
@@ -30,7 +32,7 @@ def seal(folder: str | os.PathLike, but: Iterable[str] = ()) -> None:
         Names of files in `folder` that may change.
     """
     folder, aside = Path(folder), {SEAL, *but}
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("[!.]*") if p.is_file())
     told = {name: list(_state(folder / name)) for name in names if name not in aside}
     write_file(folder / SEAL, json.dumps(told, indent=1) + "\n")
 

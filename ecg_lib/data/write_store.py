@@ -35,7 +35,7 @@ from ecg_lib.data.shards import (
 from ecg_lib.data.store import FORMAT, SCHEMA, ContentHash, EcgStore
 from ecg_lib.disk import abandoned, alone, writing
 from ecg_lib.errors import DataError
-from ecg_lib.sealed import SEAL, damage, seal
+from ecg_lib.sealed import SEAL, checked, damage, seal
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import STANDARD_RATE
 
@@ -89,6 +89,17 @@ def write_store(
         if reuse and (store := _current(folder, key)):
             return store
         return _written(folder, source, items, workers, chunk, stamps, key)
+
+
+def open_whole(folder: str | os.PathLike) -> EcgStore:
+    """Open a store after comparing its files with its seal.
+
+    Raises
+    ------
+    DataError
+        As for `EcgStore.open`, or a file was altered since the store was written.
+    """
+    return EcgStore.open(checked(folder, "prepare it again"))
 
 
 def _current(folder: Path, key: str) -> EcgStore | None:

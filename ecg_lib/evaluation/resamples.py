@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
-from ecg_lib.files import write_atomically
 from ecg_lib.intervals import bootstrap_ids, counts_of
 
 
@@ -71,7 +71,7 @@ class Resamples:
         def write(temporary: Path) -> None:
             np.savez_compressed(temporary, patients=self.patients, drawn=self.drawn)
 
-        write_atomically(path, write)
+        write_file(path, write)
 
     @classmethod
     def load(cls, path: Path) -> Resamples:

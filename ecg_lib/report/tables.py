@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
-from ecg_lib.files import write_atomically
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import COLUMNS, NUMBERS, PAPER_LABEL, STAMPS
 
@@ -78,8 +78,8 @@ def write_table(
     for column in NUMBERS:
         rounded[column] = [_fixed(x) for x in rounded[column]]
     csv, md = folder / f"{name}.csv", folder / f"{name}.md"
-    write_atomically(csv, rounded.to_csv(index=False, lineterminator="\n"))
-    write_atomically(md, _markdown(frame, title, label, note, digits))
+    write_file(csv, rounded.to_csv(index=False, lineterminator="\n"))
+    write_file(md, _markdown(frame, title, label, note, digits))
     return csv, md
 
 
