@@ -34,7 +34,9 @@ _CAUSES = MappingProxyType(
     }
 )
 # Libraries in other languages, and NumPy, name no errno.
-_WORDS = re.compile(r"os error (\d+)|requested and (?:\d+) written|PytorchStreamWriter failed")
+_WORDS = re.compile(
+    r"os error (\d+)|requested and (?:\d+) written|PytorchStreamWriter failed|inline_container"
+)
 _LEFT = re.compile(r"-(\d+)$")
 
 
@@ -90,7 +92,7 @@ def write_file(path: str | os.PathLike, content: str | bytes | Callable[[Path], 
         write_atomically(path, content)
 
 
-def sweep(folder: Path, stem: str = "*", suffix: str = "*") -> None:
+def sweep(folder: Path, stem: str = "*", suffix: str = "") -> None:
     """Delete temporary files of `write_atomically` whose process was killed."""
     for left in folder.glob(f".{stem}-*{suffix}"):
         if left.is_file() and abandoned(left.stem):

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from ecg_lib.errors import EcgLibError
 LIMIT = 240  # seconds for one child
 NOBODY = 65534
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_ERROR = re.compile(r"error: |[\w.]+(Error|Exception|Interrupt)\b")
 _NAMED = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.truncate": 0}
 
 
@@ -40,9 +42,10 @@ class Ended:
 
     @property
     def last(self) -> str:
-        """The last line of its output, which holds the error if there was one."""
+        """Its error, or the last line of its output."""
         lines = [line for line in self.said.replace("\r", "\n").splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        errors = [line for line in lines if _ERROR.match(line)]
+        return [*lines[-1:], *errors][-1] if lines else ""
 
 
 @dataclass(frozen=True)
@@ -78,24 +81,24 @@ class _Watch:
             return
         name = os.fsdecode(path)
         if name.startswith(self.root) or not os.path.isabs(name):
-            self.happened(f"{event.removeprefix('os.')} {name.removeprefix(self.root + '/')}")
+            self.happened(event.removeprefix("os."), name)
             if event == "os.rename":
                 self.renamed.add(name)
 
     def step(self, *_: object) -> None:
         self.happened("step")
 
-    def happened(self, event: str) -> None:
+    def happened(self, event: str, name: str = "") -> None:
         self.busy = True
-        self.events.append(event)
+        self.events.append(f"{event} {name.removeprefix(self.root + '/')}".strip())
         if len(self.events) - 1 == self.fault.at and not self.fault.full:
             if self.fault.torn:
                 self.tear()
             os.killpg(0, signal.SIGKILL)
-        full = self.fault.full and len(self.events) > self.fault.at and event.startswith("open")
+        full = self.fault.full and len(self.events) > self.fault.at and event == "open"
         self.before, self.busy = time.time_ns(), False
         if full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), event.split(" ", 1)[1])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
 
     def tear(self) -> None:
         """Cut the newest file in half, if it was written since the last event."""

@@ -9,11 +9,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import hydra  # noqa: F401  (here, so that a forked child need not import it again)
+import sklearn.linear_model  # noqa: F401
 import torch
+import wfdb  # noqa: F401
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ecg_folders import beats, ptbxl_row, write_ptbxl
+from safetensors.torch import save_file
 
 from ecg_lib import paths
 from ecg_lib.config import compose, compose_values, write_params
@@ -21,6 +26,7 @@ from ecg_lib.config_studies import Study
 from ecg_lib.data.prepare import build_source
 from ecg_lib.data.simulated.cohort import SimulatedCohort
 from ecg_lib.data.write_store import write_store
+from ecg_lib.disk import write_file
 from ecg_lib.evaluation.exact_match import HEADLINE, score
 from ecg_lib.evaluation.resamples import Resamples
 from ecg_lib.experiments import arms
@@ -31,6 +37,10 @@ from ecg_lib.experiments.language_model import llm_of_profile
 from ecg_lib.experiments.llm_experiment import LlmExperiment
 from ecg_lib.experiments.question_sets import make_questions
 from ecg_lib.report import style
+from ecg_lib.report.provenance import Provenance
+from ecg_lib.report.tables import tidy, write_table
+from ecg_lib.training.cache import fingerprint, train_or_load
+from ecg_lib.training.fit import Schedule, fit
 
 RECORDS = 12
 OVERRIDES = [
@@ -146,6 +156,57 @@ def steps(folder: Path) -> dict:
         "stage 1": stage1,
         "stage 2": stage2,
         "evaluate": evaluate,
+    }
+
+
+class Line(nn.Module):
+    """The model y = w x + b."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Linear(1, 1)
+
+    def forward(self, x, y):
+        """Return the squared error."""
+        return {"loss": ((self.w(x[:, None])[:, 0] - y) ** 2).mean()}
+
+
+def _pairs(batch):
+    return {name: torch.tensor([row[name] for row in batch]) for name in ("x", "y")}
+
+
+def train_line(root: Path) -> None:
+    """Train a line in three epochs by the loop and the cache that all trainings share."""
+
+    def train(folder: Path) -> None:
+        torch.manual_seed(0)
+        model = Line()
+        rows = [{"x": x / 8, "y": x / 4} for x in range(8)]
+        curve = fit(model, rows, _pairs, folder, Schedule(3, 4, 0.1), seed=1)
+        save_file(model.state_dict(), folder / "model.safetensors")
+        curve.to_csv(folder / "curve.csv", index=False)
+
+    train_or_load(root / "checkpoints" / "line", fingerprint(rate=0.1), train)
+
+
+def write_results(root: Path) -> None:
+    """Write params.yaml, a table and a figure, twice."""
+    paths.ROOT = root
+    for value in (1, 2):
+        write_file(root / "params.yaml", f"profile: smoke  # {value}\n")
+        cells = tidy("a", [{"row": "r", "column": "c", "value": value}], Provenance("smoke"))
+        write_table("a", cells, root / "results" / "smoke", "A table", "smoke")
+        figure = style.new_figure(1, 1)
+        figure.subplots().plot([0, value])
+        style.save(figure, root / "figures" / "smoke", "a")
+
+
+def quick_steps(folder: Path) -> dict:
+    """Return three steps that take less than a second each and write in every way there is."""
+    return {
+        "prepare": functools.partial(prepare, folder=folder),
+        "line": train_line,
+        "results": write_results,
     }
 
 
