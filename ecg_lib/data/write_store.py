@@ -91,33 +91,40 @@ def write_store(
         return _written(folder, source, items, workers, chunk, stamps, key)
 
 
-def open_whole(folder: str | os.PathLike) -> EcgStore:
-    """Open a store after comparing its files with its seal.
+def open_whole(folder: str | os.PathLike, cure: str = "prepare it again") -> EcgStore:
+    """Open a store after comparing its files with its seal, or an older one with its hash.
+
+    Parameters
+    ----------
+    cure : str
+        What an error says is to be done.
 
     Raises
     ------
     DataError
         As for `EcgStore.open`, or a file was altered since the store was written.
     """
-    return EcgStore.open(checked(folder, "prepare it again"))
+    sealed = (checked(folder, cure) / SEAL).exists()
+    try:
+        store = EcgStore.open(folder)
+        if not sealed:
+            store.verify()
+    except (KeyError, TypeError, AttributeError) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise DataError(f"{Path(folder, 'manifest.json')} is damaged ({told}); {cure}") from error
+    return store
 
 
 def _current(folder: Path, key: str) -> EcgStore | None:
     """Return the store of this key if it is whole; say so if it was altered."""
-    try:
-        store = EcgStore.open(folder)
-        if store.manifest.get("key") != key:
-            return None
-        if not (folder / SEAL).exists():  # from an earlier version
-            store.verify()
-        wrong = damage(folder)
-    except (DataError, KeyError, TypeError, AttributeError) as error:
-        wrong = str(error) if (folder / "manifest.json").exists() else ""
-        store = None
-    if wrong:
-        warnings.warn(f"store {folder}: {wrong}; it is prepared again", stacklevel=4)
+    if not (folder / "manifest.json").exists():
         return None
-    return store
+    try:
+        store = open_whole(folder, "it is prepared again")
+    except DataError as error:
+        warnings.warn(str(error), stacklevel=4)
+        return None
+    return store if store.manifest.get("key") == key else None
 
 
 def _written(

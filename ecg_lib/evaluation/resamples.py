@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,18 @@ class Resamples:
 
     @classmethod
     def load(cls, path: Path) -> Resamples:
-        """Read what `save` wrote."""
-        with np.load(path) as kept:
-            return cls(kept["patients"], kept["drawn"])
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            The file is missing or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return cls(kept["patients"], kept["drawn"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+            told = " ".join(str(error).split())
+            raise DataError(
+                f"{path}: cannot be read ({told}); run the notebook that writes it"
+            ) from error

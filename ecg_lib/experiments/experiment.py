@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from ecg_lib import paths
 from ecg_lib.config import Cohort, Config, load_config
 from ecg_lib.data.store import EcgStore, folder_name
+from ecg_lib.data.write_store import open_whole
 from ecg_lib.questions.schema import read_split, sample_rows
 from ecg_lib.report import style, tables
 from ecg_lib.report.provenance import Provenance
@@ -89,7 +90,7 @@ class Experiment:
 
     def open_store(self, cohort: Cohort) -> EcgStore:
         """Open a cohort that notebook 01 prepared; raise `DataError` if it was altered since."""
-        return EcgStore.open(checked(self.store_folder(cohort), "run notebook 01 again"))
+        return open_whole(self.store_folder(cohort), "run notebook 01 again")
 
     @cached_property
     def store(self) -> EcgStore:

@@ -15,7 +15,9 @@ from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import COLUMNS, NUMBERS, PAPER_LABEL, STAMPS
+from ecg_lib.report.twins import unlike
 
+_CURE = "run the notebook that writes it, or restore it with git"
 P_VALUE = "McNemar p"  # prefix of columns that hold p values
 _LABEL = re.compile(r"^\*\*Ours \((.+)\)\*\*$", re.MULTILINE)
 
@@ -93,11 +95,19 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such result table; run the notebook that writes it")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({' '.join(str(error).split())}); {_CURE}") from error
     if list(frame.columns) != COLUMNS:
         raise DataError(f"{path}: not a result table; its header should be {','.join(COLUMNS)}")
-    for column in NUMBERS:
-        frame[column] = frame[column].mask(frame[column] == "").astype(float)
+    try:
+        for column in NUMBERS:
+            frame[column] = frame[column].mask(frame[column] == "").astype(float)
+    except ValueError as error:
+        raise DataError(f"{path}: column {column}: {error}; {_CURE}") from error
+    if told := unlike(path.with_suffix(".md"), frame):
+        raise DataError(f"{path}: {told}; {_CURE}")
     return frame
 
 

@@ -8,6 +8,7 @@ takes longer than all the work here.
 
 import contextlib
 import errno
+import faulthandler
 import hashlib
 import os
 import re
@@ -25,7 +26,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ecg_lib.errors import EcgLibError
 
-LIMIT = 240  # seconds for one child
+LIMIT = 300  # seconds for one child
 NOBODY = 65534
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _ERROR = re.compile(r"error: |[\w.]+(Error|Exception|Interrupt)\b")
@@ -130,6 +131,7 @@ def _run(work: Callable[[Path], object], root: Path, fault: Fault, log: Path) ->
         out = os.open(log, os.O_WRONLY | os.O_CREAT, 0o666)
         events = os.open(f"{log}.events", os.O_WRONLY | os.O_CREAT, 0o666)
         os.dup2(out, 1), os.dup2(out, 2)
+        faulthandler.dump_traceback_later(LIMIT - 10, file=2)
         watch = _Watch(root, fault)
         _prepare(fault)
         register_optimizer_step_post_hook(watch.step)
