@@ -117,7 +117,7 @@ def abandoned(name: str) -> bool:
 def alone(
     folder: str | os.PathLike, doing: str, say: Callable[[str], object] = lambda _: None
 ) -> Iterator[None]:
-    """Hold a folder's lock on this machine; a second run says that it waits, and waits.
+    """Hold a folder's lock; a second run of this user and machine says that it waits, and waits.
 
     The lock lies in the system's temporary folder and ends with its process, also if that is
     killed.
@@ -132,7 +132,8 @@ def alone(
     """
     folder = Path(folder)
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"ecg_lib-{name}.lock")
+    # a user's own name: another user could not open the file
+    lock = FileLock(Path(tempfile.gettempdir()) / f"ecg_lib-{os.getuid()}-{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

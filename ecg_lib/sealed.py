@@ -34,7 +34,8 @@ def seal(folder: str | os.PathLike, but: Iterable[str] = ()) -> None:
     folder, aside = Path(folder), {SEAL, *but}
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("[!.]*") if p.is_file())
     told = {name: list(_state(folder / name)) for name in names if name not in aside}
-    write_file(folder / SEAL, json.dumps(told, indent=1) + "\n")
+    whole = {"files": told, "sha256": _own(told)}
+    write_file(folder / SEAL, json.dumps(whole, indent=1) + "\n")
 
 
 def damage(folder: str | os.PathLike, below: str = "") -> str:
@@ -51,8 +52,11 @@ def damage(folder: str | os.PathLike, below: str = "") -> str:
         return ""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        wanted = {name: (int(size), str(digest)) for name, (size, digest) in told.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        wanted = {name: (int(size), str(digest)) for name, (size, digest) in told["files"].items()}
+        whole = told["sha256"] == _own(told["files"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
         return f"{SEAL} is damaged"
     for name, (size, digest) in wanted.items():
         if not name.startswith(below):
@@ -88,6 +92,11 @@ def checked(folder: str | os.PathLike, cure: str = "make it again") -> Path:
                 raise DataError(f"{place}: {wrong}; {cure}")
             break
     return folder
+
+
+def _own(told: dict) -> str:
+    """Return the hash by which a seal notices that it was altered itself."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _state(path: Path) -> tuple[int, str]:

@@ -86,9 +86,12 @@ def write_store(
         _refuse_another_rate(folder, rate_of(source))
         stamps = stamps_of(source, items, chunk)
         key = key_of(source, items, stamps)
-        if reuse and (store := _current(folder, key)):
-            return store
-        return _written(folder, source, items, workers, chunk, stamps, key)
+        store = _current(folder, key) if reuse else None
+        if store is None:
+            store = _written(folder, source, items, workers, chunk, stamps, key)
+        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.parts-*"):  # older, too
+            shutil.rmtree(leftover)
+        return store
 
 
 def open_whole(folder: str | os.PathLike, cure: str = "prepare it again") -> EcgStore:
@@ -109,9 +112,9 @@ def open_whole(folder: str | os.PathLike, cure: str = "prepare it again") -> Ecg
         store = EcgStore.open(folder)
         if not sealed:
             store.verify()
-    except (KeyError, TypeError, AttributeError) as error:
+    except (EOFError, KeyError, TypeError, AttributeError) as error:
         told = f"{type(error).__name__}: {error}"
-        raise DataError(f"{Path(folder, 'manifest.json')} is damaged ({told}); {cure}") from error
+        raise DataError(f"store {folder} is damaged ({told}); {cure}") from error
     return store
 
 
@@ -151,8 +154,6 @@ def _written(
         _replace(folder, new)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.parts-*"):  # older ones too
-        shutil.rmtree(leftover)
     return EcgStore.open(folder)
 
 

@@ -86,7 +86,15 @@ class Resamples:
         try:
             with np.load(path, allow_pickle=False) as kept:
                 return cls(kept["patients"], kept["drawn"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            BadZipFile,
+        ) as error:
             told = " ".join(str(error).split())
             raise DataError(
                 f"{path}: cannot be read ({told}); run the notebook that writes it"

@@ -55,7 +55,7 @@ def _damage(place: Path) -> str:
         json.loads((place / MARKER).read_text(encoding="utf-8"))
         for name in ("tokens", "cls"):
             np.load(place / f"{name}.npy", mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         return f"damaged ({' '.join(str(error).split())})"
     return ""
 

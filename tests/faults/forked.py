@@ -30,6 +30,7 @@ LIMIT = 300  # seconds for one child
 NOBODY = 65534
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _ERROR = re.compile(r"error: |[\w.]+(Error|Exception|Interrupt)\b")
+_EVENT = "event: "
 _NAMED = {"os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.mkdir": 0, "os.truncate": 0}
 
 
@@ -111,26 +112,31 @@ class _Watch:
             os.truncate(newest, newest.stat().st_size // 2)
 
 
-def start(work: Callable[[Path], object], root: Path, fault: Fault = Fault()) -> tuple[int, Path]:
-    """Start work in a forked child; return its process number and the file with its output."""
+Started = tuple[int, Path, int]
+
+
+def start(work: Callable[[Path], object], root: Path, fault: Fault = Fault()) -> Started:
+    """Start work in a forked child; return its number, its output's file and a pipe from it."""
     log = root.parent / f"{root.name}-{time.time_ns()}.log"
     sys.stdout.flush(), sys.stderr.flush()
+    ear, told = os.pipe()
     child = os.fork()
     if not child:
-        _run(work, root, fault, log)
+        _run(work, root, fault, log, told)
+    os.close(told)
     with contextlib.suppress(OSError):
         os.setpgid(child, child)  # both sides do it, so that it is done whoever is first
-    return child, log
+    return child, log, ear
 
 
-def _run(work: Callable[[Path], object], root: Path, fault: Fault, log: Path) -> None:
+def _run(work: Callable[[Path], object], root: Path, fault: Fault, log: Path, told: int) -> None:
     status = 1
     try:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
-        out = os.open(log, os.O_WRONLY | os.O_CREAT, 0o666)
-        events = os.open(f"{log}.events", os.O_WRONLY | os.O_CREAT, 0o666)
+        out = os.open(os.devnull if fault.file_limit else log, os.O_WRONLY | os.O_CREAT, 0o666)
         os.dup2(out, 1), os.dup2(out, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # not what pytest captures
         faulthandler.dump_traceback_later(LIMIT - 10, file=2)
         watch = _Watch(root, fault)
         _prepare(fault)
@@ -141,13 +147,13 @@ def _run(work: Callable[[Path], object], root: Path, fault: Fault, log: Path) ->
             status = 0
         except EcgLibError as error:
             status = 2
-            print(f"\nerror: {error}", flush=True)
+            os.write(told, f"\nerror: {error}\n".encode())
         except BaseException:
-            traceback.print_exc()
+            os.write(told, traceback.format_exc().encode())
         watch.busy = True
-        os.write(events, "\n".join(watch.events).encode())
+        os.write(told, "".join(f"{_EVENT}{event}\n" for event in watch.events).encode())
     except BaseException:
-        traceback.print_exc()
+        os.write(told, traceback.format_exc().encode())
     finally:
         with contextlib.suppress(BaseException):
             sys.stdout.flush(), sys.stderr.flush()
@@ -173,9 +179,9 @@ def _prepare(fault: Fault) -> None:
         os.setuid(fault.user)
 
 
-def end(started: tuple[int, Path]) -> Ended:
+def end(started: Started) -> Ended:
     """Wait for a child; after LIMIT seconds it is killed and counts as hanging."""
-    child, log = started
+    child, log, ear = started
     until = time.monotonic() + LIMIT
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
@@ -190,9 +196,11 @@ def end(started: tuple[int, Path]) -> Ended:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)  # its worker processes
     said = log.read_text(errors="replace") if log.exists() else ""
-    told = Path(f"{log}.events")
-    events = told.read_text().splitlines() if told.exists() else []
-    log.unlink(missing_ok=True), told.unlink(missing_ok=True)
+    with os.fdopen(ear, errors="replace") as pipe:
+        lines = pipe.read().splitlines()  # the child has ended, and the pipe holds what fits
+    events = [line.removeprefix(_EVENT) for line in lines if line.startswith(_EVENT)]
+    said += "\n".join(line for line in lines if not line.startswith(_EVENT))
+    log.unlink(missing_ok=True)
     if status is None:
         return Ended(124, f"{said}\nhanging after {LIMIT} s", events)
     return Ended(os.waitstatus_to_exitcode(status), said, events)

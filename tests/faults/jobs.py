@@ -81,8 +81,12 @@ def experiment(root: Path) -> LlmExperiment:
     paths.ROOT = root
     arms._SMALL = 0  # one arm after the other, in this process
     torch.manual_seed(0)
-    config = replace(compose("smoke", OVERRIDES), study=Study(), stages={})
-    return LlmExperiment.of(config)
+    return LlmExperiment.of(_config())
+
+
+@functools.cache
+def _config():
+    return replace(compose("smoke", OVERRIDES), study=Study(), stages={})
 
 
 def simulate(root: Path) -> None:
@@ -189,16 +193,14 @@ def train_line(root: Path) -> None:
     train_or_load(root / "checkpoints" / "line", fingerprint(rate=0.1), train)
 
 
-def write_results(root: Path) -> None:
-    """Write params.yaml, a table and a figure, twice."""
-    paths.ROOT = root
-    for value in (1, 2):
-        write_file(root / "params.yaml", f"profile: smoke  # {value}\n")
-        cells = tidy("a", [{"row": "r", "column": "c", "value": value}], Provenance("smoke"))
-        write_table("a", cells, root / "results" / "smoke", "A table", "smoke")
-        figure = style.new_figure(1, 1)
-        figure.subplots().plot([0, value])
-        style.save(figure, root / "figures" / "smoke", "a")
+def write_results(root: Path, value: float = 1) -> None:
+    """Write params.yaml, a table and a figure."""
+    write_file(root / "params.yaml", f"profile: smoke  # {value}\n" + 9 * f"# {99 * '-'}\n")
+    cells = tidy("a", [{"row": "r", "column": "c", "value": value}], Provenance("smoke"))
+    write_table("a", cells, root / "results" / "smoke", "A table", "smoke")
+    figure = style.new_figure(2, 2)
+    figure.subplots().plot([0, value])
+    style.save(figure, root / "figures" / "smoke", "a")
 
 
 def quick_steps(folder: Path) -> dict:
