@@ -120,7 +120,7 @@ def test_a_disk_too_small_for_a_file_leaves_the_former_one(what, done):
     assert not [n for n in now if n not in before and ".parts-" not in n and ".partial" not in n]
     assert forked.run(steps["line" if what == "train" else what], root).status == 0
     left = forked.differences(before, forked.tree(root))
-    assert left == (["left over: checkpoints/line.partial/"] if what == "train" else [])
+    assert not [one for one in left if what != "train" or ".partial/" not in one]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

@@ -4,6 +4,7 @@ Here three small steps that write in every way there is: a preparation, a traini
 """
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -120,3 +121,15 @@ def test_a_model_that_was_finished_but_not_yet_moved_is_not_trained_twice(tmp_pa
     assert len(calls) == 1 and "run that ended before" in said[0]
     assert (tmp_path / "run" / "w").read_text() == "w"
     assert not (tmp_path / "run.partial").exists()
+
+
+def test_every_row_of_the_page_names_a_test_that_exists():
+    page = (HERE.parents[1] / "docs" / "faults.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "| when |" not in line]
+    rows = [row for row in rows if not row.startswith("| when ")]
+    assert len(rows) >= 30
+    for row in rows:
+        what, happens, do, test, file = re.fullmatch(
+            r"\| (.+?) \| (.+?) \| (.+?) \| \[`(test_\w+)`\]\(\.\./(\S+)\) \|", row
+        ).groups()
+        assert f"def {test}(" in (HERE.parents[1] / file).read_text("utf-8"), row

@@ -53,7 +53,7 @@ class Stage:
     def __init__(self, name, work, root, before, keep):
         self.name, self.work, self.root, self.before = name, work, root, before
         forked.restore(before, root)
-        ended = forked.run(work, root)
+        ended = forked.run(work, root, Fault(offline=True))
         if ended.status:
             raise SystemExit(f"{name}: fails even undisturbed:\n{ended.said[-3000:]}")
         self.events, self.after = ended.events, keep
