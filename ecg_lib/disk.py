@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,8 +36,10 @@ _CAUSES = MappingProxyType(
 )
 # Libraries in other languages, and NumPy, name no errno.
 _WORDS = re.compile(
-    r"os error (\d+)|requested and (?:\d+) written|PytorchStreamWriter failed|inline_container"
+    r"os error (\d+)|requested and (?:\d+) written|PytorchStreamWriter failed"
+    r"|inline_container|iostream error"
 )
+_PAGES = 1 << 14  # bytes: a few pages
 _LEFT = re.compile(r"-(\d+)$")
 
 
@@ -59,7 +62,7 @@ def writing(place: str | os.PathLike) -> Iterator[None]:
     except EcgLibError:
         raise
     except Exception as error:  # a full disk has many types: OSError, RuntimeError, SafetensorError
-        if said := refused(error, place):
+        if said := refused(error, place) or _no_space_left(error, place):
             raise DataError(said) from error
         raise
 
@@ -74,6 +77,14 @@ def refused(error: BaseException, place: str | os.PathLike = "") -> str:
     named = getattr(error, "filename2", None) or getattr(error, "filename", None)
     hidden = any(part.startswith(".") and part != ".." for part in Path(str(named)).parts)
     return f"{place if hidden or not named else named}: {_CAUSES[number]}"
+
+
+def _no_space_left(error: Exception, place: str | os.PathLike) -> str:
+    """Say that a disk is full if it has no page left, whatever words a library found for it."""
+    folder = next((p for p in (Path(place), *Path(place).absolute().parents) if p.is_dir()), None)
+    if not isinstance(error, RuntimeError | OSError) or folder is None:
+        return ""
+    return f"{place}: {_FULL}" if shutil.disk_usage(folder).free < _PAGES else ""
 
 
 def write_file(path: str | os.PathLike, content: str | bytes | Callable[[Path], object]) -> None:

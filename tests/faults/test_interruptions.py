@@ -28,7 +28,7 @@ def tortured(tmp_path_factory):
     """What the quick torture did and lost."""
     told = tmp_path_factory.mktemp("torture") / "told.json"
     command = [sys.executable, HERE / "torture.py", "--quick", "--json", told]
-    command += ["--kills", "5", "--full", "1", "--twice", "1", "--seed", "1"]
+    command += ["--kills", "4", "--full", "1", "--twice", "1", "--seed", "1"]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert "torture: " in ended.stdout, ended.stdout + ended.stderr
     report = json.loads(told.read_text())
@@ -42,7 +42,7 @@ def lost(report, kind):
 
 def test_a_killed_run_goes_on_to_the_same_bytes_and_leaves_nothing(tortured):
     for step in ("prepare", "line", "results"):
-        assert tortured["done"][f"kill -9, {step}"] == 5
+        assert tortured["done"][f"kill -9, {step}"] == 4
     assert not lost(tortured, "kill -9")
 
 
