@@ -69,10 +69,10 @@ def writing(place: str | os.PathLike) -> Iterator[None]:
 
 def refused(error: BaseException, place: str | os.PathLike = "") -> str:
     """Return file and cure in one line if an error is a disk's refusal, else an empty text."""
-    number = getattr(error, "errno", None)
+    number: int | None = getattr(error, "errno", None)
     if number is None and (found := _WORDS.search(str(error))):
         number = int(found[1]) if found[1] else errno.ENOSPC
-    if number not in _CAUSES:
+    if number is None or number not in _CAUSES:
         return ""
     named = getattr(error, "filename2", None) or getattr(error, "filename", None)
     hidden = any(part.startswith(".") and part != ".." for part in Path(str(named)).parts)

@@ -40,7 +40,8 @@ def unlike(markdown: Path, frame: pd.DataFrame) -> str:
 
 def _cells(text: str) -> list[list[str]]:
     """Return the filled cells of all tables as [row, column, cell], unescaped."""
-    found, head = [], []
+    found: list[list[str]] = []
+    head: list[str] = []
     for line in text.splitlines():
         if not line.startswith("|"):
             head = []
