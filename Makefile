@@ -11,7 +11,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
 .DEFAULT_GOAL := help
-.PHONY: help paper params smollm test lint lab bench pipeline store readme clean
+.PHONY: help paper params smollm test torture lint lab bench pipeline store readme clean
 
 ##@ Use
 help: ## list the targets
@@ -42,6 +42,9 @@ lab: .venv/.installed ## JupyterLab on the notebooks
 ##@ Check
 test: .venv/.installed ## all tests, with their coverage of ecg_lib
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
+torture: .venv/.installed ## kill, starve and double every kind of work; compare with a quiet run (under 25 min)
+	@$(RUN) OMP_NUM_THREADS=1 python tests/faults/torture.py
 
 lint: .venv/.installed ## format, lint, types, and links of README and docs
 	@$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from ecg_lib.cli import (
     prepare_command,
 )
 from ecg_lib.cli.terminal import Parser, told
+from ecg_lib.disk import refused
 from ecg_lib.errors import EcgLibError
 
 EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: interrupted", file=sys.stderr)
         return 130
     except (EcgLibError, OSError) as error:
-        print(f"error: {told(error)}", file=sys.stderr)
+        print(f"error: {refused(error) or told(error)}", file=sys.stderr)
         return 2
     return 0
 

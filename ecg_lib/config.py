@@ -20,8 +20,8 @@ from ecg_lib import paths
 from ecg_lib.config_check import check
 from ecg_lib.config_studies import ArmSeeds, Nature, PaperSchedule, Study
 from ecg_lib.config_yaml import read_yaml
-from ecg_lib.errors import ConfigError
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import write_file
+from ecg_lib.errors import ConfigError, EcgLibError
 from ecg_lib.typed import typed
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ def write_params(values: DictConfig, path: Path = paths.PARAMS) -> bool:
     text = OmegaConf.to_yaml(values, resolve=True)
     if path.is_file() and path.read_text() == text:
         return False
-    write_atomically(path, text)
+    write_file(path, text)
     return True
 
 
@@ -368,7 +368,7 @@ def main(arguments: list[str] | None = None) -> None:
         values = compose_values(options.profile, options.overrides)
         from_mapping(values, where=f"profile {options.profile}")
         changed = write_params(values)
-    except ConfigError as error:
+    except EcgLibError as error:
         parser.exit(2, f"error: {error}\n")
     print(f"params.yaml: profile {options.profile}{'' if changed else ' (unchanged)'}")
 

@@ -13,6 +13,8 @@ ROOMS = (  # each may import only those listed before it
         "__init__",
         "errors",
         "files",
+        "disk",
+        "sealed",
         "paths",
         "closure",
         "reached",

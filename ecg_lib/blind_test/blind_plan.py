@@ -25,9 +25,9 @@ from ecg_lib.blind_test.question_set import (
 )
 from ecg_lib.blind_test.weighing import ALL, DO, WITHIN, weights
 from ecg_lib.data.source_files import read_text
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.exact_match import normalised_set
-from ecg_lib.files import write_atomically
 
 FORMAT = 1
 _ROWS = ("answer", "key", "kind", "patient", "closed", "severity")
@@ -88,12 +88,12 @@ class Plan:
 
     def save(self, folder: Path) -> None:
         """Write the plan into a folder."""
-        write_atomically(folder / "rows.parquet", self.rows.to_parquet)
+        write_file(folder / "rows.parquet", self.rows.to_parquet)
         for name in ("requests", "anchors"):
             table = getattr(self, name)
-            write_atomically(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
+            write_file(folder / f"{name}.parquet", partial(table.to_parquet, index=False))
         about = {"format": FORMAT, "name": self.name, "seed": self.seed}
-        write_atomically(folder / "plan.json", json.dumps(about, indent=1) + "\n")
+        write_file(folder / "plan.json", json.dumps(about, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Plan:

@@ -27,8 +27,8 @@ from ecg_lib.blind_test.question_set import QuestionSet
 from ecg_lib.blind_test.replies import MISSING
 from ecg_lib.blind_test.run import BlindTest, judged
 from ecg_lib.data.source_files import read_text
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
-from ecg_lib.files import write_atomically
 
 KEY, QUESTIONS = "key", "questions.jsonl"
 
@@ -68,9 +68,9 @@ def export(questions: QuestionSet, plan: Plan, folder: str | Path, pictures: boo
     order = np.random.default_rng(plan.seed).permutation(len(lines))  # conditions are not in runs
     text = "".join(json.dumps(lines[k]) + "\n" for k in order)
     about = {"rate_hz": questions.rate, "unit": "mV", "leads": "I II III aVR aVL aVF V1-V6"}
-    write_atomically(folder / "ecgs.json", json.dumps(about, indent=1) + "\n")
+    write_file(folder / "ecgs.json", json.dumps(about, indent=1) + "\n")
     plan.save(folder / KEY)
-    write_atomically(folder / QUESTIONS, text)
+    write_file(folder / QUESTIONS, text)
     return folder / QUESTIONS
 
 
@@ -133,9 +133,9 @@ def _file(plan: Plan, ecg: str, signal: str) -> str:
 
 
 def _write_ecg(signal_mv: np.ndarray, path: Path, rate: int, picture: bool) -> None:
-    write_atomically(path.with_suffix(".npy"), partial(np.save, arr=signal_mv.astype(np.float32)))
+    write_file(path.with_suffix(".npy"), partial(np.save, arr=signal_mv.astype(np.float32)))
     if picture:
         from ecg_lib.report.ecg_plot import plot_ecg
 
         figure = plot_ecg(signal_mv, rate)
-        write_atomically(path.with_suffix(".png"), partial(figure.savefig, dpi=100))
+        write_file(path.with_suffix(".png"), partial(figure.savefig, dpi=100))

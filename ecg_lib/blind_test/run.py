@@ -19,7 +19,7 @@ from ecg_lib.blind_test.measures import blind_table, read_replies
 from ecg_lib.blind_test.question_set import QuestionSet
 from ecg_lib.blind_test.verdict import Verdict, verdict
 from ecg_lib.data.credentialed import without_ids
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import write_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +51,16 @@ class BlindTest:
         from ecg_lib.blind_test.blind_report import to_latex, to_markdown
 
         folder = Path(folder)
-        write_atomically(folder / "blind_test.csv", partial(self.table.to_csv, index=False))
-        write_atomically(folder / "blind_test.md", to_markdown(self))
-        write_atomically(folder / "blind_test.tex", to_latex(self))
+        write_file(folder / "blind_test.csv", partial(self.table.to_csv, index=False))
+        write_file(folder / "blind_test.md", to_markdown(self))
+        write_file(folder / "blind_test.tex", to_latex(self))
         shown = [[without_ids(str(ecg)) for ecg in ids] for ids in self.replies["ecg_id"]]
         replies = self.replies.assign(ecg_id=shown)
-        write_atomically(folder / "replies.csv", partial(replies.to_csv, index=False))
-        write_atomically(folder / "verdict.txt", f"{self.verdict.rule}\n{self.verdict}\n")
+        write_file(folder / "replies.csv", partial(replies.to_csv, index=False))
+        write_file(folder / "verdict.txt", f"{self.verdict.rule}\n{self.verdict}\n")
         if (figure := self.figure()) is not None:
             for kind in ("png", "svg"):
-                write_atomically(folder / f"blind_test.{kind}", partial(figure.savefig, dpi=150))
+                write_file(folder / f"blind_test.{kind}", partial(figure.savefig, dpi=150))
 
     def figure(self) -> Figure | None:
         """Draw the plane of two drops; None if the matched drop was not measured."""

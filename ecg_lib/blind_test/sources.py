@@ -15,6 +15,7 @@ from ecg_lib.blind_test.question_set import QuestionSet
 from ecg_lib.data.source_files import inside, read_rows, read_text, refuse_outside
 from ecg_lib.data.store import EcgStore
 from ecg_lib.data.wfdb_header import files_of
+from ecg_lib.data.write_store import open_whole
 from ecg_lib.errors import BadRecord, DataError
 from ecg_lib.questions.draw import Sizes
 from ecg_lib.questions.ecgqa_rows import keep_known, read_ecgqa
@@ -60,7 +61,7 @@ def from_profile(data: str | Path, split: str = "test") -> QuestionSet:
     rows = read_split(data / "questions", split)
     wanted = rows["ecg_id"].iloc[0][0] if len(rows) else ""
     for folder in sorted((data / "cohorts").glob("*")):
-        if (folder / "manifest.json").is_file() and wanted in (store := EcgStore.open(folder)):
+        if (folder / "manifest.json").is_file() and wanted in (store := open_whole(folder)):
             return from_rows(f"{data.name} {split}", rows, store)
     raise DataError(f"{data / 'cohorts'}: no store holds {wanted!r}; run notebook 01 again")
 

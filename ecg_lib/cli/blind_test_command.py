@@ -182,7 +182,7 @@ def _questions(options: argparse.Namespace):
 
 def _all_questions(options: argparse.Namespace):
     from ecg_lib.blind_test import sources
-    from ecg_lib.data.store import EcgStore
+    from ecg_lib.data.write_store import open_whole
     from ecg_lib.errors import DataError
 
     if options.profile:
@@ -196,7 +196,7 @@ def _all_questions(options: argparse.Namespace):
         from ecg_lib.data.write_store import write_store
 
         write_store(options.store, SimulatedCohort(options.simulate, options.seed))
-    store = EcgStore.open(options.store)
+    store = open_whole(options.store)
     if options.ecgqa:
         return sources.from_ecgqa(options.ecgqa, store, options.split)
     if options.benchmark:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import write_file
 
 HELP = "measure a saved encoder on a prepared store"
 DESCRIPTION = """Measure a saved encoder on the ECGs of prepared stores. Every value is an AUC in
@@ -138,10 +138,11 @@ def _add_task(verb: argparse.ArgumentParser, default: str) -> None:
 
 def run_transfer(options: argparse.Namespace) -> None:
     """Measure how encoders trained on simulated ECGs read the findings of recorded ones."""
-    from ecg_lib.data.store import EcgStore
+    from ecg_lib.data.write_store import open_whole
     from ecg_lib.errors import DataError
     from ecg_lib.evaluation.transfer import transfer_table
     from ecg_lib.objectives.findings_and_text import FindingsAndText
+    from ecg_lib.sealed import checked
 
     for folder in options.reader:
         if not (Path(folder) / "findings.json").is_file():
@@ -150,8 +151,11 @@ def run_transfer(options: argparse.Namespace) -> None:
                 "notebook 02 saved, e.g. checkpoints/demo/simulated/mv-0"
             )
     _check(options)
-    store = EcgStore.open(options.cohort)
-    readers = [FindingsAndText.from_pretrained(folder) for folder in options.reader]
+    store = open_whole(options.cohort)
+    readers = [
+        FindingsAndText.from_pretrained(checked(folder, "train it again"))
+        for folder in options.reader
+    ]
     scaled = {reader.clip.ecg_encoder.config.ecg_input.normalisation for reader in readers}
     if len(scaled) > 1:
         raise DataError(
@@ -169,7 +173,7 @@ def run_zero_shot(options: argparse.Namespace) -> None:
     """Measure how well text prompts rank the ECGs of a store for each label."""
     import torch
 
-    from ecg_lib.data.store import EcgStore
+    from ecg_lib.data.write_store import open_whole
     from ecg_lib.evaluation.label_prompt import check_prompt, filled
     from ecg_lib.evaluation.probe import encoder_features
     from ecg_lib.evaluation.text_scores import text_scores
@@ -178,9 +182,9 @@ def run_zero_shot(options: argparse.Namespace) -> None:
 
     _check(options)
     check_prompt(options.prompt, "--prompt")
-    task, store = _task(options.task), EcgStore.open(options.cohort)
+    task, store = _task(options.task), open_whole(options.cohort)
     if options.trained:
-        ids, known = store.records["ecg_id"], EcgStore.open(options.trained)
+        ids, known = store.records["ecg_id"], open_whole(options.trained)
         share = share_seen(store, ids.tolist(), known, known.records["ecg_id"].tolist())
         if share:
             told = f"{round(share * len(ids)):,} of {len(ids):,} ECGs of {store.folder} are also in"
@@ -203,7 +207,7 @@ def run_linear_probe(options: argparse.Namespace) -> None:
     """Probe an encoder and its controls, and hand-made features on request."""
     import pandas as pd
 
-    from ecg_lib.data.store import EcgStore
+    from ecg_lib.data.write_store import open_whole
     from ecg_lib.errors import DataError
     from ecg_lib.evaluation.probe import part_of, probe_table
     from ecg_lib.experiments.controls import readings
@@ -216,8 +220,8 @@ def run_linear_probe(options: argparse.Namespace) -> None:
         raise DataError(f"--seeds is {options.seeds}; give numbers from 0 to {2**32 - 1}")
     if not 0 <= options.epochs <= _MOST_EPOCHS:
         raise DataError(f"--epochs is {options.epochs}; give 0 to {_MOST_EPOCHS:,}")
-    train = EcgStore.open(options.train)
-    test = train if Path(options.test) == Path(options.train) else EcgStore.open(options.test)
+    train = open_whole(options.train)
+    test = train if Path(options.test) == Path(options.train) else open_whole(options.test)
     task = _task(options.task)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -267,5 +271,5 @@ def _check(options: argparse.Namespace) -> None:
 def _show(table: Any, out: str | None) -> None:
     """Print a table; with `out`, also write it atomically as CSV."""
     if out:
-        write_atomically(out, partial(table.to_csv, index=False))
+        write_file(out, partial(table.to_csv, index=False))
     print(table.round(dict.fromkeys(("value", "ci_low", "ci_high"), 1)).to_string(index=False))

@@ -20,7 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from ecg_lib import errors, paths
 from ecg_lib.config import load_config
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import write_file
 
 CHECKED = "nbval-check-output"  # tag of cells whose output is stored, for nbval to compare
 STAGE = "ecg_lib"  # key of the notebook metadata that the pipeline reads (`ecg_lib.stages`)
@@ -140,7 +140,7 @@ def for_storage(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a notebook atomically."""
-    write_atomically(path, partial(nbformat.write, notebook))
+    write_file(path, partial(nbformat.write, notebook))
 
 
 def run(name: str) -> Path:

@@ -14,10 +14,10 @@ from ecg_lib.arm_table import CONTROL, DEBIASED, PLAIN, difference
 from ecg_lib.baselines.anchors import ANCHORS, ILL
 from ecg_lib.blind_test.blind_page import short_table
 from ecg_lib.blind_test.verdict import column_of
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.random_ecg import ORIGINAL
 from ecg_lib.evaluation.transfer import MEAN
-from ecg_lib.files import write_atomically
 from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.paths import ROOT
 from ecg_lib.report.arm_seeds_table import MEAN as OVER_SEEDS
@@ -291,7 +291,7 @@ def update_page(page: Path, blocks: Iterable[str], results: Path = _RESULTS, up:
         block = made(results) if made else profile_block(name, results, up)
         text = _put(f"{start}\n{block}\n{end}", text, start, end)
     if text != before:
-        write_atomically(page, text)
+        write_file(page, text)
     return text != before
 
 

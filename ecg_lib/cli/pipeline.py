@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from ecg_lib import paths
 from ecg_lib.config import load_config
+from ecg_lib.disk import write_file
 from ecg_lib.errors import EcgLibError
 from ecg_lib.stages import MAIN, STUDIES, Stage, all_stages, needs
 
@@ -104,16 +105,14 @@ def write() -> None:
     """Write the pipeline files (dvc.yaml)."""
     for pipeline, file in FILES.items():
         path = paths.ROOT / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(rendered(pipeline), encoding="utf-8", newline="\n")
+        write_file(path, rendered(pipeline))
 
 
 def write_code() -> None:
     """Write the hash of each stage's code to code/STAGE.txt."""
     folder, profile = paths.ROOT / CODE, load_config().as_dict()
-    folder.mkdir(exist_ok=True)
     for stage in all_stages().values():
-        (folder / f"{stage.name}.txt").write_text(stage.code_hash(profile) + "\n")
+        write_file(folder / f"{stage.name}.txt", stage.code_hash(profile) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:

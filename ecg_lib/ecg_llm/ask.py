@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecg_lib import encoders
+from ecg_lib import encoders, sealed
 from ecg_lib.data.wfdb_files import read_wfdb
 from ecg_lib.ecg_llm.answering import first_token_scores
 from ecg_lib.ecg_llm.model import EcgLlm
@@ -152,7 +152,7 @@ def _checked(folder: str | os.PathLike) -> Path:
             f"{folder}: no saved ECG-LLM (projector.safetensors is missing): run "
             "`make paper` first or pass --model FOLDER"
         )
-    return Path(folder)
+    return sealed.checked(folder, "train it again or pass another --model FOLDER")
 
 
 def worded_as_yes_no(question: str) -> bool:

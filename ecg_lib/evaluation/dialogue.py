@@ -12,6 +12,7 @@ import torch
 from peft import PeftModel
 
 from ecg_lib.data.credentialed import without_ids
+from ecg_lib.disk import write_file
 from ecg_lib.ecg_llm.answering import generate_answers
 from ecg_lib.ecg_llm.causal_lm import check_fits, plain_generation
 from ecg_lib.ecg_llm.model import EcgLlm
@@ -19,7 +20,6 @@ from ecg_lib.ecg_llm.processor import EcgLlmProcessor
 from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.answer_marks import CANNOT_SAY, NO_ANSWER, RIGHT, Line, marked
-from ecg_lib.files import write_atomically
 from ecg_lib.knowledge import advice
 from ecg_lib.knowledge.glossary import by_urgency
 from ecg_lib.questions.draw import Pool
@@ -269,4 +269,4 @@ def write_case_study(path: Path, cases: dict[str, Sequence[Turn]], label: str) -
         ]
         head = ["| question | answer | truth | line by line |", "|:--|:--|:--|:--|"]
         parts += [f"## {without_ids(title)}", "\n".join([*head, *rows])]
-    write_atomically(path, "\n\n".join(parts) + "\n")
+    write_file(path, "\n\n".join(parts) + "\n")

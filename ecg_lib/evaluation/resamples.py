@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
-from ecg_lib.files import write_atomically
 from ecg_lib.intervals import bootstrap_ids, counts_of
 
 
@@ -71,10 +72,30 @@ class Resamples:
         def write(temporary: Path) -> None:
             np.savez_compressed(temporary, patients=self.patients, drawn=self.drawn)
 
-        write_atomically(path, write)
+        write_file(path, write)
 
     @classmethod
     def load(cls, path: Path) -> Resamples:
-        """Read what `save` wrote."""
-        with np.load(path) as kept:
-            return cls(kept["patients"], kept["drawn"])
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            The file is missing or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return cls(kept["patients"], kept["drawn"])
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            BadZipFile,
+        ) as error:
+            told = " ".join(str(error).split())
+            raise DataError(
+                f"{path}: cannot be read ({told}); run the notebook that writes it"
+            ) from error

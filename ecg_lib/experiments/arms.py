@@ -12,6 +12,7 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from ecg_lib.arm_table import ARMS
+from ecg_lib.disk import write_file, writing
 from ecg_lib.ecg_llm import finetune, paired_contrast, product_of_experts
 from ecg_lib.ecg_llm.answering import answer_rows
 from ecg_lib.ecg_llm.model import EcgLlm
@@ -31,6 +32,7 @@ from ecg_lib.questions.debias import (
     severity_weights,
     unpaired_control,
 )
+from ecg_lib.sealed import SEAL, checked, seal
 from ecg_lib.training.cache import key_of, train_or_load, version_of, why_not_current
 from ecg_lib.training.distributed import launched
 
@@ -153,6 +155,7 @@ def run_stage(
 
     def train(folder: Path) -> None:
         if _goes_on(stage, arm):
+            checked(before, "train stage 1 again")
             model = EcgLlm.from_pretrained(before, config.llm.dtype, trainable=True)
             model.projector.requires_grad_(True)
             processor = EcgLlmProcessor.from_pretrained(before)
@@ -229,7 +232,7 @@ def load_arm(run: LlmExperiment, arm: str, stage: str = "stage2") -> tuple[EcgLl
     if not ARMS[arm].stages:
         align_projector(run, say=None)
     folder = stage_folder(run, stage, arm)
-    model = EcgLlm.from_pretrained(folder, run.config.llm.dtype)
+    model = EcgLlm.from_pretrained(checked(folder, "train the arm again"), run.config.llm.dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     processor = EcgLlmProcessor.from_pretrained(folder)
     # transformers wraps `to`, and its type takes the device for the model
@@ -269,3 +272,19 @@ def answer_arm(
 def answers_file(run: LlmExperiment, arm: str) -> Path:
     """Return the file in which notebook 06 keeps an arm's answers to the test rows."""
     return run.data("answers", f"{arm}.parquet")
+
+
+def keep_answers(run: LlmExperiment, answers: Mapping[str, pd.DataFrame]) -> None:
+    """Write the answers of arms to the test rows, and seal them together."""
+    folder = run.data("answers")
+    with writing(folder):
+        (folder / SEAL).unlink(missing_ok=True)
+        for arm, frame in answers.items():
+            write_file(answers_file(run, arm), frame.to_parquet)
+        seal(folder)
+
+
+def kept_answers(run: LlmExperiment, arm: str) -> pd.DataFrame:
+    """Read what `keep_answers` wrote; raise `DataError` if it was altered since."""
+    checked(run.data("answers"), "run notebook 06 again")
+    return pd.read_parquet(answers_file(run, arm))

@@ -20,10 +20,12 @@ from matplotlib.figure import Figure
 from ecg_lib import paths
 from ecg_lib.config import Cohort, Config, load_config
 from ecg_lib.data.store import EcgStore, folder_name
+from ecg_lib.data.write_store import open_whole
 from ecg_lib.questions.schema import read_split, sample_rows
 from ecg_lib.report import style, tables
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import paper_table
+from ecg_lib.sealed import checked
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ class Experiment:
         return self.data("cohorts", folder_name(cohort.folder, self.config.signal.rate))
 
     def open_store(self, cohort: Cohort) -> EcgStore:
-        """Open a cohort that notebook 01 prepared."""
-        return EcgStore.open(self.store_folder(cohort))
+        """Open a cohort that notebook 01 prepared; raise `DataError` if it was altered since."""
+        return open_whole(self.store_folder(cohort), "run notebook 01 again")
 
     @cached_property
     def store(self) -> EcgStore:
@@ -106,8 +108,8 @@ class Experiment:
         return self.store.records.set_index("ecg_id")["patient_id"]
 
     def question_rows(self, split: str) -> pd.DataFrame:
-        """Read the question rows of a split that notebook 03 wrote."""
-        return read_split(self.data("questions"), split)
+        """Read the question rows of a split that notebook 03 wrote, and nobody altered since."""
+        return read_split(checked(self.data("questions"), "run notebook 03 again"), split)
 
     def has_questions(self, split: str) -> bool:
         """Return whether a split has rows: ECG-QA has no dev, and a partial copy may lack valid."""

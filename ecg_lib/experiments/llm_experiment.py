@@ -9,10 +9,12 @@ from typing import Self
 
 from ecg_lib.config import Cohort, Config
 from ecg_lib.ecg_llm.llm_names import find_llm
-from ecg_lib.encoders.token_cache import EcgTokens, encode_store
+from ecg_lib.encoders.token_cache import EcgTokens
 from ecg_lib.experiments.experiment import Experiment
+from ecg_lib.experiments.kept_tokens import encode_safely
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.parts.clip import EcgClip
+from ecg_lib.sealed import checked
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class LlmExperiment(Experiment):
     def encode(self, cohort: Cohort) -> EcgTokens:
         """Return the tokens of every ECG of a cohort, encoded once and then cached."""
         folder = (self.encoder_home or self.home) / "features" / cohort.folder
-        return encode_store(self.open_store(cohort), self.clip.ecg_encoder, folder)
+        return encode_safely(self.open_store(cohort), self.clip.ecg_encoder, folder)
 
     @cached_property
     def tokens(self) -> EcgTokens:
@@ -65,8 +67,13 @@ class LlmExperiment(Experiment):
         """The language model that the profile names, or the one that notebook 04 trained."""
         folder, settings = (self.llm_home or self.home) / "language_model", self.config.llm
         if settings.practised:
-            return practised_folder(folder)
-        return find_llm(settings.name_or_path) if settings.name_or_path else folder / "tiny"
+            return checked(practised_folder(folder), "train it again")
+        if not settings.name_or_path:
+            return checked(folder / "tiny", "train it again")
+        name = find_llm(settings.name_or_path)
+        if Path(name).is_dir():
+            checked(name, "fetch it again, or delete its seal.json if you changed it on purpose")
+        return name
 
 
 def practised_folder(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import pandas as pd
 from ecg_lib.data.folders import locate
 from ecg_lib.data.prepare import find_cohort
 from ecg_lib.data.store import EcgStore
+from ecg_lib.disk import sweep, writing
 from ecg_lib.errors import DataError
 from ecg_lib.experiments.cohorts import source_folder
 from ecg_lib.questions import reasoning_benchmark
@@ -20,6 +21,7 @@ from ecg_lib.questions.ecgqa_rows import expected_counts, keep_known, read_ecg_i
 from ecg_lib.questions.schema import SPLITS, empty_rows, write_split
 from ecg_lib.questions.worlds import find_world
 from ecg_lib.questions.worlds.world import World
+from ecg_lib.sealed import SEAL, seal
 
 _SPECIFIC, _CONSECUTIVE = (1, 23), (43, 44, 45, 46)  # ECG-QA's templates
 
@@ -38,8 +40,13 @@ def make_questions(run: Experiment) -> dict[str, pd.DataFrame]:
         root = source_folder(config, "ecgqa")
         for split in SPLITS:
             tables[split] = _join(tables.get(split), _ecgqa_rows(root, split, run.store))
-    for split, rows in tables.items():
-        write_split(rows, run.data("questions"), split)
+    folder = run.data("questions")
+    with writing(folder):
+        (folder / SEAL).unlink(missing_ok=True)
+        sweep(folder)
+        for split, rows in tables.items():
+            write_split(rows, folder, split)
+        seal(folder)
     return tables
 
 

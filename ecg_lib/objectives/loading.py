@@ -11,8 +11,10 @@ from ecg_lib import encoders
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.errors import DataError
 from ecg_lib.objectives.parts.clip import EcgClip
+from ecg_lib.sealed import checked
 
 _CLIP = "projections.safetensors"
+_CURE = "train it again"
 
 
 def clip_folder(folder: str | Path) -> Path | None:
@@ -37,6 +39,7 @@ def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
             f"--model {folder}: no {_CLIP} there or in its subfolder clip; give a "
             "CLIP saved by notebook 02, e.g. checkpoints/demo/encoder/clip"
         )
+    checked(found, _CURE)
     return EcgClip.from_pretrained(found), AutoTokenizer.from_pretrained(str(found))
 
 
@@ -55,4 +58,4 @@ def load_encoder(folder: str | Path) -> EcgEncoder:
             f"--model {folder}: no saved encoder there; give the folder of a CLIP, of "
             "a reader or of an ECG-LLM, e.g. checkpoints/demo/encoder/clip"
         )
-    return encoders.load(inner)
+    return encoders.load(checked(inner, _CURE))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ecg_lib.disk import write_file
 from ecg_lib.evaluation.severity_strata import WITHIN
 from ecg_lib.report.reference import MODEL
 from ecg_lib.report.tables import read_table
@@ -55,7 +56,7 @@ def headline(folder: Path) -> dict[str, Any]:
 def write_headline(folder: Path) -> dict[str, Any]:
     """Write `metrics.json` into a profile's results and return its content."""
     found = headline(folder)
-    (folder / METRICS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_file(folder / METRICS, json.dumps(found, indent=1) + "\n")
     return found
 
 

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import write_file
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -108,6 +108,6 @@ def save(fig: Figure, folder: Path, name: str) -> Path:
     path = folder / f"{name}.png"
     # a figure without a layout engine (an ECG true to scale) must not be given one here
     with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
-        write_atomically(path, partial(fig.savefig, dpi=DPI, metadata={"Software": None}))
+        write_file(path, partial(fig.savefig, dpi=DPI, metadata={"Software": None}))
     plt.close(fig)  # releases a figure made through pyplot; does nothing to any other
     return path

@@ -11,11 +11,13 @@ from typing import Any
 
 import pandas as pd
 
+from ecg_lib.disk import write_file
 from ecg_lib.errors import DataError
-from ecg_lib.files import write_atomically
 from ecg_lib.report.provenance import Provenance
 from ecg_lib.report.reference import COLUMNS, NUMBERS, PAPER_LABEL, STAMPS
+from ecg_lib.report.twins import unlike
 
+_CURE = "run the notebook that writes it, or restore it with git"
 P_VALUE = "McNemar p"  # prefix of columns that hold p values
 _LABEL = re.compile(r"^\*\*Ours \((.+)\)\*\*$", re.MULTILINE)
 
@@ -78,8 +80,8 @@ def write_table(
     for column in NUMBERS:
         rounded[column] = [_fixed(x) for x in rounded[column]]
     csv, md = folder / f"{name}.csv", folder / f"{name}.md"
-    write_atomically(csv, rounded.to_csv(index=False, lineterminator="\n"))
-    write_atomically(md, _markdown(frame, title, label, note, digits))
+    write_file(csv, rounded.to_csv(index=False, lineterminator="\n"))
+    write_file(md, _markdown(frame, title, label, note, digits))
     return csv, md
 
 
@@ -93,11 +95,19 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such result table; run the notebook that writes it")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged ({' '.join(str(error).split())}); {_CURE}") from error
     if list(frame.columns) != COLUMNS:
         raise DataError(f"{path}: not a result table; its header should be {','.join(COLUMNS)}")
-    for column in NUMBERS:
-        frame[column] = frame[column].mask(frame[column] == "").astype(float)
+    try:
+        for column in NUMBERS:
+            frame[column] = frame[column].mask(frame[column] == "").astype(float)
+    except ValueError as error:
+        raise DataError(f"{path}: column {column}: {error}; {_CURE}") from error
+    if told := unlike(path.with_suffix(".md"), frame):
+        raise DataError(f"{path}: {told}; {_CURE}")
     return frame
 
 

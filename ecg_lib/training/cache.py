@@ -6,18 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ecg_lib.closure import code_hash
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import alone, write_file, writing
+from ecg_lib.sealed import damage, seal
 from ecg_lib.training.distributed import is_first, launched, wait
+from ecg_lib.training.resuming import drop_broken
 
 MARKER = "fingerprint.json"
 _BEGUN = "begun.json"
@@ -61,13 +61,19 @@ def _libraries() -> dict[str, str]:
 
 
 def why_not_current(folder: Path, key: dict[str, str]) -> str:
-    """Return why `folder` does not hold the model of `key`, in words; empty if it does."""
-    marker = folder / MARKER
-    if not marker.is_file():
+    """Return why `folder` does not hold the model of `key`, in words; empty if it does.
+
+    A file that was altered since the model was finished is a reason, too.
+    """
+    if not (folder / MARKER).is_file():
         return "nothing trained yet"
-    old = json.loads(marker.read_text())
+    old = _told(folder / MARKER)
+    if old is None:
+        return f"{MARKER} is damaged"
     changed = [name for name in key if old.get(name) != key[name]]
-    return f"{', '.join(changed)} changed" if changed or old.keys() != key.keys() else ""
+    if changed or old.keys() != key.keys():
+        return f"{', '.join(changed)} changed"
+    return damage(folder)
 
 
 def version_of(folder: Path | str) -> str:
@@ -100,31 +106,24 @@ def train_or_load(
     say : callable, optional
         Called with one line that says what is done and why; None for silence.
     """
-    say, folder = say or (lambda _: None), Path(folder)
-    with _one_at_a_time(folder, say):
-        if reason := why_not_current(folder, key):
-            return _trained(folder, key, train, say, reason)
-    say(f"{folder.name}: loaded (same parameters, data and code)")
+    loud, folder = say or (lambda _: None), Path(folder)
+    held = alone(folder, "training", loud) if launched() == 1 else nullcontext()
+    with writing(folder), held:
+        partial = folder.with_name(folder.name + ".partial")
+        reason = why_not_current(folder, key)
+        if reason and launched() == 1 and not why_not_current(partial, key):
+            loud(f"{folder.name}: loaded (trained by a run that ended before it could say so)")
+            return _in_place(partial, folder)
+        if reason:
+            return _trained(folder, key, train, say or _aloud(reason), reason)
+    loud(f"{folder.name}: loaded (same parameters, data and code)")
     return folder
 
 
-@contextmanager
-def _one_at_a_time(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a folder's lock on this machine, except among the processes of one launcher."""
-    if launched() > 1:
-        yield
-        return
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"ecg_lib-{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"{folder.name}: another run is training it; waiting for it to finish")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def _aloud(reason: str) -> Callable[[str], None]:
+    """Return silence, unless the reason to train again is damage, which is always told."""
+    usual = reason == "nothing trained yet" or reason.endswith("changed")
+    return (lambda _: None) if usual else (lambda text: print(text, file=sys.stderr))
 
 
 def _trained(
@@ -143,20 +142,39 @@ def _trained(
     train(partial)
     wait()
     if is_first():
-        (partial / _BEGUN).unlink()
-        (partial / MARKER).write_text(json.dumps(key, indent=1) + "\n")
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
+        seal(partial, but=(MARKER, _BEGUN))
+        write_file(partial / MARKER, json.dumps(key, indent=1) + "\n")
+        _in_place(partial, folder)
     wait()
+    return folder
+
+
+def _in_place(partial: Path, folder: Path) -> Path:
+    """Move a finished folder to its place; each step can be the last one of a killed run."""
+    (partial / _BEGUN).unlink(missing_ok=True)
+    if folder.is_dir():
+        (folder / MARKER).unlink(missing_ok=True)  # a folder deleted in part is of no key
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
     return folder
 
 
 def _begin(partial: Path, key: dict[str, str]) -> bool:
     """Return whether an interrupted run of this key left files; delete those of another key."""
     begun = partial / _BEGUN
-    same = begun.is_file() and json.loads(begun.read_text()) == key
+    same = begun.is_file() and _told(begun) == key
     if partial.is_dir() and not same:
+        begun.unlink(missing_ok=True)  # first, as for `_in_place`
         shutil.rmtree(partial)
-    write_atomically(begun, json.dumps(key))  # an interrupted run must not leave half a file
+    write_file(begun, json.dumps(key))  # an interrupted run must not leave half a file
+    drop_broken(partial)
     return same
+
+
+def _told(file: Path) -> dict[str, str] | None:
+    """Return what a file of this cache says, or None if it is damaged."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecg_lib.files import write_atomically
+from ecg_lib.disk import write_file
 from ecg_lib.paths import PAPER_RESULTS
 from ecg_lib.report.claims.claim_list import CLAIMS, Claim, Setting, Tables, rule_of
 from ecg_lib.report.claims.verdicts import (
@@ -101,12 +101,12 @@ def write_claims(
     tables = Tables(folder, published, setting.seen)
     judged = [judge(claim, tables, setting) for claim in CLAIMS]
     lines = provenance.stamp(pd.DataFrame(line for one in judged for line in _lines(one)))
-    write_atomically(
+    write_file(
         folder / "claims.csv",
         lines[list(COLUMNS)].to_csv(index=False, lineterminator="\n", float_format="%.6g"),
     )
     summary = pd.DataFrame(map(_summary, judged))
-    write_atomically(folder / "claims.md", _markdown(summary, label, provenance))
+    write_file(folder / "claims.md", _markdown(summary, label, provenance))
     return summary
 
 
