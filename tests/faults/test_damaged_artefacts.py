@@ -338,7 +338,8 @@ def test_a_result_table_that_lost_rows_or_changed_a_number_is_told_by_its_markdo
 def test_every_committed_table_agrees_with_its_markdown(committed_results):
     read = 0
     for csv in committed_results.rglob("*.csv"):
-        if csv.with_suffix(".md").is_file() and csv.name != "claims.csv":
+        own = csv.name == "claims.csv" or csv.parent.name == "benchmarks"  # columns of their own
+        if csv.with_suffix(".md").is_file() and not own:
             read += len(read_table(csv)) > 0
     assert read > 40
 

@@ -183,7 +183,12 @@ def test_one_process_computes_the_plain_batch_loss(case):
 
 def test_of_two_processes_both_train_and_one_finishes_the_folder(two_processes):
     folder = two_processes / "trained"
-    assert {file.name for file in folder.iterdir()} == {"by-0", "by-1", "fingerprint.json"}
+    assert {file.name for file in folder.iterdir()} == {
+        "by-0",
+        "by-1",
+        "fingerprint.json",
+        "seal.json",
+    }
     assert json.loads((folder / "fingerprint.json").read_text()) == {"params": "1"}
     assert not (two_processes / "trained.partial").exists()
 
