@@ -43,7 +43,7 @@ lab: .venv/.installed ## JupyterLab on the notebooks
 test: .venv/.installed ## all tests, with their coverage of ecg_lib
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
-torture: .venv/.installed ## kill, starve and double every kind of work; compare with a quiet run (under 25 min)
+torture: .venv/.installed ## disturb every kind of work by kill, full disk and a second run; compare with an undisturbed one (under 25 min)
 	@$(RUN) OMP_NUM_THREADS=1 python tests/faults/torture.py
 
 lint: .venv/.installed ## format, lint, types, and links of README and docs

@@ -44,7 +44,7 @@ def test_decimals_that_the_results_page_quotes_stand_in_the_tables_it_links(comm
     prose = generated.sub("", page.read_text("utf-8"))
     quoted = 0
     for paragraph in prose.split("\n\n"):
-        files = [to for _, to in links(paragraph) if to.startswith("../results/demo")]
+        files = [to for _, to in links(paragraph) if to.startswith("../results/")]
         tables = " ".join((page.parent / to).read_text("utf-8") for to in files)
         flat = re.sub(r"\s+", " ", re.sub(r"\]\([^)]*\)", "]", paragraph)) if files else ""
         for number in [*INTERVAL.findall(flat), *re.findall(r"(?<![\w.])-?\d+\.\d+", flat)]:
