@@ -152,7 +152,9 @@ class EcgStore:
             n is 1 for a single row or ecg_id.
         """
         at = rows if isinstance(rows, slice) else self._positions(rows)
-        return self.signals[at].astype(np.float32) * np.float32(UNIT_MV)
+        signals = self.signals[at].astype(np.float32)
+        signals *= np.float32(UNIT_MV)
+        return signals
 
     def _positions(
         self, rows: int | str | Sequence[int] | Sequence[str] | np.ndarray

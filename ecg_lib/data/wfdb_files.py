@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import wfdb
 
+from ecg_lib.data.format16 import read_format16, to_physical
 from ecg_lib.data.source_files import refuse_denied
 from ecg_lib.data.wfdb_header import Channel, Header, is_there, read_header
 from ecg_lib.errors import BadRecord
@@ -106,29 +107,54 @@ def _refuse_long(values: int) -> None:
 
 def _single(stem: Path, header: Header) -> Recording:
     channels = header.channels
+    size = 0
     for name in sorted({channel.file for channel in channels}):
-        if not is_there(stem.parent / name):
-            raise BadRecord(f"header without its {Path(name).suffix} file")
-        refuse_denied(stem.parent / name)
-    sizes = {one.file: (stem.parent / one.file).stat().st_size for one in channels}
-    _refuse_long(sum(sizes.values()) // 2)
+        path = stem.parent / name
+        if not is_there(path):
+            raise BadRecord(f"header without its {path.suffix} file")
+        refuse_denied(path)
+        size += path.stat().st_size
+    _refuse_long(size // 2)
     wanted = [k for k, one in enumerate(channels) if canonical_name(one.name)]
     wanted = wanted or list(range(len(channels)))
     per_frame = channels[wanted[0]].per_frame
     if any(channels[k].per_frame != per_frame for k in wanted):
         raise BadRecord("leads are sampled at different rates")
     scales = [channels[k].calibration() for k in wanted]
+    signal = _fast(stem, header, wanted, scales)
+    if signal is None:
+        signal = _by_wfdb(stem, header, wanted, scales)
+    signal *= np.asarray([unit for _, _, unit in scales])[:, None]
+    names = [channels[k].name for k in wanted]
+    return Recording(signal, names, header.rate * per_frame, header.comments)
+
+
+def _fast(
+    stem: Path, header: Header, wanted: list[int], scales: list[tuple[float, int, float]]
+) -> np.ndarray | None:
+    """Read a record of format 16 without wfdb; None if only wfdb can read it."""
+    stored = read_format16(stem, header)
+    if stored is None:
+        return None
+    digital = stored[wanted]
+    _compare(list(digital), [header.channels[k] for k in wanted])
+    _check_size(stem, header)
+    gains, baselines, _ = zip(*scales, strict=True)
+    return to_physical(digital, gains, baselines)
+
+
+def _by_wfdb(
+    stem: Path, header: Header, wanted: list[int], scales: list[tuple[float, int, float]]
+) -> np.ndarray:
+    """Read a record of any format by wfdb."""
     record = _samples(stem, header)
-    digital = [record.e_d_signal[k] for k in wanted]
-    _compare(digital, [channels[k] for k in wanted])
+    chosen = [header.channels[k] for k in wanted]
+    _compare([record.e_d_signal[k] for k in wanted], chosen)
     _check_size(stem, header)
     for k, (gain, baseline, _) in zip(wanted, scales, strict=True):
         record.adc_gain[k], record.baseline[k] = gain, baseline
     physical = record.dac(expanded=True, return_res=64)
-    signal = _aligned([physical[k] for k in wanted], [channels[k].skew * per_frame for k in wanted])
-    signal = signal * np.asarray([unit for _, _, unit in scales])[:, None]
-    names = [channels[k].name for k in wanted]
-    return Recording(signal, names, header.rate * per_frame, header.comments)
+    return _aligned([physical[k] for k in wanted], [one.skew * one.per_frame for one in chosen])
 
 
 def _samples(stem: Path, header: Header) -> wfdb.Record:

@@ -116,6 +116,8 @@ def read_header(stem: Path) -> Header:
         segments = _segments(rest, int(record["segments"]), samples)
         return Header(rate, samples, [], segments, comments)
     channels = [_channel(line) for line in rest]
+    for name in {one.file: None for one in channels}:
+        _plain(name)
     if not channels or not int(record["channels"]):
         raise BadRecord("header lists no signal")
     if len(channels) != int(record["channels"]):
@@ -193,7 +195,7 @@ def _channel(line: str) -> Channel:
 
     return Channel(
         name=(found["name"] or "").strip(),
-        file=_plain(found["file"]),
+        file=found["file"],
         format=found["format"],
         per_frame=number("per_frame", 1) or 1,
         skew=number("skew", 0) or 0,

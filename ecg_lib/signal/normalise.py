@@ -39,4 +39,10 @@ def normalise(signal: np.ndarray, method: str = "lead_minmax") -> np.ndarray:
     low = x.min(axis=axes, keepdims=True)
     span = x.max(axis=axes, keepdims=True) - low
     flat = span <= 0
-    return np.where(flat, 0, 2 * (x - low) / np.where(flat, 1, span) - 1).astype(np.float32)
+    scaled = x - low
+    scaled *= 2  # in place: temporary arrays would cost more time than the arithmetic
+    scaled /= np.where(flat, 1, span)
+    scaled -= 1
+    if flat.any():
+        scaled[np.broadcast_to(flat, scaled.shape)] = 0
+    return scaled

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import resample, resample_poly
 
 from ecg_lib.errors import BadRecord
 
@@ -81,6 +80,8 @@ def to_rate(
     window = first_seconds(np.asarray(signal), fs, seconds)
     if fs == rate:
         return window.astype(np.float32)
+    from scipy.signal import resample, resample_poly  # here: importing it takes most of a second
+
     samples = round(seconds * rate)
     if method == "fft":
         return resample(window, samples, axis=-1).astype(np.float32)
