@@ -23,7 +23,7 @@ from ecg_lib.errors import ConfigError
 from ecg_lib.reached import reached, used
 
 STEPS = "pipelines/steps.yaml"
-MAIN, STUDIES = "debiased", "studies"  # folders of notebooks; each is a pipeline
+MAIN, STUDIES = "debiased", "studies"  # folders of notebooks; each folder is a pipeline
 _SECTIONS = frozenset(field.name for field in fields(Config)) - {"threads", "stages"}
 _ALWAYS = frozenset({"profile", "label", "seed"})  # printed on every result
 _CHECKS = frozenset({"config.py", "config_check.py"})  # they read the whole profile to validate it
@@ -46,6 +46,11 @@ class Stage:
     makes: Sequence[str] = ()  # folders that it writes, "data/NAME" or "checkpoints/NAME"
     reads: Sequence[str] = ()  # tables of other stages
     writes: Sequence[str] = ()  # result files other than tables and figures
+
+    @property
+    def key(self) -> str:
+        """The entry of `stages` in a profile that asks for it: its own, or its paper's."""
+        return self.name if self.pipeline == STUDIES else self.pipeline
 
     @cached_property
     def tables(self) -> list[str]:
@@ -178,11 +183,18 @@ def _reads_by_name(node: ast.AST) -> bool:
 
 
 @cache
+def pipelines() -> list[str]:
+    """Return the folders of notebooks: the first paper's, the other papers', and the studies'."""
+    holding = {file.parent.name for file in paths.NOTEBOOKS.glob("*/*.ipynb")}
+    return [MAIN, *sorted(holding - {MAIN, STUDIES}), STUDIES]
+
+
+@cache
 def all_stages() -> dict[str, Stage]:
     """Return all stages by name, each after those whose folders it may open; studies come last."""
     found: list[Stage] = []
     steps = yaml.safe_load((paths.ROOT / STEPS).read_text(encoding="utf-8"))
-    for folder in (MAIN, STUDIES):
+    for folder in pipelines():
         for file in sorted((paths.NOTEBOOKS / folder).glob("*.ipynb")):
             found += [_step(n, step) for n, step in steps.items() if step["before"] == file.stem]
             found.append(notebook_stage(f"{folder}/{file.stem}"))
@@ -240,13 +252,14 @@ def maker(name: str) -> str | None:
 def needs(stage: Stage) -> list[str]:
     """List the folders of earlier stages that a stage opens.
 
-    Folders made by studies do not count, because a profile may lack a study.
+    Of other pipelines only the main one counts, and of studies none: a profile may lack them.
     """
     earlier: list[str] = []
     for other in all_stages().values():
         if other.name == stage.name:
             break
-        earlier += other.makes if other.pipeline == MAIN else []
+        if other.pipeline != STUDIES and other.pipeline in (MAIN, stage.pipeline):
+            earlier += other.makes
     return [folder for folder in earlier if folder in stage.folders]
 
 

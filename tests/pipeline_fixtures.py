@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ecg_lib.cli.pipeline import CODE, FILES
+from ecg_lib.cli.pipeline import CODE, pipeline_files
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -45,7 +45,7 @@ class Clone:
         """Return the stages of the profile in params.yaml, as the pipeline files declare them."""
         params = yaml.safe_load((self.folder / "params.yaml").read_text())
         found = {}
-        for file in FILES.values():
+        for file in pipeline_files().values():
             found |= yaml.safe_load((self.folder / file).read_text())["stages"]
         return {
             name: stage

@@ -1,6 +1,6 @@
 """`python -m ecg_lib.cli.pipeline`: generate the pipeline files and run their stages.
 
-Without a verb it writes dvc.yaml and pipelines/studies/dvc.yaml from the notebooks' metadata and
+Without a verb it writes dvc.yaml and pipelines/*/dvc.yaml from the notebooks' metadata and
 code. `code` is a separate stage that DVC runs first. It writes a hash of each stage's code, without
 comments and docstrings, to code/STAGE.txt. Editing a comment therefore reruns nothing, and editing
 a function reruns only the stages that use it. `make paper` calls `run`.
@@ -17,9 +17,8 @@ from ecg_lib import paths
 from ecg_lib.config import load_config
 from ecg_lib.disk import write_file
 from ecg_lib.errors import EcgLibError
-from ecg_lib.stages import MAIN, STUDIES, Stage, all_stages, needs
+from ecg_lib.stages import MAIN, Stage, all_stages, needs, pipelines
 
-FILES = {MAIN: "dvc.yaml", STUDIES: "pipelines/studies/dvc.yaml"}
 CODE = "code"  # the first stage, and the folder it writes
 _HEAD = """\
 # Generated from the notebooks by `python -m ecg_lib.cli.pipeline`; edits here are lost.
@@ -36,6 +35,13 @@ plots:
       x_label: points of accuracy
       title: Accuracy lost with a random ECG (${profile})
 """
+
+
+def pipeline_files() -> dict[str, str]:
+    """Return the file of each pipeline, relative to the checkout."""
+    return {
+        name: "dvc.yaml" if name == MAIN else f"pipelines/{name}/dvc.yaml" for name in pipelines()
+    }
 
 
 def rendered(pipeline: str) -> str:
@@ -59,12 +65,12 @@ def rendered(pipeline: str) -> str:
 
 
 def _lines(stage: Stage) -> Iterable[str]:
-    studies = stage.pipeline == STUDIES
-    profiles = f'"${{stages.{stage.name}}}"' if studies else f'["{_PROFILE}"]'
+    main = stage.pipeline == MAIN
+    profiles = f'["{_PROFILE}"]' if main else f'"${{stages.{stage.key}}}"'
     yield f"  {stage.name}:"
     yield f"    matrix: {{profile: {profiles}}}"
     yield f"    desc: {json.dumps(stage.desc, ensure_ascii=False)}"
-    yield from ["    wdir: ../.."] if studies else []
+    yield from [] if main else ["    wdir: ../.."]
     yield f"    cmd: {stage.command}"
     yield "    deps:"
     yield from (f"      - {dep}" for dep in _deps(stage))
@@ -103,8 +109,9 @@ def _code(name: str) -> str:
 
 def write() -> None:
     """Write the pipeline files (dvc.yaml)."""
-    for pipeline, file in FILES.items():
+    for pipeline, file in pipeline_files().items():
         path = paths.ROOT / file
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, rendered(pipeline))
 
 
@@ -127,12 +134,17 @@ def main(arguments: list[str] | None = None) -> None:
         default=1 if shutil.which("nvidia-smi") else 2,
         help="stages to run at once, each with its share of the cores (default: 2, or 1 on a GPU)",
     )
+    parser.add_argument(
+        "--pipeline",
+        choices=[name for name in pipelines() if name != MAIN],
+        help="run only this pipeline and what it needs",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.verb == "run":
             from ecg_lib.cli.run_stages import run_all  # imports DVC, which takes a second
 
-            run_all(options.jobs)
+            run_all(options.jobs, options.pipeline)
         elif options.verb == "code":
             write_code()
         else:

@@ -23,15 +23,40 @@ class StageFailed(EcgLibError):
     """A stage failed, or the pipeline files cannot be read."""
 
 
-def run_all(jobs: int) -> None:
-    """Bring every stage of every pipeline up to date.
+def run_all(jobs: int, pipeline: str | None = None) -> None:
+    """Bring every stage up to date, or those of one pipeline and the stages they need.
+
+    Parameters
+    ----------
+    jobs : int
+        Largest number of stages that run at once.
+    pipeline : str, optional
+        A folder of pipelines/, such as "studies".
 
     Raises
     ------
     StageFailed
-        A stage failed. The stages running beside it have ended, and no further stage was started.
+        A stage failed, or the profile asks for no stage of the pipeline. The stages running beside
+        it have ended, and no further stage was started.
     """
-    run(stage_graph(), jobs, _repro)
+    graph = stage_graph()
+    run(_needed_by(pipeline, graph) if pipeline else graph, jobs, _repro)
+
+
+def _needed_by(pipeline: str, graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Return the part of a graph that holds a pipeline's stages and all that they need."""
+    new = [name for name in graph if name.startswith(f"pipelines/{pipeline}/")]
+    if not new:
+        raise StageFailed(
+            f"this profile asks for no stage of pipelines/{pipeline}; list it under `stages`"
+        )
+    found: dict[str, set[str]] = {}
+    while new:
+        name = new.pop()
+        if name not in found:
+            found[name] = graph[name]
+            new += graph[name]
+    return found
 
 
 def stage_graph() -> dict[str, set[str]]:

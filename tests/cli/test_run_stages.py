@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ecg_lib.cli.run_stages import StageFailed, run
+from ecg_lib.cli.run_stages import StageFailed, _needed_by, run
 
 # code -> data -> encoder, words -> arms -> table; tour needs only the data
 NEEDS = {
@@ -72,3 +72,18 @@ def test_every_stage_has_the_same_share_of_the_cores():
     machine = Machine()
     run(NEEDS, 2, machine.start)
     assert machine.shares == dict.fromkeys(NEEDS, 2)
+
+
+def test_one_pipeline_runs_with_what_it_needs_and_nothing_else():
+    graph = {
+        "code": set(),
+        "01_data@demo": {"code"},
+        "02_contrastive@demo": {"01_data@demo"},
+        "pipelines/other/dvc.yaml:first@demo": {"code", "01_data@demo"},
+        "pipelines/studies/dvc.yaml:nature@demo": {"02_contrastive@demo"},
+    }
+    assert set(_needed_by("other", graph)) == {
+        *["code", "01_data@demo", "pipelines/other/dvc.yaml:first@demo"]
+    }
+    with pytest.raises(StageFailed, match="asks for no stage of pipelines/absent"):
+        _needed_by("absent", graph)
