@@ -1,4 +1,4 @@
-"""MERL's ResNet18 over time, with all leads as input channels (recovered from the authors' code)."""
+"""MERL's ResNet18 over time, with all leads as input channels (recovered from its code)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class BasicBlock(nn.Module):
 
 
 class Resnet1d(EcgEncoder):
-    """MERL's ResNet arm: normalised ECGs (B, L, T) -> time steps of its last map, and their mean."""
+    """MERL's ResNet arm: normalised ECGs (B, L, T) -> time steps of the last map and their mean."""
 
     config_class = Resnet1dConfig
 
