@@ -15,6 +15,7 @@ from ecg_lib.questions import worlds
 if TYPE_CHECKING:
     from ecg_lib.config import Cohort, Config
 
+_OF_ARMS = ("learning_rates", "ablations", "nature", "arm_seeds", "paper_schedule")  # studies
 SCRATCH, SIMULATED, SIMULATED_ONLY = STARTS = ("scratch", "simulated", "simulated only")
 
 
@@ -89,7 +90,7 @@ def _check_titles(cohorts: Sequence[Cohort], where: str) -> None:
 
 
 def _check_encoder(config: Config, where: str) -> None:
-    """Check the encoder's settings with its own config, and its tokens with the projector."""
+    """Check the encoder's settings with its own config, and its tokens with any LLM's projector."""
     from ecg_lib import encoders  # importing torch and transformers takes seconds
     from ecg_lib.ecg_llm.projector import Projector
 
@@ -99,6 +100,8 @@ def _check_encoder(config: Config, where: str) -> None:
         tokens = encoders.configure(name, config.encoder, config.ecg_input()).tokens
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if not config.arms:  # no LLM reads the tokens
+        return
     try:
         Projector.slots(tokens)
     except ValueError as error:
@@ -128,7 +131,13 @@ def _check_arms(config: Config, where: str) -> None:
         unknown = sorted(set(asked) - set(ARMS))
         if unknown:
             raise ConfigError(f"{where}: {name} has {unknown[0]!r}; choose from {', '.join(ARMS)}")
-    if DEBIASED.key not in config.arms:
+    unarmed = [stage for stage in _OF_ARMS if config.stages.get(stage)]
+    if not config.arms and unarmed:
+        raise ConfigError(
+            f"{where}: arms is empty, but stages.{unarmed[0]} asks for a study of arms; add "
+            f"{DEBIASED.key!r} to arms, or set stages.{unarmed[0]} to []"
+        )
+    if config.arms and DEBIASED.key not in config.arms:
         raise ConfigError(f"{where}: arms lacks {DEBIASED.key!r}, the paper's model; add it")
     for name, asked in studied.items():
         still = [key for key in asked if not ARMS[key].stages]

@@ -6,10 +6,11 @@ import sys
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from transformers import AutoModel
 
 from ecg_lib import encoders, paths
-from ecg_lib.config import compose
+from ecg_lib.config import compose_values
 from ecg_lib.encoders.base import EcgEncoder, EcgInput
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.errors import ConfigError, DataError
@@ -22,7 +23,8 @@ every_encoder = pytest.mark.parametrize("name", NAMES)
 def settings_of(name):
     """Return the smallest settings of an encoder in `conf/encoder`."""
     tiny = (paths.CONF / "encoder" / f"{name}_tiny.yaml").is_file()
-    return compose("smoke", [f"encoder={name}{'_tiny' if tiny else ''}"]).encoder
+    chosen = f"encoder={name}{'_tiny' if tiny else ''}"
+    return OmegaConf.to_container(compose_values("smoke", [chosen]).encoder, resolve=True)
 
 
 def small(name, seed=0, **reads):
