@@ -5,10 +5,10 @@ from importlib.util import find_spec
 from types import ModuleType
 
 import entity_stand_in
-import lead_mask_stand_in
+import lead_masks_stand_in
 
 
-def _stand_in(name, functions):
+def _stand_in(name, own):
     """Put a module in place of one that does not exist; an existing one is used as it is."""
     try:
         found = find_spec(name)
@@ -19,12 +19,8 @@ def _stand_in(name, functions):
     package, _, _ = name.rpartition(".")
     for missing in (package, name):
         sys.modules.setdefault(missing, ModuleType(missing))
-    for function in functions:
-        setattr(sys.modules[name], function.__name__, function)
+    vars(sys.modules[name]).update({k: v for k, v in vars(own).items() if not k.startswith("_")})
 
 
-_stand_in("ecg_lib.entities.entity_labels", [entity_stand_in.entity_labels])
-_stand_in(
-    "ecg_lib.objectives.parts.lead_masks",
-    [lead_mask_stand_in.present_leads, lead_mask_stand_in.kept_segments],
-)
+_stand_in("ecg_lib.entities.entity_labels", entity_stand_in)
+_stand_in("ecg_lib.objectives.parts.lead_masks", lead_masks_stand_in)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.objectives.parts.clip_text import build_text
 from ecg_lib.objectives.parts.query_network import QueryNetwork, QuerySizes, logit_of
-from ecg_lib.objectives.parts.text_vectors import random_vectors, text_vectors
+from ecg_lib.objectives.parts.report_vectors import random_vectors, text_vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 SIZES = "clip.json"
 QUERIES = ("names", "random")
 _ENCODERS = ("ecg_encoder.", "text_encoder.")
-_BATCH = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,11 +175,17 @@ class MerlClip(EcgClip):
             self.entity_head.bias.copy_(torch.tensor([logit_of(rate) for rate in rates]))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write both encoders, the other weights, and `clip.json` with the class and its sizes."""
+        """Write both encoders, the other weights, and `clip.json` with the class and its sizes.
+
+        A text encoder with a `save_pretrained` of its own, such as one that pools in another way,
+        writes itself and is loaded by its class.
+        """
         super().save_pretrained(folder)
+        if save_text := getattr(self.text_encoder, "save_pretrained", None):
+            save_text(Path(folder) / "text_encoder")
         told = {
-            "module": type(self).__module__,
-            "class": type(self).__name__,
+            **_class_of(self),
+            "text_encoder": _class_of(self.text_encoder),
             "width": self.ecg_projection.out_features,
             "entities": None if self.entities is None else asdict(self.entities),
         }
@@ -201,16 +207,22 @@ class MerlClip(EcgClip):
             if entities and entities["network"]:
                 entities["network"] = QuerySizes(**entities["network"])
             reading = EntityReading(**entities) if entities else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            kind = told["text_encoder"]
+            reader = getattr(import_module(kind["module"]), kind["class"])
+        except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
             raise DataError(f"{folder / SIZES} cannot be read; save the model again") from error
         encoder = encoders.load(folder / "ecg_encoder")
-        text = TextEncoder.from_pretrained(str(folder / "text_encoder"))
+        text = reader.from_pretrained(str(folder / "text_encoder"))
         clip = cls(encoder, text, width, entities=reading)
         own = load_file(str(folder / "projections.safetensors"))
         missing = clip.load_state_dict(own, strict=False).missing_keys
         if lost := [key for key in missing if not key.startswith(_ENCODERS)]:
             raise DataError(f"{folder}/projections.safetensors lacks {lost[0]}; save it again")
         return clip.eval()
+
+
+def _class_of(thing: object) -> dict[str, str]:
+    return {"module": type(thing).__module__, "class": type(thing).__name__}
 
 
 def build_merl(
@@ -243,57 +255,3 @@ def build_merl(
         text, tokenizer = build_text(given.text, texts)
     trained = given.text.trainable
     return MerlClip(encoder, text, width, temperature, trained, entities), tokenizer
-
-
-@torch.no_grad()
-def query_scores(
-    clip: MerlClip,
-    tokenizer: Any,
-    ecgs: Tensor,
-    names: Sequence[str],
-    lead_mask: Tensor | None = None,
-) -> Tensor:
-    """Score ECGs for entities by asking for their names (K-MERL, section 4.1).
-
-    The names are asked together, so with self-attention among queries a score depends on the other
-    names.
-
-    Parameters
-    ----------
-    clip : MerlClip
-        In evaluation mode.
-    tokenizer : PreTrainedTokenizerBase
-        The tokenizer of its text encoder.
-    ecgs : (N, L, T) float32, normalised
-    names : sequence of str
-        Q names, in the words and case in which the model was trained.
-    lead_mask : (N, L) bool, optional
-        True where a lead is present; None means that all are.
-
-    Returns
-    -------
-    (N, Q) float32, on the CPU
-        From 0 to 1.
-
-    Raises
-    ------
-    DataError
-        The model reads no entities, or has a linear head that does not know a name.
-    """
-    device, columns = clip.log_scale.device, list(range(len(names)))
-    if clip.query_network is None and clip.entities is not None:
-        known = {name: column for column, name in enumerate(clip.entities.names)}
-        if unknown := [name for name in names if name not in known]:
-            raise DataError(
-                f"{unknown[0]!r} is none of the entities of this linear head; ask for one of "
-                "clip.entities.names, or use a model with a query network"
-            )
-        columns = [known[name] for name in names]
-    queries = clip.query_vectors(tokenizer, names)
-    scores = []
-    for at in range(0, len(ecgs), _BATCH):
-        mask = None if lead_mask is None else lead_mask[at : at + _BATCH].to(device)
-        encoded = clip.ecg_encoder(ecgs[at : at + _BATCH].to(device), mask)
-        logits = clip.entity_logits(encoded, queries)
-        scores.append(logits[:, columns].sigmoid().float().cpu())
-    return torch.cat(scores)

@@ -20,10 +20,11 @@ from ecg_lib.objectives.objective import BaseObjective, BaseSettings, Given, sto
 from ecg_lib.objectives.parts.contrast_forms import check_contrast, contrast_loss
 from ecg_lib.objectives.parts.entity_targets import EntityTargets, entity_targets
 from ecg_lib.objectives.parts.gather import equal, gathered, gathered_lists
+from ecg_lib.objectives.parts.lead_masks import JOINT, PER_LEAD, LeadMasking
 from ecg_lib.objectives.parts.loss_parts import PartsLog, gradient_norms
-from ecg_lib.objectives.parts.masked_reading import Masking, read
+from ecg_lib.objectives.parts.masked_reading import read, segments_of
 from ecg_lib.objectives.parts.merl_clip import EntityReading, build_merl
-from ecg_lib.objectives.parts.text_vectors import TextVectors
+from ecg_lib.objectives.parts.report_vectors import ReportVectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,9 +50,12 @@ class MerlSettings(BaseSettings):
     entities_weight: float  # 0 leaves the part out
     entities: str  # lexicon, codes (the store's own labels), or a folder of mined labels
     entities_over: str  # mean or sum of the binary losses over the entities of an ECG
-    masked_leads: tuple[int, ...]  # an ECG draws how many leads are masked; empty: none
-    segments: float  # share of segments that are masked
-    segment_masking: str  # lead: the same number in each present lead; joint: over all of them
+    masked_leads: tuple[int, ...]  # numbers of masked leads to draw from; empty: no lead is masked
+    leads_per_ecg: bool  # draw that number for each ECG, not once per batch (which is faster)
+    segments: float  # share of the segments of shown leads that is masked
+    segment_masking: (
+        str  # per_lead: equally many of each shown lead; joint: of all of them together
+    )
     segment_seconds: float  # length of a segment, for encoders that cannot drop tokens
     gradient_norms: bool  # record each part's gradient at the encoder, once per line of the curve
 
@@ -68,12 +72,23 @@ class MerlSettings(BaseSettings):
                 raise ConfigError(f"{name}_weight is {weight:g}; give 0 or more")
         if not any(weights.values()):
             raise ConfigError(f"{', '.join(weights)} all have weight 0; give one of them more")
-        _ = self.masking  # its fields are checked as it is built
+        if any(number < 0 for number in self.masked_leads):
+            raise ConfigError(f"masked_leads is {list(self.masked_leads)}; give numbers from 0")
+        if not 0 <= self.segments < 1:
+            raise ConfigError(f"segments is {self.segments:g}; give a share from 0 to below 1")
+        if self.segment_masking not in (PER_LEAD, JOINT):
+            told = f"segment_masking is {self.segment_masking!r}"
+            raise ConfigError(f"{told}; choose {PER_LEAD} or {JOINT}")
+        if self.segment_seconds <= 0:
+            raise ConfigError(f"segment_seconds is {self.segment_seconds:g}; give more than 0 s")
 
     @property
-    def masking(self) -> Masking:
-        """The masks of a step."""
-        return Masking(self.masked_leads, self.segments, self.segment_masking, self.segment_seconds)
+    def masking(self) -> LeadMasking | None:
+        """The masks of a training step; None if nothing is masked."""
+        if not self.masked_leads and not self.segments:
+            return None
+        numbers = self.masked_leads or (0,)
+        return LeadMasking(numbers, self.leads_per_ecg, self.segment_masking, self.segments)
 
     def weights(self) -> dict[str, float]:
         """Return the weight of each part of the loss."""
@@ -91,7 +106,13 @@ class MerlParts(BaseObjective):
     def __init__(self, encoder: EcgEncoder, settings: MerlSettings, given: Given):
         super().__init__(encoder, settings, given)
         self.store, self.masking = store_of(given), settings.masking
-        self.masking.check(encoder)
+        self.leads = len(encoder.config.ecg_input.leads)
+        if max(settings.masked_leads, default=0) >= self.leads:
+            raise ConfigError(
+                f"objective.masked_leads is {list(settings.masked_leads)}, but the encoder reads "
+                f"{self.leads} leads; mask fewer"
+            )
+        self.segments = segments_of(encoder, settings.segment_seconds)
         self.reports = self.store.records["report"].tolist()
         self.train_rows, self.valid_rows = map(self.usable, (given.train, given.valid))
         used = [self.reports[i] for i in (*self.train_rows, *self.valid_rows)]
@@ -107,7 +128,7 @@ class MerlParts(BaseObjective):
         )
         if self.targets:
             self.clip.set_rates(self.targets.rates(self.train_rows))
-        self.texts = TextVectors(
+        self.texts = ReportVectors(
             self.clip.text_encoder, self.tokenizer, given.text.max_tokens, settings.text_dropout
         )
         if settings.contrast_weight:
@@ -134,7 +155,11 @@ class MerlParts(BaseObjective):
     def collate(self, rows: Sequence[dict]) -> dict[str, Any]:
         """Read and normalise the ECGs, and draw which leads and segments of each are shown."""
         index, encoder = [row["row"] for row in rows], self.clip.ecg_encoder
-        lead_mask, keep = self.masking.draw(len(index), encoder, self.generator)
+        lead_mask = torch.ones(len(index), self.leads, dtype=torch.bool)
+        keep = torch.zeros(len(index), 0, dtype=torch.long)
+        if self.masking:
+            drawn = len(index), self.leads, self.segments, self.generator
+            lead_mask, keep = self.masking.draw(*drawn)
         return {
             "ecg": encoder_input(self.store.mv(index), encoder),
             "lead_mask": lead_mask,
@@ -154,13 +179,17 @@ class MerlParts(BaseObjective):
         lead_mask : (B, L) bool
             True where a lead is shown.
         keep : (B, k) int64
-            Numbers of the segments that are shown; k = 0 means all of them.
+            Positions of the segments that are shown, as for `masked_reading.read`; k is 0 if
+            nothing is masked.
         reports : sequence of B str
         targets : (B, Q) float32
             Entities, 0 or 1; Q = 0 without this part.
         """
-        encoder, shown = self.clip.ecg_encoder, lead_mask if self.masking.masked_leads else None
-        encoded = read(encoder, ecg, shown, keep, self.masking.segments_of(encoder))
+        encoder = self.clip.ecg_encoder
+        if self.masking:
+            encoded = read(encoder, ecg, lead_mask, keep, self.segments)
+        else:
+            encoded = read(encoder, ecg)
         parts, weights = self.parts(encoded, reports, targets), self.settings.weights()
         weighted = {name: weights[name] * value for name, value in parts.items()}
         if self.training:

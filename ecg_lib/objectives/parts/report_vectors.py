@@ -42,7 +42,7 @@ def random_vectors(names: Sequence[str], width: int) -> Tensor:
     return torch.stack(rows)
 
 
-class TextVectors:
+class ReportVectors:
     """The vectors of an objective's texts.
 
     Parameters
