@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.sealed import checked
 
 _CLIP = "projections.safetensors"
+_KIND = "clip.json"  # names the class of a CLIP that is not an `EcgClip` itself
 _CURE = "train it again"
 
 
@@ -28,10 +31,13 @@ def clip_folder(folder: str | Path) -> Path | None:
 def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
     """Load a saved CLIP and its tokenizer; the CLIP may be part of a findings-and-text reader.
 
+    The folder's `clip.json` names the module and the class of the CLIP. That module is imported, so
+    it must be installed. Without this file the CLIP is a plain `EcgClip`.
+
     Raises
     ------
     DataError
-        The folder holds no CLIP.
+        The folder holds no CLIP, or its class cannot be found.
     """
     found = clip_folder(folder)
     if found is None:
@@ -40,7 +46,24 @@ def load_clip(folder: str | Path) -> tuple[EcgClip, Any]:
             "CLIP saved by notebook 02, e.g. checkpoints/demo/encoder/clip"
         )
     checked(found, _CURE)
-    return EcgClip.from_pretrained(found), AutoTokenizer.from_pretrained(str(found))
+    return _kind(found).from_pretrained(found), AutoTokenizer.from_pretrained(str(found))
+
+
+def _kind(folder: Path) -> type[EcgClip]:
+    """Return the class of a saved CLIP."""
+    file = folder / _KIND
+    if not file.is_file():
+        return EcgClip
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        kind = getattr(import_module(told["module"]), told["class"])
+    except (ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+        raise DataError(
+            f"{file}: names no class that can be imported ({error}); {_CURE}"
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, EcgClip)):
+        raise DataError(f"{file}: {told['class']} is not a CLIP; {_CURE}")
+    return kind
 
 
 def load_encoder(folder: str | Path) -> EcgEncoder:
