@@ -57,7 +57,8 @@ class Lexicon:
     def __init__(
         self, wordings: Mapping[str, Sequence[str]], rules: PolarityRules | None
     ):
-        self._names = {_plain(wording): tuple(names) for wording, names in wordings.items()}
+        both = [(w, n) for own, n in wordings.items() for w in (in_english(own)[0], own)]
+        self._names = {_plain(wording): tuple(names) for wording, names in both}
         self._rules = rules
         longest = sorted(self._names, key=lambda wording: (-len(wording), wording))
         parts = (rf"{phrase_pattern(w)[:-len(_END)]}{_PLURAL}{_END}" if w[-1].isalpha()

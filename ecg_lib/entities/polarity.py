@@ -61,6 +61,11 @@ class PolarityRules:
                         raise DataError(f"{where}: {phrase!r} both denies and doubts; keep one")
                     before, after = old.before or side == "before", old.after or side == "after"
                     cues[phrase] = _Cue(polarity, before, after)
+        for phrase, cue in cues.items():  # "suspected" is also one of "suspect*"
+            forms = [own for form, own in cues.items() if "*" in form and own.polarity == cue.polarity
+                     and re.fullmatch(phrase_pattern(form), phrase)]  # fmt: skip
+            before, after = (any(getattr(own, side) for own in (cue, *forms)) for side in _SIDES)
+            cues[phrase] = _Cue(cue.polarity, before, after)
         cues |= {phrase: _Cue("", True, True) for phrase in table["neither"]}
         self._cues = [cues[phrase] for phrase in _longest(cues)]
         self._pattern = re.compile("|".join(f"({phrase_pattern(p)})" for p in _longest(cues)))
@@ -155,7 +160,7 @@ def polarity_rules() -> PolarityRules:
 def phrase_pattern(phrase: str) -> str:
     """Return a pattern for a phrase: whole words, any blanks or hyphens between them."""
     words = [re.escape(word).replace(r"\*", r"\w*") for word in re.split(_GAP, phrase)]
-    left = r"(?<![\w-])" if phrase[0].isalnum() else ""
+    left = r"(?<!\w)" if phrase[0].isalnum() else ""
     right = r"(?!\w)" if phrase[-1].isalnum() or phrase[-1] == "*" else ""
     return left + _GAP.join(words) + right
 
