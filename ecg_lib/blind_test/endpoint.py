@@ -7,20 +7,14 @@ address that is given.
 from __future__ import annotations
 
 import base64
-import http.client
 import io
-import json
 import math
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 
 import numpy as np
 
 from ecg_lib.blind_test.replies import Reply
-from ecg_lib.data.printable import printable
+from ecg_lib.chat_endpoint import ChatEndpoint, text_of
 from ecg_lib.errors import DataError
 from ecg_lib.signal.leads import LEADS
 from ecg_lib.signal.resample import to_rate
@@ -30,12 +24,11 @@ INSTRUCTION = (
     "Answer a yes/no question with one word, yes or no. Otherwise give only the answer."
 )
 NUMBERS_RATE = 50  # Hz, enough for the height of a QRS; 10 s of 12 leads are 6,000 numbers
-_LONGEST = 10_000_000  # bytes of a reply
 _TOP = 20  # first tokens whose probability an endpoint may return
 
 
-class Endpoint:
-    """A chat model that is reached over HTTP.
+class Endpoint(ChatEndpoint):
+    """A chat model that is reached over HTTP and sees ECGs.
 
     Parameters
     ----------
@@ -72,12 +65,10 @@ class Endpoint:
         timeout: float = 120.0,
         tries: int = 3,
     ):
-        if not _is_http(url):
-            raise DataError(f"endpoint {url!r}: give an address that begins with http")
+        super().__init__(url, model, api_key, timeout, tries)
         if send not in ("image", "numbers"):
             raise DataError(f"send is {send!r}; use image or numbers")
-        self.url, self.model, self.send, self.rate = url.rstrip("/"), model, send, rate
-        self.timeout, self.tries, self._key = timeout, tries, api_key
+        self.send, self.rate = send, rate
         self.name = f"{model} ({send})"
 
     def __call__(
@@ -97,73 +88,11 @@ class Endpoint:
             )
         parts.append({"type": "text", "text": question})
         content = parts if self.send == "image" else "\n\n".join(part["text"] for part in parts)
-        body = {
-            "model": self.model,
-            "messages": [
-                {"role": "system", "content": INSTRUCTION},
-                {"role": "user", "content": content},
-            ],
-            "temperature": 0,
-            "max_tokens": 64,
-            "logprobs": True,
-            "top_logprobs": _TOP,
-        }
-        return _reply(self._post(body))
-
-    def _post(self, body: dict) -> dict:
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(
-            f"{self.url}/chat/completions", json.dumps(body).encode(), headers
-        )
-        for attempt in range(1, self.tries + 1):
-            try:
-                with _OPENER.open(request, timeout=self.timeout) as answer:
-                    return json.loads(_read(answer, self.timeout))
-            except urllib.error.HTTPError as error:
-                busy = error.code == 429 or error.code >= 500
-                if not busy or attempt == self.tries:
-                    text = printable(error.read(200).decode(errors="replace"))
-                    raise DataError(f"{self.url} answered {error.code}: {text}") from error
-            except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
-                if attempt == self.tries:
-                    told = printable(f"{error}")[:200] or type(error).__name__
-                    raise DataError(f"{self.url}: no answer ({told}); is it running?") from error
-            time.sleep(min(2.0**attempt, 30.0))
-        raise DataError(f"{self.url}: no answer")
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection: ECGs and the key go to the address that was given and to no other."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Return no further request, so that the redirection counts as an error."""
-
-
-_OPENER = urllib.request.build_opener(_Stay)
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        port = parts.port  # raises ValueError if it is none
-    except ValueError:
-        return False
-    plain = url.isascii() and url.isprintable() and " " not in url
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
-
-
-def _read(answer: http.client.HTTPResponse, seconds: float) -> bytes:
-    """Read a reply that may come in drops or never end."""
-    end, whole = time.monotonic() + seconds, b""
-    while part := answer.read1(2**16):
-        whole += part
-        if len(whole) > _LONGEST:
-            raise ValueError(f"a reply of more than {_LONGEST:,} bytes")
-        if time.monotonic() > end:
-            raise TimeoutError(f"the reply takes more than {seconds:g} s")
-    return whole
+        messages = [
+            {"role": "system", "content": INSTRUCTION},
+            {"role": "user", "content": content},
+        ]
+        return _reply(self.ask(messages, max_tokens=64, logprobs=True, top_logprobs=_TOP))
 
 
 def _as_picture(signal_mv: np.ndarray, rate: int, title: str) -> list[dict]:
@@ -185,15 +114,9 @@ def _as_numbers(signal_mv: np.ndarray, rate: int, title: str) -> list[dict]:
 
 def _reply(answer: dict) -> Reply:
     """Return the text, and P(yes) if the endpoint says how likely the first tokens were."""
+    text = text_of(answer)
     try:
-        choice = answer["choices"][0]
-        text = choice["message"]["content"] or ""
-        if not isinstance(text, str):
-            raise TypeError
-    except (KeyError, IndexError, TypeError):
-        raise DataError("the endpoint's answer has no choices[0].message.content") from None
-    try:
-        first = choice["logprobs"]["content"][0]["top_logprobs"]
+        first = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         mass = {"yes": 0.0, "no": 0.0}
         for token in first:
             word = token["token"].strip().lower()

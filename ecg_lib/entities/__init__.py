@@ -1,0 +1,1 @@
+"""Entities mined from reports: what each report says is there, as labels for pre-training."""
