@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import (
@@ -115,15 +115,14 @@ class SentenceEncoder(TextEncoder):
             The pooling is unknown, or the model has no pooler.
         """
         name, named = find_text_encoder(name_or_path), f"text_encoder.name_or_path {name_or_path!r}"
-        own = Path(name, _OWN)
         try:
-            saved, centre = _own(own) if own.is_file() else (MEAN, None)
+            saved, centre = _saved(Path(name, _OWN))
             pooling = pooling or saved
             backbone, missing = _backbone(name, pooling == POOLER)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(
-                f"{named} cannot be loaded ({str(error).splitlines()[0]}); give a folder written "
-                "by save_pretrained, or the hub id of an encoder"
+                f"{named} cannot be loaded ({_first_line(error)}); give a folder written by "
+                "save_pretrained, or the hub id of an encoder"
             ) from error
         if missing:  # transformers has filled them with random numbers
             raise DataError(f"{named}: weights of {min(missing)} are missing; give another model")
@@ -146,7 +145,7 @@ def load_sentence_encoder(
     except (OSError, ValueError) as error:
         raise DataError(
             f"text_encoder.name_or_path {name_or_path!r}: its tokenizer cannot be loaded "
-            f"({str(error).splitlines()[0]}); save it into the same folder"
+            f"({_first_line(error)}); save it into the same folder"
         ) from error
 
 
@@ -161,6 +160,13 @@ def _backbone(name: str, pooler: bool) -> tuple[PreTrainedModel, list[str]]:
     return model, sorted(loaded["missing_keys"])
 
 
-def _own(file: Path) -> tuple[str, Tensor]:
+def _saved(file: Path) -> tuple[str, Tensor | None]:
+    """Read pooling and centre of a saved `SentenceEncoder`; others are pooled by the mean."""
+    if not file.is_file():
+        return MEAN, None
     with safe_open(str(file), "pt") as stored:
         return stored.metadata()["pooling"], stored.get_tensor("centre")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

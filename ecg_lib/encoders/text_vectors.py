@@ -172,9 +172,9 @@ def _digest(text: str) -> bytes:
 def _tokenizer_hash(tokenizer: Any) -> str:
     """Hash a tokenizer without its padding and truncation, which every call may change."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
-    told: Any = tokenizer.get_vocab() if fast is None else json.loads(fast.to_str())
-    for name in ("padding", "truncation"):
-        told.pop(name, None) if fast is not None else None
+    told = tokenizer.get_vocab()
+    if fast is not None:
+        told = json.loads(fast.to_str()) | {"padding": None, "truncation": None}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
