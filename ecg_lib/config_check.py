@@ -55,6 +55,7 @@ def check(config: Config, where: str) -> None:
             f"{where}: questions.built and questions.ecgqa are both off; set one to true"
         )
     _check_llm(config, where)
+    _check_text_encoder(config, where)
     _check_arms(config, where)
     _check_rates(config, where)
     _check_objectives(config, where)
@@ -122,6 +123,31 @@ def _check_llm(config: Config, where: str) -> None:
     if llm.practice and (llm.rows < 1 or llm.batch_size < 1 or llm.pack < 1):
         raise ConfigError(
             f"{where}: llm.practice needs llm.rows, llm.batch_size and llm.pack of at least 1"
+        )
+
+
+def _check_text_encoder(config: Config, where: str) -> None:
+    from ecg_lib.encoders.sentence_vectors import MEAN, POOLINGS  # importing torch takes seconds
+    from ecg_lib.objectives.objective import settings
+    from ecg_lib.objectives.parts.clip_text import ClipSettings
+
+    text = config.text_encoder
+    if text.pooling not in POOLINGS:
+        raise ConfigError(
+            f"{where}: text_encoder.pooling is {text.pooling!r}; choose {', '.join(POOLINGS)}"
+        )
+    if text.pooling == MEAN and not text.centre:
+        return
+    if text.name_or_path is None or text.trainable:
+        raise ConfigError(
+            f"{where}: text_encoder.pooling and centre are for a pretrained encoder that stays as "
+            "it is; name one and set trainable to false, or set pooling to mean and centre to false"
+        )
+    if isinstance(settings(config.objective, f"{where}: objective"), ClipSettings):
+        raise ConfigError(
+            f"{where}: text_encoder.pooling and centre are for objectives that read kept vectors "
+            f"of texts, but {config.objective['name']} averages tokens at every step; set pooling "
+            "to mean and centre to false"
         )
 
 

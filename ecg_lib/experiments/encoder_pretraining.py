@@ -15,6 +15,7 @@ from ecg_lib.config import Config
 from ecg_lib.config_check import SCRATCH, SIMULATED
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.base import EcgEncoder
+from ecg_lib.encoders.text_names import find_text_encoder
 from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.objectives import objective
@@ -70,9 +71,11 @@ def teach(
         Section of the configuration with the objective's name and settings.
     """
     name, settings = section["name"], objective.settings(section)
+    if named := given.text.name_or_path:
+        given = replace(given, text=replace(given.text, name_or_path=find_text_encoder(named)))
     build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
     encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
-    untrained = None if given.start else [config.encoder, asdict(config.text_encoder)]
+    untrained = None if given.start else [config.encoder, config.text_encoder.as_dict()]
     key = key_of(
         objective.pretrain,
         kind,

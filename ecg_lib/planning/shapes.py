@@ -72,7 +72,8 @@ def clip_shape(config: Config) -> EcgClip:
     with torch.device("meta"):
         if text.name_or_path:
             named = named_config(text.name_or_path)
-            unpooled = {"add_pooling_layer": False} if named.model_type == "bert" else {}
+            pooled = text.pooling == "pooler" or named.model_type != "bert"
+            unpooled = {} if pooled else {"add_pooling_layer": False}
             backbone = AutoModel.from_config(named, **unpooled)
         else:
             backbone = small_bert(
