@@ -38,7 +38,7 @@ from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
 from ecg_lib.evaluation.released_files import ReleasedFiles
 from ecg_lib.evaluation.same_ecg import without_copies
-from ecg_lib.evaluation.task_fields import STORE, WHOLE, check_fields, label_fields
+from ecg_lib.evaluation.task_fields import WHOLE, check_fields, label_fields
 from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
 
@@ -85,7 +85,7 @@ class Task:
         """Hash of all that decides who is trained and tested on, and with which labels."""
         labels = {name: asdict(label) for name, label in self.labels.items()}
         split = self.split if isinstance(self.split, str) else dict(self.split)
-        parts = [split, self.minimum, self.table, labels]
+        parts: list[Any] = [split, self.minimum, self.table, labels]
         if self.valid or self.stated:
             parts += [self.valid, self.stated]
         said = json.dumps(parts)
@@ -118,7 +118,7 @@ class Task:
         )
         unknown = [name for name in self.labels if name not in known]
         return found.assign(**dict.fromkeys(unknown, pd.NA))[list(self.labels)].astype(
-            {name: "boolean" for name in unknown}
+            dict.fromkeys(unknown, "boolean")
         )
 
     def scored(self, records: pd.DataFrame) -> pd.DataFrame:
