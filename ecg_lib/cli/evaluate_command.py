@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ecg_lib.cli import released_options
 from ecg_lib.disk import write_file
 
 HELP = "measure a saved encoder on a prepared store"
@@ -20,6 +21,8 @@ EPILOG = """examples:
       --train stores/ptbxl --test stores/ptbxl --share 0.01 0.1 1 --seeds 0 1 2 --baseline
   debiased-ecg evaluate linear-probe --task findings --model checkpoints/ptbxl/encoder/clip
       --train stores/ptbxl --test stores/ludb
+  debiased-ecg evaluate linear-probe --task ptbxl_sub --released MERL/finetune/data_split
+      --model checkpoints/ptbxl/encoder/clip --train stores/ptbxl --test stores/ptbxl
   debiased-ecg evaluate transfer --reader checkpoints/ptbxl/simulated/mv-0
       --cohort stores/ptbxl --out simulated_to_real.csv"""
 _MOST_RESAMPLES, _MOST_EPOCHS = 1_000_000, 10_000
@@ -68,6 +71,12 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         help="a prepared store that the model was trained on; tells how many of its ECGs the "
         "cohort holds, also under other names",
     )
+    zero.add_argument(
+        "--part",
+        choices=("whole", "test"),
+        default="whole",
+        help="ECGs of the store: all that belong to the task, or its test part (default whole)",
+    )
     _add_task(zero, "table4")
 
     probe = whats.add_parser(
@@ -102,6 +111,13 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         help="seeds that draw the patients of a share below 1; averaged (default 0 1 2)",
     )
     probe.add_argument(
+        "--draw",
+        choices=(released_options.PATIENTS, released_options.RELEASED),
+        default=released_options.PATIENTS,
+        help="what a share draws: patients, balanced by label (default), or records at random as "
+        "in MERL's released code, once and with its seed",
+    )
+    probe.add_argument(
         "--baseline",
         action="store_true",
         help="also fit gradient boosting on hand-made features (20 ms per ECG)",
@@ -125,6 +141,15 @@ def add_to(verb: argparse.ArgumentParser) -> None:
         )
         what.set_defaults(run=run)
 
+    defects = whats.add_parser(
+        "label-defects",
+        help=released_options.HELP,
+        formatter_class=raw,
+        description=released_options.DESCRIPTION,
+    )
+    released_options.add_defects(defects)
+    defects.set_defaults(run=run_label_defects)
+
 
 def _add_task(verb: argparse.ArgumentParser, default: str) -> None:
     verb.add_argument(
@@ -134,6 +159,7 @@ def _add_task(verb: argparse.ArgumentParser, default: str) -> None:
         metavar="NAME",
         help=f"a file of ecg_lib/evaluation/tasks: labels, texts, split (default {default})",
     )
+    released_options.add_files(verb)
 
 
 def run_transfer(options: argparse.Namespace) -> None:
@@ -171,10 +197,14 @@ def run_transfer(options: argparse.Namespace) -> None:
 
 def run_zero_shot(options: argparse.Namespace) -> None:
     """Measure how well text prompts rank the ECGs of a store for each label."""
+    import numpy as np
+    import pandas as pd
     import torch
 
     from ecg_lib.data.write_store import open_whole
+    from ecg_lib.errors import DataError
     from ecg_lib.evaluation.label_prompt import check_prompt, filled
+    from ecg_lib.evaluation.macro_means import mean_cells
     from ecg_lib.evaluation.probe import encoder_features
     from ecg_lib.evaluation.text_scores import text_scores
     from ecg_lib.evaluation.zero_shot import auc_table, share_seen
@@ -182,25 +212,39 @@ def run_zero_shot(options: argparse.Namespace) -> None:
 
     _check(options)
     check_prompt(options.prompt, "--prompt")
-    task, store = _task(options.task), open_whole(options.cohort)
+    task = released_options.chosen(_task(options.task), options)
+    store = open_whole(options.cohort)
+    released_options.tell(task, store)
+    asked = options.part == "test"
+    rows = task.test_rows(store) if asked else np.flatnonzero(task.members(store.records))
+    if not len(rows):
+        raise DataError(f"--cohort {store.folder}: no ECG of task {task.name}; give another store")
+    records = store.records.iloc[rows]
     if options.trained:
-        ids, known = store.records["ecg_id"], open_whole(options.trained)
+        ids, known = records["ecg_id"], open_whole(options.trained)
         share = share_seen(store, ids.tolist(), known, known.records["ecg_id"].tolist())
         if share:
             told = f"{round(share * len(ids)):,} of {len(ids):,} ECGs of {store.folder} are also in"
             print(f"warning: {told} {known.folder}: the model has seen them", file=sys.stderr)
     clip, tokenizer = load_clip(options.model)
-    targets = task.targets(store.records)
+    targets = task.targets(records)
     texts = {
         label: [filled(options.prompt, text) for text in texts]
         for label, texts in task.prompts.items()
         if targets[label].notna().any()
     }
-    features = encoder_features(store, clip.ecg_encoder)
+    features = encoder_features(store, clip.ecg_encoder, rows)
     cls = torch.from_numpy(features[:, : clip.ecg_encoder.config.width])
     scores = text_scores(cls, clip, tokenizer, texts)
-    table = auc_table(scores, targets, options.resamples, 0, 10, store.records["patient_id"])
-    _show(table.rename(columns={"column": "label"}), options.out)
+    patients = records["patient_id"]
+    table = auc_table(scores, targets, options.resamples, 0, 10, patients)
+    cells = table.rename(columns={"column": "label"}).to_dict("records")
+    sure = [label for label in scores if targets[label].notna().all()]
+    means = mean_cells(
+        *(targets[sure].to_numpy(bool), scores[sure].to_numpy()[None], task.means),
+        *(options.resamples, 0, patients),
+    )
+    _show(pd.DataFrame([*means, *cells]), options.out)
 
 
 def run_linear_probe(options: argparse.Namespace) -> None:
@@ -209,7 +253,8 @@ def run_linear_probe(options: argparse.Namespace) -> None:
 
     from ecg_lib.data.write_store import open_whole
     from ecg_lib.errors import DataError
-    from ecg_lib.evaluation.probe import part_of, probe_table
+    from ecg_lib.evaluation.probe import Draw, drawn_rows, part_of, probe_table
+    from ecg_lib.evaluation.released_draw import SEED, released_draw
     from ecg_lib.experiments.controls import readings
     from ecg_lib.objectives.loading import load_encoder
 
@@ -222,12 +267,17 @@ def run_linear_probe(options: argparse.Namespace) -> None:
         raise DataError(f"--epochs is {options.epochs}; give 0 to {_MOST_EPOCHS:,}")
     train = open_whole(options.train)
     test = train if Path(options.test) == Path(options.train) else open_whole(options.test)
-    task = _task(options.task)
+    task = released_options.chosen(_task(options.task), options)
+    released_options.tell(task, train, test)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         stores, rows, tables = (train, test), task.rows(train, test), []
     for line in told:
         print(f"warning: {line.message}", file=sys.stderr)
+    draw: Draw = drawn_rows
+    seeds = options.seeds
+    if options.draw == released_options.RELEASED:
+        draw, seeds = released_draw(task, train.records.iloc[rows[0]]), [SEED]
     encoder = load_encoder(options.model)
     for name, (features, reading) in readings(
         encoder, stores, rows, options.epochs, options.baseline
@@ -236,10 +286,15 @@ def run_linear_probe(options: argparse.Namespace) -> None:
             part_of(store, own, features(store, own), task)
             for store, own in zip(stores, rows, strict=True)
         )
-        drawn = options.share, options.seeds, options.resamples
-        table = probe_table(known, asked, *drawn, reading=reading)
+        drawn = options.share, seeds, options.resamples
+        table = probe_table(known, asked, *drawn, reading=reading, draw=draw, means=task.means)
         tables.append(table.assign(reading=name))
     _show(pd.concat(tables, ignore_index=True), options.out)
+
+
+def run_label_defects(options: argparse.Namespace) -> None:
+    """Show what the defects of published label files are worth."""
+    _show(released_options.defects(options), options.out)
 
 
 def _task(name: str) -> Any:
@@ -272,4 +327,5 @@ def _show(table: Any, out: str | None) -> None:
     """Print a table; with `out`, also write it atomically as CSV."""
     if out:
         write_file(out, partial(table.to_csv, index=False))
-    print(table.round(dict.fromkeys(("value", "ci_low", "ci_high"), 1)).to_string(index=False))
+    decimals = dict.fromkeys(("value", "ci_low", "ci_high", "ceiling"), 1)
+    print(table.round(decimals).to_string(index=False))

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from ecg_lib.data.store import EcgStore
 from ecg_lib.encoders.base import EcgEncoder
 from ecg_lib.encoders.token_cache import EcgTokens, encode, on_gpu
+from ecg_lib.evaluation.macro_means import mean_cells
 from ecg_lib.evaluation.task import Task, patients_of
 from ecg_lib.intervals import Estimate, macro_auc
 
@@ -28,6 +29,8 @@ _BATCH, _CHUNK = 128, 2048
 
 # (training features, test features, training targets, rows with known labels) -> log-odds
 Reading = Callable[[np.ndarray, np.ndarray, pd.DataFrame, np.ndarray], pd.DataFrame]
+# (targets, patients, share, seed) -> rows with known labels
+Draw = Callable[[pd.DataFrame, np.ndarray, float, int], np.ndarray]
 
 
 # -- features --------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ class Part:
 
 
 def part_of(store: EcgStore, rows: np.ndarray, features: np.ndarray, task: Task) -> Part:
-    """Make a `Part` of some rows of a store.
+    """Make a `Part` of some rows of a store, with the labels that a probe is scored against.
 
     Parameters
     ----------
@@ -211,7 +214,7 @@ def part_of(store: EcgStore, rows: np.ndarray, features: np.ndarray, task: Task)
     task : Task
         Supplies the labels; those that the store's cohort cannot carry are left out.
     """
-    targets = task.targets(store.records.iloc[rows]).reset_index(drop=True)
+    targets = task.scored(store.records.iloc[rows]).reset_index(drop=True)
     return Part(features, targets.dropna(axis=1).astype(bool), patients_of(store, rows))
 
 
@@ -222,6 +225,7 @@ def label_cells(
     seed: int = 0,
     min_positives: int = 10,
     minus: np.ndarray | None = None,
+    means: Sequence[int] = (),
 ) -> list[dict]:
     """Return the mean AUC over labels, then the AUC of each label.
 
@@ -233,6 +237,9 @@ def label_cells(
         Scores of one or more training runs.
     minus : (runs, N, K) float, optional
         Scores to compare with; the cells are then differences, paired by ECG.
+    means : sequence of int
+        Means over labels with at least so many positives, see `mean_cells`, instead of the one over
+        labels with `min_positives`.
 
     Returns
     -------
@@ -243,6 +250,8 @@ def label_cells(
     truth, settings = test.targets.to_numpy(), (resamples, seed, min_positives, test.patients)
     enough = np.minimum(truth.sum(0), (~truth).sum(0)) >= max(min_positives, 1)
     cells = [{"label": MEAN, **_cell(macro_auc(truth, scores, minus, *settings), enough.sum())}]
+    if means:
+        cells = mean_cells(truth, scores, means, resamples, seed, test.patients, minus)
     for k, label in enumerate(test.targets):
         own = None if minus is None else minus[:, :, [k]]
         found = macro_auc(truth[:, [k]], scores[:, :, [k]], own, *settings)
@@ -262,6 +271,8 @@ def probe_table(
     resamples: int = 1000,
     min_positives: int = 10,
     reading: Reading = linear,
+    draw: Draw = drawn_rows,
+    means: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Return `label_cells` by share of the training patients, averaged over draws.
 
@@ -274,6 +285,10 @@ def probe_table(
     reading : callable
         Takes training features, test features, training targets and the rows with known labels,
         and returns scores; by default the linear probe.
+    draw : callable
+        Draws the rows with known labels; by default patients, balanced by label.
+    means : sequence of int
+        As for `label_cells`.
 
     Returns
     -------
@@ -285,7 +300,7 @@ def probe_table(
     table = []
     for share in shares:
         few = seeds if share < 1 else seeds[:1]  # a draw of all patients does not vary
-        chosen = [drawn_rows(train.targets, train.patients, share, seed) for seed in few]
+        chosen = [draw(train.targets, train.patients, share, seed) for seed in few]
         each = [
             reading(train.features, test.features, train.targets[labels], rows).to_numpy(float)
             for rows in chosen
@@ -295,7 +310,7 @@ def probe_table(
             "train_ecgs": round(np.mean([len(rows) for rows in chosen])),
             "seeds": len(chosen),
         }
-        cells = label_cells(test, np.stack(each), resamples, 0, min_positives)
+        cells = label_cells(test, np.stack(each), resamples, 0, min_positives, means=means)
         table += [{**about, **cell} for cell in cells]
     columns = ["share", "label", "value", "ci_low", "ci_high", "n", "train_ecgs", "seeds"]
     return pd.DataFrame(table)[columns]

@@ -10,6 +10,14 @@ To add an evaluation set, add a file to that folder; nothing else is needed. The
 ``labels``    label -> ``codes`` of findings.csv, any of which counts (or ``superclass``, a value of
               that column), and ``prompts``, the texts that mean the label
 ``table``     a table of `ecg_lib.knowledge` that supplies what ``labels`` leaves out
+
+and, for sets that were published with files of their own,
+
+``valid``     values of the split's attribute that are neither trained nor tested on
+``stated``    true: only ECGs with at least one of the labels belong to the set
+``means``     mean AUCs to report, each over labels with at least so many positives: ``[1, 10]``
+``released``  the published label files, see `ecg_lib.evaluation.released_files`; a label of such a
+              set may have ``codes: []`` if no code of findings.csv says exactly the same
 """
 
 from __future__ import annotations
@@ -28,21 +36,24 @@ import yaml
 
 from ecg_lib.data.store import EcgStore
 from ecg_lib.errors import DataError
+from ecg_lib.evaluation.released_files import ReleasedFiles
 from ecg_lib.evaluation.same_ecg import without_copies
-from ecg_lib.knowledge.findings import FINDINGS, transfer_findings
+from ecg_lib.evaluation.task_fields import WHOLE, check_fields, label_fields
+from ecg_lib.knowledge.findings import transfer_findings
 from ecg_lib.knowledge.zero_shot_labels import LABEL_TEXT, zero_shot_labels, zero_shot_targets
 
 ROOM = "ecg_lib.evaluation.tasks"  # this string puts the folder's files into its readers' code hash
 FOLDER = Path(__file__).resolve().parent / ROOM.rpartition(".")[2]
-STORE, WHOLE = "store", "whole"
 _MADE_ANEW = "simulated"  # source of ECGs that no other store can hold
-_FIELDS = ("title", "cohorts", "split", "minimum", "labels", "table")
 _FINDINGS, _NINE = "transfer_findings.csv", "zero_shot_labels.csv"
 
 
 @dataclass(frozen=True)
 class Label:
-    """The codes of a label, any of which counts, and the texts that mean it."""
+    """The codes of a label, any of which counts, and the texts that mean it.
+
+    A label without codes can be known from the set's released files only.
+    """
 
     codes: tuple[str, ...]
     prompts: tuple[str, ...]
@@ -59,6 +70,10 @@ class Task:
     minimum: float | None
     table: str
     labels: Mapping[str, Label]
+    valid: tuple[Any, ...] = ()
+    stated: bool = False
+    means: tuple[int, ...] = ()
+    released: ReleasedFiles | None = None
 
     @property
     def prompts(self) -> dict[str, tuple[str, ...]]:
@@ -67,10 +82,13 @@ class Task:
 
     @property
     def hash(self) -> str:
-        """Hash of the split, the minimum, the table's name and the labels."""
+        """Hash of all that decides who is trained and tested on, and with which labels."""
         labels = {name: asdict(label) for name, label in self.labels.items()}
         split = self.split if isinstance(self.split, str) else dict(self.split)
-        said = json.dumps([split, self.minimum, self.table, labels])
+        parts: list[Any] = [split, self.minimum, self.table, labels]
+        if self.valid or self.stated:
+            parts += [self.valid, self.stated]
+        said = json.dumps(parts)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def targets(self, records: pd.DataFrame) -> pd.DataFrame:
@@ -85,18 +103,36 @@ class Task:
         -------
         (N, labels) DataFrame of bool
             With zero_shot_labels.csv nullable booleans: NA where the ECG's data set cannot carry
-            the label.
+            the label. A label without codes is NA everywhere.
         """
         if self.table == _NINE:
             return zero_shot_targets(records, self.minimum)
-        return pd.DataFrame(
+        known = {name: label.codes for name, label in self.labels.items() if label.codes}
+        found = pd.DataFrame(
             {
-                name: [self._stated(stated, label.codes) for stated in records["labels"]]
-                for name, label in self.labels.items()
+                name: [self._stated(stated, codes) for stated in records["labels"]]
+                for name, codes in known.items()
             },
             index=records.index,
             dtype=bool,
         )
+        unknown = [name for name in self.labels if name not in known]
+        return found.assign(**dict.fromkeys(unknown, pd.NA))[list(self.labels)].astype(
+            dict.fromkeys(unknown, "boolean")
+        )
+
+    def scored(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Return the labels that a probe is scored against, in the form of `targets`.
+
+        They differ from `targets` only where published files do, see `released_task`.
+        """
+        return self.targets(records)
+
+    def members(self, records: pd.DataFrame) -> np.ndarray:
+        """Return which ECGs belong to the set, (N,) bool: all, or those with a label (`stated`)."""
+        if not self.stated:
+            return np.ones(len(records), bool)
+        return self.targets(records).any(axis=1).to_numpy(bool)
 
     def _stated(self, stated: Mapping[str, float], codes: Sequence[str]) -> bool:
         found = (stated[code] for code in codes if code in stated)
@@ -122,11 +158,7 @@ class Task:
             train on are tested under other names, or `split` is "whole" and only one store is
             given.
         """
-        rows = (
-            (np.arange(len(train)), np.arange(len(test)))
-            if train.hash != test.hash
-            else self._parted(train)
-        )
+        rows = self._chosen(train, test)
         for name, store, chosen in zip(("train", "test"), (train, test), rows, strict=True):
             if not len(chosen):
                 raise DataError(f"--{name} {store.folder}: no ECG to {name} on; give another store")
@@ -140,19 +172,36 @@ class Task:
             return rows
         return without_copies(train, rows[0], test, rows[1]), rows[1]
 
+    def test_rows(self, store: EcgStore) -> np.ndarray:
+        """Return the rows of one store that the set tests on; with split "whole", all members."""
+        if self.split == WHOLE:
+            return np.flatnonzero(self.members(store.records))
+        return self._parted(store)[1]
+
+    def _chosen(self, train: EcgStore, test: EcgStore) -> tuple[np.ndarray, np.ndarray]:
+        if train.hash == test.hash:
+            return self._parted(train)
+        one, two = (np.flatnonzero(self.members(store.records)) for store in (train, test))
+        return one, two
+
     def _parted(self, store: EcgStore) -> tuple[np.ndarray, np.ndarray]:
         if self.split == WHOLE:
+            files = ", or the published label files (--released)" if self.released else ""
             raise DataError(
                 f"task {self.name} is tested on whole cohorts; give --train and --test different "
-                "stores"
+                f"stores{files}"
             )
+        belongs = self.members(store.records)
         parting = {} if isinstance(self.split, str) else self.split  # the only text left is STORE
         for attribute, values in parting.items():
             known = store.attributes.map(lambda known, a=attribute: known.get(a))
             if known.notna().any():
                 held_out = known.isin(values)
-                return np.flatnonzero(~held_out & known.notna()), np.flatnonzero(held_out)
-        return store.rows(split="train"), store.rows(split="test")
+                train = ~held_out & ~known.isin(self.valid) & known.notna()
+                return np.flatnonzero(train & belongs), np.flatnonzero(held_out & belongs)
+        parts = (store.rows(split=split) for split in ("train", "test"))
+        one, two = (rows[belongs[rows]] for rows in parts)
+        return one, two
 
 
 def patients_of(store: EcgStore, rows: np.ndarray) -> np.ndarray:
@@ -184,21 +233,29 @@ def load_task(file: str | Path) -> Task:
             "file to ecg_lib/evaluation/tasks"
         )
     said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    _check(path, said)
+    tables = _tables()
+    check_fields(path, said, tables)
     table = said.get("table") or ""
-    known = _tables()[table]
+    known = tables[table]
     own = said.get("labels") or {}
-    labels = {
-        str(name): _label(path, str(name), known.get(name, {}) | (own.get(name) or {}))
-        for name in known or own
-    }
+    released = ReleasedFiles.of(path, said["released"]) if said.get("released") else None
+    labels = {}
+    for name in map(str, known or own):
+        fields = known.get(name, {}) | (own.get(name) or {})
+        labels[name] = Label(*label_fields(path, name, fields, may_lack_codes=bool(released)))
     if not labels:
         raise DataError(f"{path.name}: labels: give at least one")
     cohorts, minimum = said.get("cohorts") or (), said.get("minimum")
     split = said["split"]
     if not isinstance(split, str):
         split = MappingProxyType({key: tuple(values) for key, values in split.items()})
-    return Task(path.stem, said["title"], tuple(cohorts), split, minimum, table, labels)
+    return Task(
+        *(path.stem, said["title"], tuple(cohorts), split, minimum, table, labels),
+        valid=tuple(said.get("valid") or ()),
+        stated=bool(said.get("stated")),
+        means=tuple(said.get("means") or ()),
+        released=released,
+    )
 
 
 def _tables() -> dict[str, dict[Any, dict[str, Any]]]:
@@ -212,54 +269,3 @@ def _tables() -> dict[str, dict[Any, dict[str, Any]]]:
             for label, codes in zero_shot_labels().items()
         },
     }
-
-
-def _check(path: Path, said: Any) -> None:
-    if not isinstance(said, dict) or (unknown := set(said) - set(_FIELDS)):
-        which = f"{min(unknown)}: unknown field; " if isinstance(said, dict) else "no fields; "
-        raise DataError(f"{path.name}: {which}use only the fields {', '.join(_FIELDS)}")
-    if not isinstance(said.get("title"), str):
-        raise DataError(f"{path.name}: title: give one as text")
-    split = said.get("split")
-    held_out = (
-        isinstance(split, dict) and split and all(isinstance(v, list) for v in split.values())
-    )
-    if split not in (STORE, WHOLE) and not (split and held_out):
-        raise DataError(
-            f"{path.name}: split: give {STORE}, {WHOLE}, or an attribute with its held-out "
-            "values, such as {strat_fold: [9, 10]}"
-        )
-    if not isinstance(said.get("minimum"), (int, float, type(None))):
-        raise DataError(f"{path.name}: minimum: give a likelihood from 0 to 100, or null")
-    tables = _tables()
-    if (said.get("table") or "") not in tables:
-        raise DataError(f"{path.name}: table: give {' or '.join(filter(None, tables))}, or omit it")
-    if not isinstance(said.get("labels") or {}, dict):
-        raise DataError(
-            f"{path.name}: labels: give each as label: {{codes: [...], prompts: [...]}}"
-        )
-    beyond = set(said.get("labels") or {}) - set(tables[said.get("table") or ""])
-    if said.get("table") and beyond:
-        raise DataError(
-            f"{path.name}: labels.{min(beyond)}: not a label of {said['table']}; rename "
-            "or remove it"
-        )
-
-
-def _label(path: Path, name: str, said: Mapping[str, Any]) -> Label:
-    where, codes = f"{path.name}: labels.{name}", said.get("codes")
-    if "superclass" in said:
-        codes = list(FINDINGS.index[FINDINGS["superclass"] == said["superclass"]])
-        if not codes:
-            raise DataError(
-                f"{where}.superclass: {said['superclass']!r} is not in findings.csv; use one of "
-                "its superclasses"
-            )
-    if not codes:
-        raise DataError(f"{where}.codes: give codes from findings.csv, or a superclass")
-    unknown = [code for code in codes if code not in FINDINGS.index]
-    if unknown:
-        raise DataError(f"{where}.codes: {unknown[0]!r} is not in findings.csv; use one that is")
-    if not said.get("prompts"):
-        raise DataError(f"{where}.prompts: give at least one text that describes the label")
-    return Label(tuple(codes), tuple(said["prompts"]))
