@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ecg_lib import paths
 from ecg_lib.config_check import check
-from ecg_lib.config_studies import ArmSeeds, Nature, PaperSchedule, Study
+from ecg_lib.config_studies import ArmSeeds, Kmerl, Nature, PaperSchedule, Study
 from ecg_lib.config_yaml import read_yaml
 from ecg_lib.disk import write_file
 from ecg_lib.errors import ConfigError, EcgLibError
@@ -277,6 +277,7 @@ class Config:
     nature: Nature = field(default_factory=Nature)
     arm_seeds: ArmSeeds = field(default_factory=ArmSeeds)
     paper_schedule: PaperSchedule = field(default_factory=PaperSchedule)
+    kmerl: Kmerl = field(default_factory=Kmerl)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain nested dictionaries, as in params.yaml; fields of the sections' `as_dict`."""

@@ -64,6 +64,7 @@ def check(config: Config, where: str) -> None:
     _check_study(config, where)
     _check_arm_seeds(config, where)
     _check_paper_schedule(config, where)
+    _check_kmerl(config, where)
     _check_asked(config, where)
     try:
         check_prompt(config.evaluation.zero_shot_prompt, "evaluation.zero_shot_prompt")
@@ -201,8 +202,9 @@ def _check_rates(config: Config, where: str) -> None:
 def _check_objectives(config: Config, where: str) -> None:
     from ecg_lib.objectives.objective import settings  # importing torch takes seconds
 
-    study = config.pretraining_study
+    study, arms = config.pretraining_study, config.kmerl.arms
     for section, values in (
+        *((f"kmerl.arms.{key}.objective", arm.objective) for key, arm in arms.items()),
         ("objective", config.objective),
         ("simulated.objective", config.simulated.objective),
         ("pretraining_study.objective", study.objective),
@@ -263,6 +265,7 @@ def _check_asked(config: Config, where: str) -> None:
         "nature": ("nature.arms",),
         "arm_seeds": ("arm_seeds.arms", "arm_seeds.seeds"),
         "paper_schedule": ("paper_schedule.rates",),
+        "kmerl": ("kmerl.arms", "kmerl.lead_sets"),
     }
     for stage, names in needed.items():
         for name in names if config.stages.get(stage) else ():
@@ -315,3 +318,34 @@ def _check_paper_schedule(config: Config, where: str) -> None:
         raise ConfigError(
             f"{named} needs questions built from labels; set questions.built, or empty rates"
         )
+
+
+def _check_kmerl(config: Config, where: str) -> None:
+    """Check encoders and lead sets of K-MERL's arms; `_check_objectives` checks their objectives."""
+    from ecg_lib import encoders  # importing torch and transformers takes seconds
+    from ecg_lib.evaluation.task import load_task
+    from ecg_lib.signal.lead_sets import lead_set
+
+    of = config.kmerl
+    for key, arm in of.arms.items():
+        named = f"{where}: kmerl.arms.{key}"
+        if not key.replace("_", "").isalnum():
+            raise ConfigError(f"{named}: name it by letters, digits and _; it names a folder")
+        _check_module(str(arm.encoder.get("name")), f"{named}.encoder.name")
+        try:
+            encoders.configure(str(arm.encoder.get("name")), arm.encoder, config.ecg_input())
+        except ConfigError as error:
+            raise ConfigError(f"{named}: {error}") from error
+    for name, sets in (("lead_sets", of.lead_sets), ("fill_sets", of.fill_sets)):
+        for text in sets:
+            try:
+                lead_set(text)
+            except ValueError as error:
+                raise ConfigError(f"{where}: kmerl.{name}: {error}") from error
+    if of.arms:
+        if len(set(of.seeds)) < max(1, len(of.seeds)):
+            raise ConfigError(f"{where}: kmerl.seeds is {of.seeds}; give at least one, each once")
+        try:
+            load_task(f"{of.task}.yaml")
+        except DataError as error:
+            raise ConfigError(f"{where}: kmerl.task: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,25 @@ class PaperSchedule:
     seeds: list[int] = field(default_factory=list)  # for fine-tuning, besides the profile's own
     per_answer: int = 100  # maximum yes rows per question in train, as released
     per_answer_test: int = 20  # the same in test
+
+
+@dataclass  # not frozen: OmegaConf cannot fill a frozen one inside a dictionary
+class LeadArm:
+    """One way to pretrain an encoder that is then shown fewer leads."""
+
+    title: str
+    encoder: dict[str, Any]  # name and settings, as in the profile's own section
+    objective: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kmerl:
+    """The models of MERL and K-MERL and their controls; none by default."""
+
+    arms: dict[str, LeadArm] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=lambda: [0])
+    task: str = "findings"  # a file of ecg_lib/evaluation/tasks, asked zero-shot
+    # Sets of leads: a number in the paper's order, a name, or a list (ecg_lib/signal/lead_sets.py).
+    lead_sets: list[str] = field(default_factory=list)
+    fill_sets: list[str] = field(default_factory=list)  # those at which fillings are compared
+    batch_size: int = 64  # ECGs to score at once

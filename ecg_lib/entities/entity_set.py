@@ -118,7 +118,9 @@ class EntitySet:
     @classmethod
     def from_json(cls, values: Mapping) -> EntitySet:
         """Build what `as_json` returned."""
-        parts = ({k: tuple(v) for k, v in values[name].items()} for name in ("members", "superclass"))
+        parts = (
+            {k: tuple(v) for k, v in values[name].items()} for name in ("members", "superclass")
+        )
         return cls(*parts)
 
     def matrix(

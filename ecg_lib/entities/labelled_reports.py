@@ -93,9 +93,7 @@ def load_entities(folder: str | os.PathLike) -> EntitySet:
     return entities
 
 
-def load_labels(
-    folder: str | os.PathLike, reports: Sequence[str]
-) -> tuple[EntitySet, np.ndarray]:
+def load_labels(folder: str | os.PathLike, reports: Sequence[str]) -> tuple[EntitySet, np.ndarray]:
     """Load the entities of a saved folder and the labels of some reports.
 
     Returns

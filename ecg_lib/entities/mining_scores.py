@@ -59,7 +59,9 @@ def scores(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
         "macro_recall": hit[some] / there[some],
         "macro_f1": 2 * hit[some] / (said[some] + there[some]),
     }
-    return one | {name: float(v.mean()) if some.any() else float("nan") for name, v in every.items()}
+    return one | {
+        name: float(v.mean()) if some.any() else float("nan") for name, v in every.items()
+    }
 
 
 def told_scores(

@@ -72,7 +72,9 @@ class PolarityRules:
         self._break = re.compile(_any(table["breaks"]))
         joins = _any(table["joins"])
         self._goes_on = re.compile(joins)
-        self._joined = re.compile(rf"\s*(?:,\s*)?(?:{joins})(?:\s+\w+){{0,3}}\s*|\s*,(?:\s+\w+){{0,3}}\s*")
+        self._joined = re.compile(
+            rf"\s*(?:,\s*)?(?:{joins})(?:\s+\w+){{0,3}}\s*|\s*,(?:\s+\w+){{0,3}}\s*"
+        )
         self._reach = table["reach"]
         self.end = re.compile(_any(table["end_of_report"]))
 

@@ -56,7 +56,9 @@ def halves(seed: int = 0) -> tuple[Wordings, Wordings]:
 def as_lexicon(wordings: Wordings) -> dict[str, tuple[str, ...]]:
     """Turn wordings by code into those of a lexicon, without the leads and an infarct's stage."""
     return {
-        _SLOT.sub("", wording): (name_of(code),) for code, own in wordings.items() for wording in own
+        _SLOT.sub("", wording): (name_of(code),)
+        for code, own in wordings.items()
+        for wording in own
     }
 
 

@@ -112,7 +112,9 @@ def denials() -> dict[str, tuple[str, ...]]:
     said = {sentence for negation in phrases()["negations"] for sentence in negation["say"]}
     if said != set(table):
         odd = min(said ^ set(table))
-        raise DataError(f"{DENIALS}: {odd!r} must stand there and in phrases.yaml; add or remove it")
+        raise DataError(
+            f"{DENIALS}: {odd!r} must stand there and in phrases.yaml; add or remove it"
+        )
     for sentence, codes in table.items():
         if unknown := set(codes) - set(FINDINGS.index):
             raise DataError(
