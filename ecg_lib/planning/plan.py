@@ -62,14 +62,16 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     gpu = gpu_table().loc[given.gpu]
     pairs = given.ecgs or _size(config.data.pretraining)
     encoder = encoder_shape(config)
-    slots = round(Projector.slots(encoder.config.tokens) * (1 + COMPARISONS))
-    llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
     taught, trainings = config.objective, {}
     if {"width", "epochs"} <= taught.keys():  # only contrastive objectives have both
         cost = clip_cost(clip_shape(config), config.text_encoder.max_tokens, taught["bf16"])
         sizes = pairs, taught["epochs"], taught["batch_size"]
         trainings["contrastive"] = _training(cost, *sizes, False, given)
-    for name in ("stage1", "stage2"):
+    slots = 0
+    if config.arms:
+        slots = round(Projector.slots(encoder.config.tokens) * (1 + COMPARISONS))
+        llm = stage_cost(ecg_llm_shape(config), slots, given.words, given.answer)
+    for name in ("stage1", "stage2") if config.arms else ():
         stage = getattr(config, name)
         rows = getattr(given, f"{name}_rows") or stage.max_rows or ECGQA["train"]
         sizes = rows, stage.epochs, stage.batch_size
@@ -77,26 +79,30 @@ def plan(config: Config, given: Assumptions) -> dict[str, Any]:
     notes = [
         "time counts arithmetic only, at the share of the peak that --mfu assumes; it excludes "
         "reading data, evaluation and the LLM's own pretraining",
-        f"one row has {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
-        f"{given.words} text tokens; activations assume plain attention, with a GPU's whole batch "
-        "at once",
     ]
+    if config.arms:
+        notes.append(
+            f"one row has {slots} ECG slots (ECG-QA's mean over one and two ECGs) and "
+            f"{given.words} text tokens; activations assume plain attention, with a GPU's whole "
+            "batch at once"
+        )
     if "contrastive" not in trainings:
         notes.append(f"objective {taught['name']} trains on no ECG-report pairs; not planned")
     if config.llm.dtype == "float32":
         notes.append(
             "this profile computes in float32, which is slower than the bf16 peak assumed here"
         )
-    if not (given.stage1_rows or config.stage1.max_rows):
+    if config.arms and not (given.stage1_rows or config.stage1.max_rows):
         notes.append(
             "stage 1 counts every training row, an upper bound; give --stage1-rows once "
             "notebook 03 has counted the pairs"
         )
+    named = config.llm.name_or_path or config.llm.title
     return {
         "profile": config.profile,
         "gpu": {"name": given.gpu, **gpu.to_dict()},
         "assumptions": asdict(given) | {"slots": slots},
-        "language_model": config.llm.name_or_path or config.llm.title,
+        "language_model": named if config.arms else "no LLM",
         "trainings": trainings,
         "disk_gb": disk(config, pairs),
         "encode_flops": encode_flops(encoder),

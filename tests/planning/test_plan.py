@@ -176,3 +176,11 @@ def test_every_gpu_has_its_source():
     table = gpu_table()
     assert {"A100-40", "A100-80", "H100", "RTX4090"} <= set(table.index)
     assert isinstance(table, pd.DataFrame) and table["source"].str.len().min() > 10
+
+
+def test_a_profile_without_arms_plans_no_llm():
+    """Its encoder may then have any number of tokens."""
+    config = compose("demo", ["encoder=resnet1d", "arms=[]", "stages.nature=[]"])
+    told = plan(config, Assumptions())
+    assert list(told["trainings"]) == ["contrastive"] and told["language_model"] == "no LLM"
+    assert told["encode_flops"] > 0 and not any("slots" in note for note in told["notes"])
