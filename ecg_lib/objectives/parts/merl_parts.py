@@ -133,6 +133,9 @@ class MerlParts(BaseObjective):
         )
         if settings.contrast_weight:
             self.texts.prepare(used)
+        else:  # data parallelism fails if a trainable weight gets no gradient
+            self.clip.ecg_projection.requires_grad_(False)
+            self.clip.text_projection.requires_grad_(False)
         self.log = PartsLog()
 
     def reading(self, names: Sequence[str]) -> EntityReading:
