@@ -1,7 +1,8 @@
 """Find entities in reports by their wordings, in English and in the German of PTB-XL.
 
-The wordings are those of findings.csv, label_maps.csv and `wordings.yaml`. German and Swedish words are
-first turned into English with report_words.csv; a mention's span is nevertheless that in the report.
+The wordings are those of findings.csv, label_maps.csv and `wordings.yaml`. German and Swedish words
+are first turned into English with report_words.csv; a mention's span is nevertheless that in the
+report.
 """
 
 from __future__ import annotations
@@ -54,9 +55,7 @@ class Lexicon:
         None takes every mention as asserted (an ablation).
     """
 
-    def __init__(
-        self, wordings: Mapping[str, Sequence[str]], rules: PolarityRules | None
-    ):
+    def __init__(self, wordings: Mapping[str, Sequence[str]], rules: PolarityRules | None):
         both = [(w, n) for own, n in wordings.items() for w in (in_english(own)[0], own)]
         self._names = {_plain(wording): tuple(names) for wording, names in both}
         self._rules = rules
@@ -132,14 +131,18 @@ def words_of(table: Any, where: str = WORDINGS) -> Words:
     for entity, phrases_ in table["entities"].items():
         for phrase in phrases_:
             if own.setdefault(phrase, entity) != entity:
-                raise DataError(f"{where}: {phrase!r} is given to {own[phrase]} and {entity}; keep one")
+                raise DataError(
+                    f"{where}: {phrase!r} is given to {own[phrase]} and {entity}; keep one"
+                )
     for family in table["walls"]:
         for wall, code in family["codes"].items():
             own |= {say.format(wall): code for say in family["say"]}
     wordings |= {phrase: (_name(entity),) for phrase, entity in own.items()}
-    wordings |= {phrase: () for phrase in table["nothing"]}
+    wordings |= dict.fromkeys(table["nothing"], ())
     supers: dict[str, tuple[str, ...]] = {}
-    for superclass, rows in FINDINGS[FINDINGS["superclass"] != ""].groupby("superclass", sort=False):
+    for superclass, rows in FINDINGS[FINDINGS["superclass"] != ""].groupby(
+        "superclass", sort=False
+    ):
         if len(rows) > 1:  # one member would be the same entity twice
             supers[str(superclass)] = tuple(rows["name"])
     for superclass, codes in table["superclasses"].items():
