@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import pkgutil
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 import ecg_lib
-from ecg_lib.cli import (
-    ask_command,
-    blind_test_command,
-    evaluate_command,
-    plan_command,
-    prepare_command,
-)
+from ecg_lib import cli
 from ecg_lib.cli.terminal import Parser, told
 from ecg_lib.disk import refused
 from ecg_lib.errors import EcgLibError
 
 EPILOG = """exit codes: 0 done; 2 wrong input, with one line on stderr that says what to do;
 130 interrupted. The paper's tables and figures come from `make paper`, not from here."""
-_VERBS = {
-    "prepare": prepare_command,
-    "ask": ask_command,
-    "evaluate": evaluate_command,
-    "blind-test": blind_test_command,
-    "plan": plan_command,
-}
+_END = "_command"
+
+
+def verbs() -> dict[str, ModuleType]:
+    """Return the commands by name: the files of `cli` that end in `_command`."""
+    files = [m.name for m in pkgutil.iter_modules(cli.__path__) if m.name.endswith(_END)]
+    return {
+        name.removesuffix(_END).replace("_", "-"): importlib.import_module(f"{cli.__name__}.{name}")
+        for name in files
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,9 +38,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {ecg_lib.__version__}")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, command in _VERBS.items():
-        verb = verbs.add_parser(
+    places = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, command in verbs().items():
+        verb = places.add_parser(
             name, help=command.HELP, description=command.DESCRIPTION, epilog=command.EPILOG
         )
         verb.formatter_class = argparse.RawDescriptionHelpFormatter

@@ -88,7 +88,7 @@ class Endpoint(ChatEndpoint):
             )
         parts.append({"type": "text", "text": question})
         content = parts if self.send == "image" else "\n\n".join(part["text"] for part in parts)
-        messages = [
+        messages: list[dict] = [
             {"role": "system", "content": INSTRUCTION},
             {"role": "user", "content": content},
         ]

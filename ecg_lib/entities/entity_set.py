@@ -1,7 +1,7 @@
 """The set of entities that a corpus of reports is labelled with, and its superclasses.
 
-K-MERL (arXiv 2502.17900), section 3.4: names of the same meaning are merged, and superclasses are added
-to the list. A superclass is positive where one of its members is.
+K-MERL (arXiv 2502.17900), section 3.4: names of the same meaning are merged, and superclasses are
+added to the list. A superclass is positive where one of its members is.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ class EntitySet:
     members : mapping of str to tuple of str
         Entity -> the mined names that mean it, at least one.
     superclass : mapping of str to tuple of str
-        Superclass -> its members: entities or other superclasses. A superclass that has the name of an
-        entity is that entity; it is also positive where its own names are.
+        Superclass -> its members: entities or other superclasses. A superclass that has the name of
+        an entity is that entity; it is also positive where its own names are.
 
     Raises
     ------
     DataError
-        A name means two entities, a member does not exist, or a superclass is among its own members.
+        A name means two entities, a member does not exist, or a superclass is among its own
+        members.
     """
 
     members: Mapping[str, tuple[str, ...]]
@@ -77,8 +78,8 @@ class EntitySet:
             Mined name -> name of the entity; a name that is not in it stays.
         superclass : mapping of str to sequence of str, optional
             Members that are mined names stand for their entities, unknown ones are left out. A
-            superclass of fewer than two members would be an entity twice and is left out, unless it is
-            an entity itself.
+            superclass of fewer than two members would be an entity twice and is left out, unless it
+            is an entity itself.
         """
         names = list(dict.fromkeys(names))
         own = merged or {}

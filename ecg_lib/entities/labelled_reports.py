@@ -1,7 +1,7 @@
 """A saved folder of entities: `entities.json`, and `labels.parquet` with the labels of reports.
 
-labels.parquet has one row per distinct report: `report` (SHA-256 of the text) and `entities` (columns
-that are positive). The texts themselves are not kept.
+labels.parquet has one row per distinct report: `report` (SHA-256 of the text) and `entities`
+(columns that are positive). The texts themselves are not kept.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def save_labels(
 ) -> None:
     """Save a set of entities with the labels of the reports that it was mined from.
 
-    `entities.json` is written last and holds the hash of the labels, so that an interrupted run leaves
-    the older folder, or one that is refused.
+    `entities.json` is written last and holds the hash of the labels, so that an interrupted run
+    leaves the older folder, or one that is refused.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def save_labels(
     about : mapping, optional
         JSON-compatible: how it was mined, such as the model and what was dropped.
     """
-    folder, rows = Path(folder), {}
+    folder = Path(folder)
+    rows: dict[str, list[int]] = {}
     for report, row in zip(reports, labels, strict=True):
         rows.setdefault(text_hash(report), np.flatnonzero(row).tolist())
     columns = {

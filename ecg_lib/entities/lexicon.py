@@ -1,7 +1,8 @@
 """Find entities in reports by their wordings, in English and in the German of PTB-XL.
 
-The wordings are those of findings.csv, label_maps.csv and `wordings.yaml`. German and Swedish words are
-first turned into English with report_words.csv; a mention's span is nevertheless that in the report.
+The wordings are those of findings.csv, label_maps.csv and `wordings.yaml`. German and Swedish words
+are first turned into English with report_words.csv; a mention's span is nevertheless that in the
+report.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def words_of(table: Any, where: str = WORDINGS) -> Words:
         for wall, code in family["codes"].items():
             own |= {say.format(wall): code for say in family["say"]}
     wordings |= {phrase: (_name(entity),) for phrase, entity in own.items()}
-    wordings |= {phrase: () for phrase in table["nothing"]}
+    wordings |= dict.fromkeys(table["nothing"], ())
     supers: dict[str, tuple[str, ...]] = {}
     for superclass, rows in FINDINGS[FINDINGS["superclass"] != ""].groupby(
         "superclass", sort=False

@@ -1,6 +1,6 @@
-"""How well a miner reads: precision and recall of what reports assert, and what it takes as positive.
+"""How well a miner reads: precision, recall, and what it wrongly takes as positive.
 
-"Positive" is what a report asserts. A doubted or denied finding that a miner takes as positive is a
+Positive is what a report asserts. A doubted or denied finding that a miner takes as positive is a
 wrong label, so their shares stand beside precision and recall.
 """
 
@@ -21,7 +21,8 @@ from ecg_lib.knowledge.findings import name_of
 class MiningScores:
     """Scores of a miner, 0 to 1; NaN where there is nothing to count.
 
-    The macro means are over codes that some report asserts; a code that is never found has precision 0.
+    The macro means are over codes that some report asserts; a code that is never found has
+    precision 0.
     """
 
     reports: int

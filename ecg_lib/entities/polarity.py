@@ -1,7 +1,7 @@
 """Whether a report asserts, doubts or denies what it mentions.
 
-The rules follow NegEx (Chapman et al., J Biomed Inform 2001, 34:301): words before and after a finding
-deny or doubt it, up to the end of the sentence or a word such as "but". The words are in
+The rules follow NegEx (Chapman et al., J Biomed Inform 2001, 34:301): words before and after a
+finding deny or doubt it, up to the end of the sentence or a word such as "but". The words are in
 `polarity_words.yaml`.
 """
 
@@ -62,8 +62,13 @@ class PolarityRules:
                     before, after = old.before or side == "before", old.after or side == "after"
                     cues[phrase] = _Cue(polarity, before, after)
         for phrase, cue in cues.items():  # "suspected" is also one of "suspect*"
-            forms = [own for form, own in cues.items() if "*" in form and own.polarity == cue.polarity
-                     and re.fullmatch(phrase_pattern(form), phrase)]  # fmt: skip
+            forms = [
+                own
+                for form, own in cues.items()
+                if "*" in form
+                and own.polarity == cue.polarity
+                and re.fullmatch(phrase_pattern(form), phrase)
+            ]
             before, after = (any(getattr(own, side) for own in (cue, *forms)) for side in _SIDES)
             cues[phrase] = _Cue(cue.polarity, before, after)
         cues |= {phrase: _Cue("", True, True) for phrase in table["neither"]}

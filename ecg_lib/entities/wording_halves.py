@@ -1,13 +1,14 @@
 """Test a lexicon on wordings that it does not know.
 
 A lexicon made of the simulator's wordings would read the simulator's reports without a fault. Each
-code's wordings are therefore split in two: the lexicon knows one half, and reports are written in either.
+code's wordings are therefore split in two: the lexicon knows one half, and reports are written in
+either.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -89,8 +90,8 @@ def mining_table(
     Returns
     -------
     DataFrame
-        Columns `miner`, `wordings` and those of `MiningScores`. Wordings are "known" or "unknown" to
-        lexicons of one half, averaged over which half it is, and "all" for miners that know the
+        Columns `miner`, `wordings` and those of `MiningScores`. Wordings are "known" or "unknown"
+        to lexicons of one half, averaged over which half it is, and "all" for miners that know the
         tables of the library or no table.
     """
     parts, codes, rules = halves(seed), list(phrases()["findings"]), polarity_rules()
@@ -121,8 +122,3 @@ def mining_table(
         row = as_row(told_scores(miner, own, whole, codes))
         table = pd.concat([table, pd.DataFrame([{"miner": name, "wordings": "all", **row}])])
     return table.reset_index(drop=True)
-
-
-def names_of(codes: Iterable[str]) -> list[str]:
-    """Return the names of codes."""
-    return [name_of(code) for code in codes]

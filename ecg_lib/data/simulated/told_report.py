@@ -1,8 +1,8 @@
 """Write a simulated report and tell what it says: which findings it asserts, doubts and denies.
 
-`tell` draws as `reports.write_report` does and, from the same random numbers, writes the same text byte
-for byte; a test holds the two together. It stands beside it because stores and models are kept under the
-code of `write_report`, and because it can be given other wordings.
+`tell` draws as `reports.write_report` does and, from the same random numbers, writes the same text
+byte for byte; a test holds the two together. It stands beside it because stores and models are kept
+under the code of `write_report`, and because it can be given other wordings.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ def denials() -> dict[str, tuple[str, ...]]:
     for sentence, codes in table.items():
         if unknown := set(codes) - set(FINDINGS.index):
             raise DataError(
-                f"{DENIALS}: {sentence}: code {min(unknown)!r} is not in findings.csv; use one that is"
+                f"{DENIALS}: {sentence}: code {min(unknown)!r} is not in findings.csv; "
+                "use one that is"
             )
     return table
 
