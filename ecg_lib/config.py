@@ -280,7 +280,7 @@ class Config:
     kmerl: Kmerl = field(default_factory=Kmerl)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested dictionaries, as in params.yaml; fields of the sections' `as_dict`."""
+        """Return plain nested dictionaries, as in params.yaml; sections by their `as_dict`."""
         sections = {"llm": self.llm.as_dict(), "text_encoder": self.text_encoder.as_dict()}
         return asdict(self) | sections
 

@@ -1,4 +1,4 @@
-"""A tiny random Llama as a GGUF file, and a wheel around it laid out like that of SmolLM2."""
+"""A tiny random Llama as a GGUF file, and wheels laid out like those of SmolLM2 and MiniLM."""
 
 import hashlib
 import json
@@ -140,4 +140,24 @@ def pack_wheel(file: Path, model: bytes) -> Package:
         wheel_sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         model="llm_tiny/Tiny.Q4_1.gguf",
         model_sha256=hashlib.sha256(model).hexdigest(),
+    )
+
+
+def pack_folder(file: Path, folder: Path) -> Package:
+    """Write a wheel that holds a saved model and code that must not run; return its description."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for part in sorted(folder.iterdir()):
+            archive.write(part, f"tiny_texts/model/{part.name}")
+        archive.writestr("tiny_texts/__init__.py", "raise RuntimeError('the package was imported')")
+    beside = ("config.json", "tokenizer.json", "tokenizer_config.json")
+    return Package(
+        title="Tiny texts",
+        licence="Apache-2.0",
+        package="tiny-texts",
+        version="1.0",
+        wheel_sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        model="tiny_texts/model/model.safetensors",
+        model_sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        beside=beside,
+        setting="text_encoder.name_or_path",
     )

@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from ecg_lib.encoders.text_encoder import TextEncoder
 from ecg_lib.encoders.text_names import find_text_encoder
@@ -138,15 +139,36 @@ class SentenceEncoder(TextEncoder):
 def load_sentence_encoder(
     name_or_path: str, pooling: str | None = None
 ) -> tuple[SentenceEncoder, PreTrainedTokenizerBase]:
-    """Load a frozen text encoder and its tokenizer; as `SentenceEncoder.from_pretrained`."""
+    """Load a frozen text encoder and its tokenizer.
+
+    Parameters
+    ----------
+    name_or_path, pooling
+        As for `SentenceEncoder.from_pretrained`.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As for `SentenceEncoder.from_pretrained`; also `DataError` if the tokenizer is missing or
+        is not the model's.
+    """
     encoder = SentenceEncoder.from_pretrained(name_or_path, pooling)
+    named = f"text_encoder.name_or_path {name_or_path!r}"
     try:
-        return encoder, AutoTokenizer.from_pretrained(find_text_encoder(name_or_path))
+        tokenizer = AutoTokenizer.from_pretrained(find_text_encoder(name_or_path))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"text_encoder.name_or_path {name_or_path!r}: its tokenizer cannot be loaded "
-            f"({_first_line(error)}); save it into the same folder"
+            f"{named}: its tokenizer cannot be loaded ({_first_line(error)}); save it into the "
+            "same folder"
         ) from error
+    rows: Any = encoder.backbone.get_input_embeddings().num_embeddings
+    # Without its files transformers makes a tokenizer to which every word is unknown.
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens) or len(tokenizer) > rows:
+        raise DataError(
+            f"{named}: its tokenizer has {len(tokenizer):,} tokens, the model {rows:,}; save the "
+            "model's own tokenizer into the same folder"
+        )
+    return encoder, tokenizer
 
 
 def _backbone(name: str, pooler: bool) -> tuple[PreTrainedModel, list[str]]:
@@ -154,9 +176,14 @@ def _backbone(name: str, pooler: bool) -> tuple[PreTrainedModel, list[str]]:
     kind: Any = MODEL_MAPPING[type(AutoConfig.from_pretrained(name))]
     takes = "add_pooling_layer" in inspect.signature(kind.__init__).parameters
     choice = {"add_pooling_layer": pooler} if takes else {}
-    model, loaded = AutoModel.from_pretrained(
-        name, dtype=torch.float32, output_loading_info=True, **choice
-    )
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # else it prints a table about a pooler that nobody asked for
+    try:
+        model, loaded = AutoModel.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True, **choice
+        )
+    finally:
+        logging.set_verbosity(level)
     return model, sorted(loaded["missing_keys"])
 
 

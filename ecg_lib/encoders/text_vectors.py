@@ -1,7 +1,7 @@
 """Vectors of texts from a frozen text encoder: each distinct text is encoded once and kept.
 
-Kept vectors are in half precision. They are stored by the hash of their text and hold no text, since
-reports may be under a licence.
+Kept vectors are in half precision. They are stored by the hash of their text, not with the text
+itself, since reports may be under a licence.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class TextVectors:
         max_tokens: int = MAX_TOKENS,
         batch_size: int = 64,
     ):
-        as_given = isinstance(encoder, SentenceEncoder)
-        self.encoder = encoder if as_given else SentenceEncoder(encoder.backbone)
+        if not isinstance(encoder, SentenceEncoder):
+            encoder = SentenceEncoder(encoder.backbone).train(encoder.training)
+        self.encoder: SentenceEncoder = encoder
         self.tokenizer, self.max_tokens, self.batch_size = tokenizer, max_tokens, batch_size
         self.folder = folder / self._identity() if folder else None
         self._known: dict[bytes, np.ndarray] = {}  # by the text's hash: (W,) float16, not centred
@@ -93,7 +94,13 @@ class TextVectors:
         if not texts:
             return
         size = self.batch_size * _BATCHES
-        bar = tqdm(total=len(texts), desc="encode texts", unit="text", disable=len(texts) < _FEW)
+        bar = tqdm(
+            total=len(texts),
+            desc="encode texts",
+            unit="text",
+            leave=False,
+            disable=len(texts) < _FEW,
+        )
         with on_gpu(self.encoder) as device, _evaluating(self.encoder), bar:
             for start in range(0, len(texts), size):
                 part: dict[bytes, np.ndarray] = {}

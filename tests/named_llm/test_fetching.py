@@ -16,11 +16,12 @@ from ecg_lib.cli import fetch_llm as command
 from ecg_lib.config import compose
 from ecg_lib.ecg_llm.frozen_llm import load_llm
 from ecg_lib.ecg_llm.llm_names import FETCHED, fetched_folder, find_llm
+from ecg_lib.encoders import text_names
 from ecg_lib.errors import DataError
 from ecg_lib.named_llm import fetching
 from ecg_lib.named_llm.converting import convert
 from ecg_lib.named_llm.fetching import fetch_llm, packages
-from ecg_lib.planning.shapes import llm_shape
+from ecg_lib.planning.shapes import llm_shape, published_models
 
 REPO = Path(__file__).resolve().parents[2]
 WITHOUT_GGUF = importlib.util.find_spec("gguf") is None
@@ -168,8 +169,12 @@ def test_a_short_name_is_its_folder_once_it_is_fetched(root):
 
 def test_every_short_name_has_its_package_its_make_target_and_published_sizes():
     targets = (REPO / "Makefile").read_text()
-    assert set(packages()) == set(FETCHED)
-    for name, target in FETCHED.items():
+    commands = {"llm.name_or_path": FETCHED, "text_encoder.name_or_path": text_names.FETCHED}
+    for setting, fetched in commands.items():
+        assert {n for n, p in packages().items() if p.setting == setting} == set(fetched)
+    assert {p.setting for p in packages().values()} == set(commands)
+    for name, target in {**FETCHED, **text_names.FETCHED}.items():
+        assert name in published_models()
         assert f"\n{target.removeprefix('make ')}:" in targets
         assert f"fetch_llm {name}" in targets and packages()[name].licence == "Apache-2.0"
 

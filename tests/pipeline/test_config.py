@@ -57,6 +57,9 @@ def test_the_profile_paper_holds_the_values_of_table_2():
         ("encoder.name=stem_vit_2", "encoder.name"),  # no such file
         ("encoder.patch=8", "encoder.patch"),  # 125 tokens are not a multiple of 4
         ("encoder.heads=5", "encoder.heads"),
+        ("text_encoder.pooling=max", "text_encoder.pooling"),
+        ("text_encoder.centre=true", "text_encoder.pooling and centre"),  # of an untrained one
+        ("text_encoder=medcpt_pooler", "clip_reports averages tokens"),
         ("signal.normalisation=zscore", "signal.normalisation"),
         ("signal.resampler=linear", "signal.resampler"),
         ("simulated.objective.optimizer=sgd", "simulated.objective.optimizer"),
@@ -124,6 +127,21 @@ def test_only_profiles_with_less_practice_have_a_lower_gate():
         llm = compose(name, ["data.root=somewhere"]).llm
         assert llm.reading_gate == gate
         assert (llm.rows < 90_000) == (gate < 0.95)
+
+
+def test_settings_of_pooling_leave_keys_and_stamps_of_other_text_encoders_alone():
+    demo, minilm = compose("demo"), compose("demo", ["text_encoder=minilm"])
+    for text in (demo.text_encoder, minilm.text_encoder):
+        assert not {"pooling", "centre"} & set(text.as_dict())
+    centred = dataclasses.replace(minilm.text_encoder, centre=True).as_dict()
+    assert centred["centre"] and centred["pooling"] == "mean"
+    assert not minilm.text_encoder.trainable and demo.text_encoder.trainable
+
+
+@pytest.mark.parametrize("file", sorted((paths.CONF / "text_encoder").glob("*.yaml")))
+def test_every_file_of_a_text_encoder_names_one(file):
+    text = OmegaConf.to_container(compose_values("smoke", [f"text_encoder={file.stem}"]))
+    assert text["text_encoder"]["name_or_path"]
 
 
 def test_a_varied_configuration_differs_in_what_is_named_and_names_a_mistake():
