@@ -4,16 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ecg_folders import Listed
 from sklearn.metrics import roc_auc_score as auc
 from transformers import BertConfig, BertModel
 
 from ecg_lib.__main__ import main
 from ecg_lib.data.prepare import prepare
+from ecg_lib.data.record import EcgRecord
+from ecg_lib.data.write_store import write_store
 from ecg_lib.encoders.base import EcgInput
 from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.text_encoder import TextEncoder, train_report_tokens
 from ecg_lib.evaluation.hand_features import boosted
+from ecg_lib.evaluation.macro_means import mean_name
 from ecg_lib.evaluation.probe import MEAN, STRENGTH, Part, drawn_rows, linear, pooled, probe_table
+from ecg_lib.evaluation.released_files import ENDINGS
+from ecg_lib.evaluation.released_task import with_released
 from ecg_lib.evaluation.task import load_task
 from ecg_lib.experiments.controls import LABELS_ONLY, RANDOM
 from ecg_lib.objectives.findings_and_text import FindingsAndText
@@ -211,6 +217,103 @@ def test_bad_input_is_one_line_and_exit_code_two(capsys, reader, stores, tmp_pat
             ("linear-probe", "--model", reader, "--train", store, "--test", stores[1].folder),
             "patients",
         ),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert (code, out) == (2, "") and err.count("\n") == 1 and words in err, err
+
+
+# -- sets with published files -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published(stores, tmp_path_factory):
+    """A store whose ECGs are named as PTB-XL's, and PTBXL-Super's files, which list most of them.
+
+    The files call every third ECG in their train file a hypertrophy, which the store does not.
+    """
+    root, task, source = (
+        tmp_path_factory.mktemp("published"),
+        load_task("ptbxl_super.yaml"),
+        stores[0],
+    )
+    truth, records = task.targets(source.records), {}
+    for row in range(len(source)):
+        fields = {**vars(source.record(row)), "ecg_id": f"ptbxl/{row + 1:05d}"}
+        records[fields["ecg_id"]] = EcgRecord(**fields)
+    store = write_store(root / "store", Listed(records))
+    truth = truth.astype(int).assign(ecg_id=np.arange(len(source)) + 1)
+    truth.loc[(source.records["split"] == "train") & (truth["ecg_id"] % 3 == 0), "HYP"] = 1
+    stem = root / "splits" / task.released.files
+    stem.parent.mkdir(parents=True)
+    for number, (split, ending) in enumerate(ENDINGS.items()):
+        part = truth[source.records["split"] == split]
+        extra = pd.DataFrame({"ecg_id": [9000 + number]}).reindex(columns=part.columns)
+        part = pd.concat([part[2:], extra.fillna(0).astype(int)])
+        part.to_csv(f"{stem}{ending}", index=False)
+    return store, root / "splits"
+
+
+def test_a_published_set_is_evaluated_with_its_files_or_without(
+    capsys, reader, published, tmp_path
+):
+    store, files = published
+    out, labels = tmp_path / "zero.csv", ["HYP", "NORM", "MI", "CD", "STTC"]
+    common = "zero-shot", "--task", "ptbxl_super", "--model", reader, "--cohort", store.folder
+    common += "--resamples", 20, "--out", out
+    counts = {}
+    for name, own in (
+        ("folds", ("--part", "test")),
+        ("files", ("--part", "test", "--released", files)),
+        ("whole", ("--released", files, "--as-released")),
+    ):
+        code, _, err = run(capsys, *common, *own)
+        assert code == 0, err
+        table = pd.read_csv(out).set_index("label")
+        assert list(table.index) == [mean_name(1), mean_name(10), *labels]
+        counts[name] = table.loc[labels, "n"]
+        assert table.at[mean_name(1), "n"] == (counts[name] > 0).sum()
+        assert table.loc[[mean_name(1)], ["ci_low", "ci_high"]].isna().to_numpy().all()
+        told = "PTBXL-Super: " in err and "3 are absent" in err
+        assert told == (name != "folds")
+    assert (counts["whole"] > counts["files"]).all() and (counts["files"] <= counts["folds"]).all()
+    listed = with_released(load_task("ptbxl_super.yaml"), files)
+    members = store.records[listed.members(store.records)]
+    assert len(members) == len(store) - 6
+    assert counts["whole"].tolist() == listed.targets(members).sum().tolist()
+
+
+def test_a_probe_can_draw_as_the_released_code_does(capsys, reader, published, tmp_path):
+    store, files = published
+    common = "linear-probe", "--task", "ptbxl_super", "--model", reader, "--train", store.folder
+    common += "--test", store.folder, "--share", 0.2, 1, "--epochs", 0, "--resamples", 20
+    tables = {}
+    for draw in ("patients", "released"):
+        out = tmp_path / f"{draw}.csv"
+        code, _, err = run(capsys, *common, "--draw", draw, "--released", files, "--out", out)
+        assert code == 0, err
+        tables[draw] = pd.read_csv(out).query("reading == 'linear probe'")
+        assert set(tables[draw]["label"]) >= {mean_name(1), mean_name(10), "HYP"}
+    one, two = (
+        table.groupby("share")[["train_ecgs", "seeds"]].first() for table in tables.values()
+    )
+    listed = with_released(load_task("ptbxl_super.yaml"), files)
+    at_hand = listed.at_hand(store).loc["train"]
+    assert two.loc[1, "train_ecgs"] == one.loc[1, "train_ecgs"] == at_hand["at_hand"]
+    few = int(0.2 * at_hand["listed"])
+    assert few - 1 <= two.loc[0.2, "train_ecgs"] <= few, "one listed record is absent"
+    assert (one.loc[0.2, "seeds"], two.loc[0.2, "seeds"]) == (3, 1)
+
+
+def test_published_files_that_do_not_fit_are_one_line(capsys, reader, published, tmp_path):
+    store, files = published
+    zero = "zero-shot", "--model", reader, "--cohort", store.folder
+    for arguments, words in (
+        ((*zero, "--released", files), "table4 has no published label files"),
+        ((*zero, "--task", "ptbxl_super", "--as-released"), "--as-released needs --released"),
+        ((*zero, "--task", "ptbxl_sub", "--released", files), "ptbxl_sub_class_train.csv"),
+        ((*zero, "--task", "ptbxl_super", "--released", tmp_path / "no"), "does not exist"),
+        (("label-defects", "--released", files, "--task", "table4"), "no published label files"),
+        (("label-defects", "--released", tmp_path), "no icbeb/icbeb_train.csv"),
     ):
         code, out, err = run(capsys, *arguments)
         assert (code, out) == (2, "") and err.count("\n") == 1 and words in err, err

@@ -53,15 +53,22 @@ def test_every_task_has_known_codes_texts_and_targets(name, stores):
     task = load_task(f"{name}.yaml")
     assert task.name == name and task.title and task.labels
     for label in task.labels.values():
-        assert label.codes and set(label.codes) <= set(FINDINGS.index)
+        assert label.codes or task.released, "labels without codes are in the released files"
+        assert set(label.codes) <= set(FINDINGS.index)
         assert label.prompts and all(text.strip() == text != "" for text in label.prompts)
     targets = task.targets(stores[0].records)
     assert list(targets) == list(task.prompts) == list(task.labels)
     assert targets.index.equals(stores[0].records.index)
-    assert targets.notna().to_numpy().any() and targets.to_numpy(dtype=float).sum() > 0
+    known = targets.columns[targets.notna().any()]
+    assert list(known) == [name for name, label in task.labels.items() if label.codes]
+    assert targets[known].to_numpy(dtype=float).sum() > 0
+    assert targets.equals(task.scored(stores[0].records))
+    members = set(np.flatnonzero(task.members(stores[0].records)))
+    assert set(task.test_rows(stores[0])) <= members
     if task.split != WHOLE:
         train, test = task.rows(stores[0], stores[0])
         assert len(train) and len(test) and not set(train) & set(test)
+        assert set(train) | set(test) <= members
 
 
 def test_another_label_set_is_another_file_and_nothing_else(tmp_path, monkeypatch, stores):
@@ -120,6 +127,12 @@ def test_superclasses_are_the_diagnostic_classes_of_ptb_xl(real_data):
         assert set(label.codes) - beyond == set(diagnostic.index[diagnostic == name])
 
 
+def test_fields_of_published_sets_leave_the_hash_of_the_others_as_it_was():
+    # results on disk are keyed by it
+    hashes = {name: load_task(f"{name}.yaml").hash for name in ("superclasses", "findings")}
+    assert hashes == {"superclasses": "348f9697526c1d7c", "findings": "92c919f9a25902ca"}
+
+
 def test_any_likelihood_counts_and_an_ecg_may_have_several_superclasses():
     records = pd.DataFrame({"labels": [{"IMI": 15, "LVH": 0}, {"NORM": 100}, {"SR": 0}]})
     targets = SUPERCLASSES.targets(records)
@@ -168,5 +181,9 @@ def test_ptb_xls_folds_part_its_store(real_data, tmp_path):
     folds = store.attributes.map(lambda known: known["strat_fold"])
     assert set(folds.iloc[test]) <= {9, 10} and not set(folds.iloc[train]) & {9, 10}
     assert len(train) and len(test)
+    own, asked = load_task("ptbxl_form.yaml").rows(store, store)
+    assert set(folds.iloc[asked]) == {10} and not set(folds.iloc[own]) & {9, 10}
+    form = [code for code in FINDINGS.index if "form" in FINDINGS.at[code, "kinds"]]
+    assert all(set(form) & set(store.labels.iloc[row]) for row in (*own, *asked))
     features = hand_features(store, np.arange(40))
     assert features.shape[0] == 40 and np.isfinite(features).mean() > 0.9
