@@ -11,7 +11,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # dvc.yaml says `python`: the environment's own; its kernel goes before one in the home directory
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" JUPYTER_PREFER_ENV_PATH=1
 .DEFAULT_GOAL := help
-.PHONY: help paper params smollm minilm test torture lint lab bench pipeline store readme clean
+.PHONY: help paper kmerl params smollm minilm test torture lint lab bench pipeline store readme clean
 
 ##@ Use
 help: ## list the targets
@@ -20,6 +20,11 @@ help: ## list the targets
 
 paper: params ## every table and figure of the paper; PROFILE=demo|demo-full|smollm|smoke|ptbxl|paper DATA=folder
 	@$(RUN) python -m ecg_lib.cli.pipeline run
+	@echo "tables: results/$(PROFILE)/   figures: figures/$(PROFILE)/   notebooks: executed/$(PROFILE)/"
+
+kmerl: PROFILE = kmerl-demo
+kmerl: params ## the notebooks, tables and figures of K-MERL; PROFILE=kmerl-demo|kmerl-smoke|kmerl-full DATA=folder
+	@$(RUN) python -m ecg_lib.cli.pipeline run --pipeline kmerl
 	@echo "tables: results/$(PROFILE)/   figures: figures/$(PROFILE)/   notebooks: executed/$(PROFILE)/"
 
 params: .venv/.installed ## compose params.yaml from conf/ (PROFILE, DATA) without running anything

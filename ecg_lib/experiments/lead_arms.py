@@ -5,6 +5,7 @@ Every model and every model's answers are kept by fingerprint below `checkpoints
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +22,11 @@ from ecg_lib.encoders.token_cache import weights_hash
 from ecg_lib.evaluation.absent_leads import DROPPED, FORMS, MEAN
 from ecg_lib.evaluation.lead_scores import lead_scores
 from ecg_lib.evaluation.task import Task, load_task
-from ecg_lib.experiments.encoder_pretraining import pretrain_encoder
+from ecg_lib.experiments.encoder_pretraining import teach
 from ecg_lib.experiments.experiment import Experiment
 from ecg_lib.knowledge.findings import name_of
 from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.objective import Given
 from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.signal.lead_sets import lead_set
 from ecg_lib.training.cache import fingerprint, train_or_load
@@ -47,17 +49,15 @@ class Asked:
     scores: Mapping[str, Mapping[int, Mapping[Shown, np.ndarray]]]
 
 
-def arm_run(run: Experiment, key: str, seed: int) -> Experiment:
-    """Return the run of one arm and seed, with its own encoder, objective and folder."""
-    arm: LeadArm = run.config.kmerl.arms[key]
-    own = replace(run.config, encoder=arm.encoder, objective=arm.objective, seed=seed)
-    return run.below(ROOM, key, f"seed-{seed}", config=own)
-
-
 def train_arm(run: Experiment, key: str, seed: int) -> Path:
     """Pretrain one arm on the profile's pretraining cohort, or load it; return its folder."""
-    own = arm_run(run, key, seed)
-    return pretrain_encoder(own, own.open_store(own.config.data.pretraining))
+    arm: LeadArm = run.config.kmerl.arms[key]
+    own = replace(run.config, encoder=arm.encoder, objective=arm.objective)
+    store = run.open_store(own.data.pretraining)
+    train, valid = (np.flatnonzero(store.records["split"] == name) for name in ("train", "valid"))
+    given = Given(seed, own.text_encoder, store, train, valid)
+    folder = run.checkpoints(ROOM, key, f"seed-{seed}")
+    return teach(own, own.objective, own.signal.normalisation, given, folder)
 
 
 def train_arms(run: Experiment) -> dict[str, list[Path]]:
@@ -121,7 +121,8 @@ def _answers(
         }
         np.savez(folder / _SCORES, **arrays)
 
-    place = run.checkpoints(ROOM, key, f"seed-{seed}", "answers", title.replace(" ", "-").lower())
+    cohort = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    place = run.checkpoints(ROOM, "answers", key, f"seed-{seed}", cohort)
     folder = train_or_load(place, made_of, answer, say=None)
     with np.load(folder / _SCORES) as kept:
         return {tuple(name.split("|")): kept[name] for name in kept.files}  # type: ignore[misc]
