@@ -213,17 +213,17 @@ class LeadVit(EcgEncoder):
         tokens, valid = output.tokens, output.token_mask
         assert tokens is not None
         steps = steps or self.config.steps
-        if valid is None and keep is None:
-            means = tokens.unflatten(1, (-1, steps)).mean(1)  # (B, M, D)
-            return EncoderOutput(tokens=means, cls=output.cls)
         if valid is None:
             valid = tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
-        _, time = self.token_places(keep, steps)
-        time = time.expand(len(tokens), -1)  # (B, n)
-        shape = len(tokens), steps
-        number = tokens.new_zeros(shape).scatter_add(1, time, valid.to(tokens.dtype))  # (B, M)
-        place = time[..., None].expand_as(tokens)
-        total = tokens.new_zeros(*shape, tokens.shape[-1]).scatter_add(1, place, tokens)
+        if keep is None:
+            number = valid.unflatten(1, (-1, steps)).sum(1)  # (B, M)
+            total = tokens.unflatten(1, (-1, steps)).sum(1)  # (B, M, D); absent tokens are 0
+        else:
+            time = self.token_places(keep, steps)[1]  # (B, k)
+            number = valid.new_zeros(len(time), steps, dtype=torch.int64)
+            number = number.scatter_add(1, time, valid.long())
+            place = time[..., None].expand_as(tokens)
+            total = tokens.new_zeros(*number.shape, tokens.shape[-1]).scatter_add(1, place, tokens)
         there = number > 0
         return EncoderOutput(
             tokens=total / number.clamp(min=1)[..., None],

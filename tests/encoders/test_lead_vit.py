@@ -212,6 +212,21 @@ def test_blocks_with_a_row_of_no_valid_token_give_no_nan_and_no_nan_gradient():
         assert grad.isfinite().all() and grad[0, [1, 3, 4]].eq(0).all() and grad[1].eq(0).all()
 
 
+@stems
+@pytest.mark.parametrize("told", [True, False])
+def test_every_path_works_in_half_precision(stem, told):
+    made = model(stem=stem, lead_embedding=told, time_embedding=told)
+    ecg, mask = ecgs(), mask_of({"I"}, {"II", "aVF"}, {"V5", "V6"})
+    keep = torch.tensor([[0, 7], [60, -1], [510, 560]])
+    for given in ((), (mask,), (mask, keep)):
+        exact = made(ecg, *given)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = made(ecg, *given)
+            pooled = made.over_leads(half, keep if len(given) == 2 else None)
+        assert torch.allclose(half.tokens.float(), exact.tokens, atol=0.1)
+        assert pooled.tokens.isfinite().all()
+
+
 # -- kept tokens -------------------------------------------------------------------------------
 
 
