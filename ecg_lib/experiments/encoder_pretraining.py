@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def teach(
     name, settings = section["name"], objective.settings(section)
     build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
     encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
+    reads: list[Path] = getattr(settings, "reads", list)()  # files besides the store, if any
     untrained = None if given.start else [config.encoder, asdict(config.text_encoder)]
     key = key_of(
         objective.pretrain,
@@ -82,6 +84,7 @@ def teach(
         start=weights_hash(given.start.clip) if given.start else "",
         data=given.store.hash if given.store else "",
         rows=[list(map(int, rows)) for rows in (given.train, given.valid)],
+        **({"reads": [sha256(file.read_bytes()).hexdigest() for file in reads]} if reads else {}),
     )
     return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
 
