@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def teach(
         given = replace(given, text=replace(given.text, name_or_path=find_text_encoder(named)))
     build, kind = encoder_builder(config, normalisation), objective.find(name).Objective
     encoder = type(given.start.clip.ecg_encoder) if given.start else build.func
+    reads: list[Path] = getattr(settings, "reads", list)()  # files besides the store, if any
     untrained = None if given.start else [config.encoder, config.text_encoder.as_dict()]
     key = key_of(
         objective.pretrain,
@@ -85,6 +87,7 @@ def teach(
         start=weights_hash(given.start.clip) if given.start else "",
         data=given.store.hash if given.store else "",
         rows=[list(map(int, rows)) for rows in (given.train, given.valid)],
+        **({"reads": [sha256(file.read_bytes()).hexdigest() for file in reads]} if reads else {}),
     )
     return train_or_load(folder, key, partial(objective.pretrain, name, build, settings, given))
 

@@ -9,11 +9,14 @@ import torch
 from merl_cases import batch, learner
 from torch.nn import functional as F
 
+from ecg_lib.config import compose
 from ecg_lib.data.prepare import prepare
 from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.errors import ConfigError, DataError
+from ecg_lib.experiments import encoder_pretraining
 from ecg_lib.knowledge.findings import name_of
 from ecg_lib.objectives.loading import load_clip
+from ecg_lib.objectives.objective import Given
 from ecg_lib.objectives.parts import entity_targets as labels_of
 from ecg_lib.objectives.parts.loss_parts import FILE, PartsLog, gradient_norms
 from ecg_lib.objectives.parts.query_scores import query_scores
@@ -154,13 +157,13 @@ def test_it_learns_what_the_leads_that_are_shown_tell(store, monkeypatch):
         names, matrix = ("marked", "unmarked"), np.stack([marked, ~marked], 1)
 
     monkeypatch.setattr(labels_of, "entity_labels", lambda source, reports: Labels)
-    made = learner("kmerl", store, encoder=dropping(), contrast_weight=0.0)
+    made = learner("kmerl", store, encoder=dropping(), contrast_weight=0.0, queries="random")
     clean = made.collate
 
     def collate(rows):
         given = clean(rows)
         sign = 2 * given["targets"][:, 0] - 1
-        return given | {"ecg": given["ecg"] + sign[:, None, None]}
+        return given | {"ecg": given["ecg"] + 2 * sign[:, None, None]}
 
     optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
     rows, _ = made.rows()
@@ -272,3 +275,21 @@ def test_impossible_settings_are_named():
         cases.settings("kmerl", queries="words")
     with pytest.raises(ConfigError, match="query_network.heads is 0"):
         cases.settings("kmerl", query_network=merl_cases.QUERIES | {"heads": 0})
+
+
+def test_mined_labels_that_changed_are_trained_on_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoder_pretraining, "train_or_load", lambda folder, key, train: key)
+    config = compose("smoke", ["objective=kmerl_small"])
+    given, mined = Given(0, config.text_encoder), tmp_path / "mined"
+
+    def key(**changes):
+        section = config.objective | changes
+        return encoder_pretraining.teach(config, section, "mv", given, tmp_path)
+
+    mined.mkdir()
+    (mined / "labels").write_text("one")
+    first = key(entities=str(mined))
+    assert key(entities=str(mined)) == first
+    (mined / "labels").write_text("two")
+    assert {k for k, v in key(entities=str(mined)).items() if v != first[k]} == {"reads"}
+    assert "reads" not in key() and "reads" not in key(entities=str(mined), entities_weight=0.0)

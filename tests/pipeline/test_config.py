@@ -23,7 +23,9 @@ def test_every_profile_composes_and_names_itself(profile):
 
 
 def test_the_profiles_of_the_readme_exist():
-    assert PROFILES == ["demo", "demo-full", "paper", "ptbxl", "smoke", "smollm"]
+    assert PROFILES == [
+        *["demo", "demo-full", "kmerl-demo", "kmerl-smoke", "paper", "ptbxl", "smoke", "smollm"]
+    ]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -90,6 +90,12 @@ class MerlSettings(BaseSettings):
         numbers = self.masked_leads or (0,)
         return LeadMasking(numbers, self.leads_per_ecg, self.segment_masking, self.segments)
 
+    def reads(self) -> list[Path]:
+        """Return the files of mined labels: training depends on what is in them."""
+        folder = Path(self.entities)
+        mined = self.entities_weight > 0 and folder.is_dir()
+        return sorted(file for file in folder.rglob("*") if file.is_file()) if mined else []
+
     def weights(self) -> dict[str, float]:
         """Return the weight of each part of the loss."""
         return {"contrast": self.contrast_weight, "entities": self.entities_weight}
