@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ecg_lib.knowledge.label_maps import label_map
 
 WORDINGS = "wordings.yaml"
 _PHRASES = ("mimic_iv_ecg", "report_de")  # rows of label_maps.csv that are phrases of reports
+_SENTENCES = 20_000  # distinct ones whose reading is kept
 _BLANKS = re.compile(r"[\s-]+")
 
 
@@ -63,6 +64,7 @@ class Lexicon:
         parts = (rf"{phrase_pattern(w)[:-len(_END)]}{_PLURAL}{_END}" if w[-1].isalpha()
                  else phrase_pattern(w) for w in longest)  # fmt: skip
         self._pattern = re.compile("|".join(parts))
+        self._said = lru_cache(_SENTENCES)(self._read_sentence)  # carts repeat their sentences
 
     def mine(self, reports: Sequence[str]) -> list[list[Mention]]:
         """Return the mentions in each report, in the order of the text."""
@@ -79,15 +81,22 @@ class Lexicon:
             text = text[: behind.start()]
         mentions = []
         for begin, end in self._rules.sentences(text) if self._rules else [(0, len(text))]:
-            sentence = text[begin:end]
-            found = list(self._pattern.finditer(sentence))
-            masked = self._pattern.sub(lambda match: MASK * len(match[0]), sentence)
-            for match in found:
-                polarity = self._rules.of(masked, *match.span()) if self._rules else ASSERTED
-                span = starts[begin + match.start()], ends[begin + match.end() - 1]
-                words = report[slice(*span)]
-                mentions += [Mention(n, words, polarity, span) for n in self._meant(match[0])]
+            for first, last, names, polarity in self._said(text[begin:end]):
+                span = starts[begin + first], ends[begin + last - 1]
+                mentions += [Mention(n, report[slice(*span)], polarity, span) for n in names]
         return mentions
+
+    def _read_sentence(self, sentence: str) -> list[tuple[int, int, tuple[str, ...], str]]:
+        """Return where entities are mentioned, their names and what is said of them."""
+        masked = self._pattern.sub(lambda match: MASK * len(match[0]), sentence)
+        return [
+            (
+                *match.span(),
+                self._meant(match[0]),
+                self._rules.of(masked, *match.span()) if self._rules else ASSERTED,
+            )
+            for match in self._pattern.finditer(sentence)
+        ]
 
     def _meant(self, words: str) -> tuple[str, ...]:
         plain = _plain(words)
