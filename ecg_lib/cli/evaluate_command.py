@@ -218,7 +218,10 @@ def run_zero_shot(options: argparse.Namespace) -> None:
     asked = options.part == "test"
     rows = task.test_rows(store) if asked else np.flatnonzero(task.members(store.records))
     if not len(rows):
-        raise DataError(f"--cohort {store.folder}: no ECG of task {task.name}; give another store")
+        kind = "test ECG" if asked else "ECG"
+        raise DataError(
+            f"--cohort {store.folder}: no {kind} of task {task.name}; give another store"
+        )
     records = store.records.iloc[rows]
     if options.trained:
         ids, known = records["ecg_id"], open_whole(options.trained)

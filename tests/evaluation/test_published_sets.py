@@ -125,7 +125,8 @@ def test_what_the_defects_are_worth(files):
     assert found.loc["PTBXL-Sub", ["wrong_classes", "classes"]].tolist() == [3, 23]
     sound = found.drop(["CSN", "PTBXL-Sub"])
     assert not sound[wrong].to_numpy().any() and (sound["ceiling"] == 100).all()
-    assert (found.loc[["CSN", "PTBXL-Sub"], "ceiling"] < 96).all()
+    # docs/running.md quotes these two
+    assert found.loc[["PTBXL-Sub", "CSN"], "ceiling"].round(1).tolist() == [93.4, 95.3]
 
 
 def test_in_ptb_xls_subclasses_three_classes_are_scored_as_each_other(files):
