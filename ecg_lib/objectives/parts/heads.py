@@ -6,14 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ecg_lib.encoders.base import EncoderOutput
+from ecg_lib.encoders.pooling import mean_and_maximum
 
 
 class FindingHead(nn.Module):
-    """A linear classifier on the mean and the maximum of an encoder's tokens and on [CLS].
-
-    The maximum captures what happens once in ten seconds, such as a premature beat. The mean
-    captures what lasts.
-    """
+    """A linear classifier on the mean and the maximum of an encoder's valid tokens and on [CLS]."""
 
     def __init__(self, width: int, findings: int):
         super().__init__()
@@ -22,7 +19,6 @@ class FindingHead(nn.Module):
 
     def forward(self, encoded: EncoderOutput) -> Tensor:
         """Return the logits of F findings, (B, F); each finding is a binary decision."""
-        tokens, cls = encoded.tokens, encoded.cls  # (B, n, D), (B, D)
-        assert tokens is not None and cls is not None  # every encoder gives both
-        pooled = torch.cat([tokens.mean(1), tokens.amax(1), cls], dim=-1)  # (B, 3 D)
+        assert encoded.cls is not None  # every encoder gives it
+        pooled = torch.cat([mean_and_maximum(encoded), encoded.cls], dim=-1)  # (B, 3 D)
         return self.linear(self.norm(pooled))
