@@ -321,7 +321,7 @@ def _check_paper_schedule(config: Config, where: str) -> None:
 
 
 def _check_kmerl(config: Config, where: str) -> None:
-    """Check encoders and lead sets of K-MERL's arms; `_check_objectives` checks their objectives."""
+    """Check encoders and lead sets of K-MERL's arms (`_check_objectives`: their objectives)."""
     from ecg_lib import encoders  # importing torch and transformers takes seconds
     from ecg_lib.evaluation.task import load_task
     from ecg_lib.signal.lead_sets import lead_set

@@ -78,4 +78,3 @@ class Kmerl:
     # Sets of leads: a number in the paper's order, a name, or a list (ecg_lib/signal/lead_sets.py).
     lead_sets: list[str] = field(default_factory=list)
     fill_sets: list[str] = field(default_factory=list)  # those at which fillings are compared
-    batch_size: int = 64  # ECGs to score at once
