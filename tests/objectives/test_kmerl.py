@@ -15,9 +15,11 @@ from ecg_lib.encoders.token_cache import encoder_input
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.experiments import encoder_pretraining
 from ecg_lib.knowledge.findings import name_of
+from ecg_lib.objectives import objective
 from ecg_lib.objectives.loading import load_clip
 from ecg_lib.objectives.objective import Given
 from ecg_lib.objectives.parts import entity_targets as labels_of
+from ecg_lib.objectives.parts import merl_parts
 from ecg_lib.objectives.parts.loss_parts import FILE, PartsLog, gradient_norms
 from ecg_lib.objectives.parts.query_scores import query_scores
 from ecg_lib.objectives.parts.report_vectors import random_vectors
@@ -64,6 +66,28 @@ def test_the_targets_are_those_of_each_ecg_s_report(store, monkeypatch):
     )
     with pytest.raises(DataError, match="entities is 'lexicon', but no report to train on states"):
         learner("kmerl", store)
+
+
+def test_only_reports_that_are_used_are_looked_up(store, monkeypatch):
+    """Mined labels may know the reports of the training split and no other."""
+    asked, real = [], labels_of.entity_labels
+
+    def noting(source, reports):
+        asked.extend(reports)
+        return real(source, reports)
+
+    monkeypatch.setattr(labels_of, "entity_labels", noting)
+    given = Given(0, merl_cases.FROZEN, store, range(5, 25), range(30, 34))
+    settings = cases.settings("kmerl", query_network=merl_cases.QUERIES)
+    made = objective.find("kmerl").Objective(dropping(), settings, given)
+    assert asked == [made.reports[i] for i in (*made.train_rows, *made.valid_rows)]
+    first = made.valid_rows[0]
+    alone = real("lexicon", [made.reports[first]])
+    row = made.collate([{"row": first}])["targets"][0]
+    told = {n for n, y in zip(alone.names, alone.matrix[0], strict=True) if y}
+    assert {n for n, y in zip(made.targets.names, row, strict=True) if y} == told & set(
+        made.targets.names
+    )
 
 
 def test_labels_may_come_from_the_codes_of_the_store(store):
@@ -153,10 +177,10 @@ def test_it_learns_what_the_leads_that_are_shown_tell(store, monkeypatch):
     """An entity that is written into every lead is learnt from one to three of them."""
     marked = np.arange(len(store)) % 2 == 0
 
-    class Labels:
-        names, matrix = ("marked", "unmarked"), np.stack([marked, ~marked], 1)
+    def labels(source, store, reports, rows, valid):
+        return labels_of.EntityTargets(("marked", "unmarked"), np.stack([marked, ~marked], 1))
 
-    monkeypatch.setattr(labels_of, "entity_labels", lambda source, reports: Labels)
+    monkeypatch.setattr(merl_parts, "entity_targets", labels)
     made = learner("kmerl", store, encoder=dropping(), contrast_weight=0.0, queries="random")
     clean = made.collate
 

@@ -26,7 +26,7 @@ class EntityTargets:
     names : tuple of str
         The texts of Q queries.
     matrix : (N, Q) bool array
-        Row i tells which entities ECG i of the store has.
+        Row i tells which entities ECG i of the store has. ECGs that were not asked for have none.
     """
 
     names: tuple[str, ...]
@@ -46,11 +46,15 @@ class EntityTargets:
 
 
 def entity_targets(
-    source: str, store: EcgStore, reports: Sequence[str], rows: Sequence[int]
+    source: str,
+    store: EcgStore,
+    reports: Sequence[str],
+    rows: Sequence[int],
+    valid: Sequence[int] = (),
 ) -> EntityTargets:
-    """Return the labels of a store, with a query for each entity that some ECGs have.
+    """Return the labels of a store's ECGs, with a query for each entity that is trained on.
 
-    An entity that none of them has is left out, since it could only be learnt to be absent.
+    An entity that no ECG of `rows` has is left out, since it could only be learnt to be absent.
 
     Parameters
     ----------
@@ -62,20 +66,26 @@ def entity_targets(
         The report of every ECG of the store.
     rows : sequence of int
         Rows of the store that are trained on.
+    valid : sequence of int
+        Rows whose loss is only recorded. No report of another row is looked up.
 
     Raises
     ------
     DataError
         No ECG of `rows` has any of the entities.
     """
+    used = [*rows, *valid]
     if source == CODES:
-        codes = [code for code in FINDINGS.index if any(code in own for own in store.labels)]
+        own = [store.labels.iloc[i] for i in used]
+        codes = [code for code in FINDINGS.index if any(code in labels for labels in own)]
         names = tuple(name_of(code) for code in codes)
-        told = [[code in own for code in codes] for own in store.labels]
-        matrix = np.array(told, bool).reshape(len(store), len(codes))
+        told = [[code in labels for code in codes] for labels in own]
+        asserted = np.array(told, bool).reshape(len(used), len(codes))
     else:
-        labels = entity_labels(source, reports)
-        names, matrix = tuple(labels.names), np.asarray(labels.matrix, bool)
+        labels = entity_labels(source, [reports[i] for i in used])
+        names, asserted = tuple(labels.names), np.asarray(labels.matrix, bool)
+    matrix = np.zeros((len(reports), len(names)), bool)
+    matrix[used] = asserted
     stated = np.flatnonzero(matrix[list(rows)].any(0))
     if not len(stated):
         raise DataError(

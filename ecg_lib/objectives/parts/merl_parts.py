@@ -125,8 +125,8 @@ class MerlParts(BaseObjective):
         self.targets: EntityTargets | None = None
         entities = None
         if settings.entities_weight and self.train_rows:
-            source = settings.entities
-            self.targets = entity_targets(source, self.store, self.reports, self.train_rows)
+            rows = self.train_rows, self.valid_rows
+            self.targets = entity_targets(settings.entities, self.store, self.reports, *rows)
             entities = self.reading(self.targets.names)
         texts = used[: len(self.train_rows)]
         self.clip, self.tokenizer = build_merl(
