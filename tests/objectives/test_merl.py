@@ -1,6 +1,7 @@
 """Test MERL: its model, the parts of its loss, what is computed once, and saving and resuming."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import merl_cases
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from merl_cases import batch, learner
+from paper_models import save_bert
 from torch import nn
 from torch.nn import functional as F
 
@@ -333,3 +335,20 @@ def test_a_start_gives_its_encoders(store):
     made = objective.find("merl").Objective(first.clip.ecg_encoder, cases.settings("merl"), given)
     assert made.clip.text_encoder is first.clip.text_encoder
     assert made.tokenizer is first.tokenizer
+
+
+def test_a_pretrained_text_encoder_is_pooled_and_centred_on_the_reports(store, tmp_path):
+    folder = save_bert(tmp_path / "bert", store.records["report"].tolist())
+    text = replace(merl_cases.FROZEN, name_or_path=str(folder), pooling="cls", centre=True)
+    made = objective.find("merl").Objective(
+        cases.encoder(), cases.settings("merl"), Given(0, text, store, range(len(store)))
+    )
+    reports = sorted({made.reports[i] for i in made.train_rows})
+    mean = made.texts.of(reports).mean(0)
+    assert made.clip.text_encoder.pooling == "cls"
+    torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-5, rtol=0)
+    made.save(tmp_path)
+    loaded, tokenizer = load_clip(tmp_path)
+    words = tokenizer(reports[:3], padding=True, return_tensors="pt")
+    given = words["input_ids"], words["attention_mask"]
+    torch.testing.assert_close(loaded.embed_text(*given), made.clip.eval().embed_text(*given))

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 
 from ecg_lib import encoders
 from ecg_lib.disk import write_file
+from ecg_lib.encoders.sentence_vectors import load_sentence_encoder
 from ecg_lib.encoders.text_encoder import TextEncoder
+from ecg_lib.encoders.text_vectors import frozen_vectors
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.objectives.parts.clip_text import build_text
@@ -26,12 +28,14 @@ from ecg_lib.objectives.parts.report_vectors import random_vectors, text_vectors
 if TYPE_CHECKING:
     import numpy as np
 
+    from ecg_lib.config import TextEncoder as TextSettings
     from ecg_lib.encoders.base import EcgEncoder, EncoderOutput
     from ecg_lib.objectives.objective import Given
 
 SIZES = "clip.json"
 QUERIES = ("names", "random")
 _ENCODERS = ("ecg_encoder.", "text_encoder.")
+_CENTRED = 2000  # distinct reports whose mean vector is the centre
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +256,17 @@ def build_merl(
     if given.start:
         text, tokenizer = given.start.clip.text_encoder, given.start.tokenizer
     else:
-        text, tokenizer = build_text(given.text, texts)
+        text, tokenizer = _text_of(given.text, texts)
     trained = given.text.trainable
     return MerlClip(encoder, text, width, temperature, trained, entities), tokenizer
+
+
+def _text_of(settings: TextSettings, texts: Sequence[str]) -> tuple[TextEncoder, Any]:
+    """Load a pretrained text encoder with its pooling and centre, or build one to be trained."""
+    if settings.name_or_path is None or settings.trainable:
+        return build_text(settings, texts)
+    encoder, tokenizer = load_sentence_encoder(settings.name_or_path, settings.pooling)
+    if settings.centre:
+        some = list(dict.fromkeys(texts))[:_CENTRED]
+        encoder.centre_on(frozen_vectors(encoder, tokenizer, some, max_tokens=settings.max_tokens))
+    return encoder, tokenizer
