@@ -346,7 +346,8 @@ def test_a_pretrained_text_encoder_is_pooled_and_centred_on_the_reports(store, t
     reports = sorted({made.reports[i] for i in made.train_rows})
     mean = made.texts.of(reports).mean(0)
     assert made.clip.text_encoder.pooling == "cls"
-    torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-5, rtol=0)
+    assert mean.abs().max() < 1e-3  # vectors are kept in half precision
+    assert made.clip.text_encoder.centre.abs().max() > 0.1
     made.save(tmp_path)
     loaded, tokenizer = load_clip(tmp_path)
     words = tokenizer(reports[:3], padding=True, return_tensors="pt")
