@@ -333,7 +333,8 @@ def _check_kmerl(config: Config, where: str) -> None:
             raise ConfigError(f"{named}: name it by letters, digits and _; it names a folder")
         _check_module(str(arm.encoder.get("name")), f"{named}.encoder.name")
         try:
-            encoders.configure(str(arm.encoder.get("name")), arm.encoder, config.ecg_input())
+            reads = config.ecg_input(arm.normalisation)
+            encoders.configure(str(arm.encoder.get("name")), arm.encoder, reads)
         except ConfigError as error:
             raise ConfigError(f"{named}: {error}") from error
     for name, sets in (("lead_sets", of.lead_sets), ("fill_sets", of.fill_sets)):

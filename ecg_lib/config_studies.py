@@ -66,6 +66,7 @@ class LeadArm:
     title: str
     encoder: dict[str, Any]  # name and settings, as in the profile's own section
     objective: dict[str, Any]
+    normalisation: str | None = None  # null: the profile's signal.normalisation
 
 
 @dataclass(frozen=True)

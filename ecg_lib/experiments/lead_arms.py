@@ -57,7 +57,8 @@ def train_arm(run: Experiment, key: str, seed: int) -> Path:
     train, valid = (np.flatnonzero(store.records["split"] == name) for name in ("train", "valid"))
     given = Given(seed, own.text_encoder, store, train, valid)
     folder = run.checkpoints(ROOM, key, f"seed-{seed}")
-    return teach(own, own.objective, own.signal.normalisation, given, folder)
+    normalisation = arm.normalisation or own.signal.normalisation
+    return teach(own, own.objective, normalisation, given, folder)
 
 
 def train_arms(run: Experiment) -> dict[str, list[Path]]:

@@ -24,7 +24,17 @@ def test_every_profile_composes_and_names_itself(profile):
 
 def test_the_profiles_of_the_readme_exist():
     assert PROFILES == [
-        *["demo", "demo-full", "kmerl-demo", "kmerl-smoke", "paper", "ptbxl", "smoke", "smollm"]
+        *[
+            "demo",
+            "demo-full",
+            "kmerl-demo",
+            "kmerl-full",
+            "kmerl-smoke",
+            "paper",
+            "ptbxl",
+            "smoke",
+            "smollm",
+        ]
     ]
 
 
