@@ -28,7 +28,11 @@ def averaged() -> list[str]:
 
 
 def groups() -> dict[str, list[str]]:
-    """Return the averaged findings by group (finding_groups.csv)."""
+    """Return the averaged findings by what is needed to see them (finding_groups.csv).
+
+    Any lead shows the rhythm. Conduction is in the width and form of QRS or in the PR interval.
+    Voltage needs millivolts, and an infarction the leads that face the wall.
+    """
     table = read_table("finding_groups.csv", ["finding", "group"])
     own = table[table["finding"].isin(averaged())]
     return {str(name): part["finding"].tolist() for name, part in own.groupby("group", sort=False)}
