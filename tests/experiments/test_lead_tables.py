@@ -1,6 +1,6 @@
 """Test tables of models shown fewer leads, on answers made by hand."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,16 @@ ECGS = 60
 CONFIG = compose("smoke")  # arms merl and kmerl, sets 1, 3 and 12
 
 
+@dataclass(frozen=True)
+class Store:
+    """As much of a store as the tables read."""
+
+    records: pd.DataFrame
+
+    def __len__(self):
+        return len(self.records)
+
+
 @pytest.fixture(scope="module")
 def asked():
     """K-MERL is perfect by query with 12 leads and at random with fewer; MERL knows nothing."""
@@ -40,11 +50,8 @@ def asked():
 
     unknown = perfect.copy()
     unknown[:, labels.index("AF")] = np.nan
-    store = SimpleNamespace(
-        records=pd.DataFrame(
-            {"patient_id": [f"p{i // 2}" for i in range(ECGS)], "attributes": [{}] * ECGS}
-        )
-    )
+    patients = [f"p{i // 2}" for i in range(ECGS)]
+    store = Store(pd.DataFrame({"patient_id": patients, "attributes": [{}] * ECGS}))
     scores = {"kmerl": {0: answers(perfect, QUERY)}, "merl": {0: answers(nothing, COSINE)}}
     made = Asked("Made up", store, truth, scores)
     partly = Asked("Partly", store, truth, scores | {"merl": {0: answers(unknown, COSINE)}})
