@@ -64,11 +64,15 @@ def group_curves(
     """
     with style.use():
         fig = style.new_figure(7.6, 2.6 * -(-len(groups) // 3) + 0.9)
-        panels = fig.subplots(-(-len(groups) // 3), 3, sharex=True, squeeze=False).ravel()
+        panels = fig.subplots(-(-len(groups) // 3), 3, sharex=True, sharey=True, squeeze=False)
+        panels = panels.ravel()
         for axes, group in zip(panels, groups, strict=False):
             axes.axvspan(*_LIMB, color=style.FAINT, alpha=0.5, lw=0)
+            drawn = {row: _by_number(table, part, f"{row}: {group}") for row in rows}
+            if all(own.empty for own in drawn.values()):
+                axes.text(6.5, 50, "too few ECGs have them", ha="center", color=style.QUIET)
             for place, (row, look) in enumerate(_looks(rows).items()):
-                own = _by_number(table, part, f"{row}: {group}")
+                own = drawn[row]
                 _curve(axes, own, look, 0.1 * (place - (len(rows) - 1) / 2))
             axes.set_title(group)
             axes.set(xticks=[1, 2, 3, 6, 9, 12], xlim=(0.5, 12.5))
