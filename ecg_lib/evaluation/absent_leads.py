@@ -79,9 +79,9 @@ def shown(
             filled, [lead for lead, has in zip(LEADS, present, strict=True) if has], encoder
         )
     elif form in (ZERO_MV, MEAN):
-        if form == MEAN and lead_means is None:
+        instead = np.zeros((len(LEADS), 1), np.float32) if form == ZERO_MV else lead_means
+        if instead is None:
             raise ValueError(f"{MEAN!r} needs lead_means, the mean of each lead in mV")
-        instead = np.float32(0) if form == ZERO_MV else lead_means
         ecg = normalise(np.where(present[:, None], signals_mv, instead), reads.normalisation)
     else:
         raise ValueError(f"form is {form!r}; choose {', '.join(FORMS)}")
