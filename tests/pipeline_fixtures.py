@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ecg_lib.cli.pipeline import CODE, pipeline_files
+from ecg_lib.stages import all_stages
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -50,7 +51,7 @@ class Clone:
         return {
             name: stage
             for name, stage in found.items()
-            if name != CODE and params["stages"].get(name, True)
+            if name != CODE and params["stages"].get(all_stages()[name].key, True)
         }
 
     def outs(self, under: str = "") -> list[Path]:

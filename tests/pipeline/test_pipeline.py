@@ -52,6 +52,7 @@ def test_git_sees_no_output_of_the_pipelines_but_their_lock_files(smoke_clone):
     assert smoke_clone.run("git", "status", "--porcelain", "-uall").stdout.split() == [
         *["M", "params.yaml"],
         *["??", "dvc.lock"],
+        *["??", "pipelines/kmerl/dvc.lock"],
         *["??", "pipelines/studies/dvc.lock"],
     ]
 
