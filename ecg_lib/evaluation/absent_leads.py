@@ -67,8 +67,8 @@ def shown(
         raise ValueError(f"the encoder reads {', '.join(reads.leads)}, not the twelve leads")
     present = mask_of(leads)
     if form in (DROPPED, ZERO_SCALED, RESCALED):
-        ecg = np.zeros(signals_mv.shape, np.float32)
-        ecg[:, present] = normalise(signals_mv[:, present], reads.normalisation)
+        every = np.broadcast_to(present, signals_mv.shape[:2])
+        ecg = normalise(signals_mv, reads.normalisation, every)
         if form == RESCALED:
             ecg *= len(LEADS) / present.sum()
     elif form == COMPUTED:

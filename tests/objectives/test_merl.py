@@ -16,6 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ecg_lib.data.prepare import prepare
+from ecg_lib.encoders.base import EcgInput
+from ecg_lib.encoders.stem_vit import StemVit, StemVitConfig
 from ecg_lib.encoders.token_cache import encode_store, encoder_input
 from ecg_lib.errors import ConfigError, DataError
 from ecg_lib.evaluation.text_scores import text_scores
@@ -27,9 +29,10 @@ from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.objectives.parts.contrast_forms import contrast_loss
 from ecg_lib.objectives.parts.entity_targets import EntityTargets
 from ecg_lib.objectives.parts.loss_parts import FILE
-from ecg_lib.objectives.parts.masked_reading import read, shown
+from ecg_lib.objectives.parts.masked_reading import masked_input, read, shown
 from ecg_lib.objectives.parts.merl_clip import MerlClip
 from ecg_lib.objectives.parts.query_scores import query_scores
+from ecg_lib.signal.normalise import normalise
 from ecg_lib.training.fit import fit
 
 NAMES = {"AF": "atrial fibrillation", "SR": "sinus rhythm"}
@@ -171,6 +174,18 @@ def test_what_is_masked_cannot_reach_the_loss(store, encoder):
     changed = given | {"ecg": given["ecg"].where(seen, noise)}
     assert torch.equal(made(**changed).loss, loss)
     assert not torch.equal(made(**given | {"ecg": given["ecg"].where(~seen, noise)}).loss, loss)
+
+
+def test_hidden_leads_do_not_set_the_scale_of_a_record(store):
+    reads = EcgInput(normalisation="record_minmax")
+    encoder = StemVit(StemVitConfig(width=16, depth=1, heads=2, mlp=32, patch=125, ecg_input=reads))
+    signals = store.mv(range(4))
+    mask = torch.zeros(4, 12, dtype=torch.bool)
+    mask[:, [1, 7]] = True
+    ecg = masked_input(signals, encoder, mask)
+    alone = normalise(signals[:, [1, 7]], "record_minmax")
+    assert np.array_equal(ecg[:, [1, 7]].numpy(), alone)
+    assert not ecg[:, [0, 2, 11]].any()
 
 
 def test_nothing_is_masked_without_masks(store):

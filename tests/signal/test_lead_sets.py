@@ -12,6 +12,7 @@ from ecg_lib.signal.lead_sets import (
     with_computed_limb_leads,
 )
 from ecg_lib.signal.leads import LEADS
+from ecg_lib.signal.normalise import METHODS, normalise
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,19 @@ def test_one_limb_lead_gives_no_other():
     ecgs = np.ones((1, 12, 5), np.float32)
     filled = with_computed_limb_leads(ecgs, ("aVF", "V1"))
     assert filled[0].any(axis=1).tolist() == mask_of(("aVF", "V1")).tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_absent_leads_are_zero_and_do_not_set_the_scale(method):
+    rng = np.random.default_rng(2)
+    ecgs = rng.normal(size=(4, 12, 60)).astype(np.float32)
+    present = rng.random((4, 12)) < 0.4
+    present[:, 3] = True
+    scaled = normalise(ecgs, method, present)
+    louder = np.where(present[..., None], ecgs, 40 * ecgs)
+    np.testing.assert_array_equal(normalise(louder, method, present), scaled)
+    assert not scaled[~present].any() and scaled.dtype == np.float32
+    for ecg, has, own in zip(ecgs, present, scaled, strict=True):
+        np.testing.assert_array_equal(own[has], normalise(ecg[has], method))
+    everything = np.ones((4, 12), bool)
+    np.testing.assert_array_equal(normalise(ecgs, method, everything), normalise(ecgs, method))

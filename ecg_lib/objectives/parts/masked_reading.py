@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ecg_lib.encoders.base import EcgEncoder, EncoderOutput
+from ecg_lib.signal.leads import LEADS
+from ecg_lib.signal.normalise import normalise
 
 
 def drops_tokens(encoder: EcgEncoder) -> bool:
@@ -29,6 +32,26 @@ def segments_of(encoder: EcgEncoder, seconds: float) -> int:
     if drops_tokens(encoder):
         return encoder.config.steps
     return max(1, round(encoder.config.ecg_input.seconds / seconds))
+
+
+def masked_input(signals_mv: np.ndarray, encoder: EcgEncoder, lead_mask: Tensor) -> Tensor:
+    """Prepare ECGs of which only some leads are shown, as if the others had not been recorded.
+
+    Parameters
+    ----------
+    signals_mv : (B, 12, T) float32, mV
+    encoder : EcgEncoder
+    lead_mask : (B, L) bool
+        True where one of the encoder's leads is shown.
+
+    Returns
+    -------
+    (B, L, T) float32, normalised
+        Hidden leads are 0, and the scale of a record is that of its shown leads.
+    """
+    reads = encoder.config.ecg_input
+    signals = signals_mv[:, [LEADS.index(lead) for lead in reads.leads]]
+    return torch.from_numpy(normalise(signals, reads.normalisation, lead_mask.numpy()))
 
 
 def read(

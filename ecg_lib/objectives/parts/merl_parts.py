@@ -22,7 +22,7 @@ from ecg_lib.objectives.parts.entity_targets import EntityTargets, entity_target
 from ecg_lib.objectives.parts.gather import equal, gathered, gathered_lists
 from ecg_lib.objectives.parts.lead_masks import JOINT, PER_LEAD, LeadMasking
 from ecg_lib.objectives.parts.loss_parts import PartsLog, gradient_norms
-from ecg_lib.objectives.parts.masked_reading import read, segments_of
+from ecg_lib.objectives.parts.masked_reading import masked_input, read, segments_of
 from ecg_lib.objectives.parts.merl_clip import EntityReading, build_merl
 from ecg_lib.objectives.parts.report_vectors import ReportVectors
 
@@ -169,8 +169,11 @@ class MerlParts(BaseObjective):
         if self.masking:
             drawn = len(index), self.leads, self.segments, self.generator
             lead_mask, keep = self.masking.draw(*drawn)
+            ecg = masked_input(self.store.mv(index), encoder, lead_mask)
+        else:
+            ecg = encoder_input(self.store.mv(index), encoder)
         return {
-            "ecg": encoder_input(self.store.mv(index), encoder),
+            "ecg": ecg,
             "lead_mask": lead_mask,
             "keep": keep,
             "reports": [self.reports[i] for i in index],
