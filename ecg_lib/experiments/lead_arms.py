@@ -1,6 +1,6 @@
 """The models of MERL, K-MERL and their controls: trained, and asked with fewer and fewer leads.
 
-Every model and every model's answers are kept by fingerprint below `checkpoints/<profile>/kmerl`.
+Models are kept by fingerprint in `checkpoints/<profile>/kmerl`, answers in `kmerl_answers`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ecg_lib.objectives.parts.clip import EcgClip
 from ecg_lib.signal.lead_sets import lead_set
 from ecg_lib.training.cache import fingerprint, train_or_load
 
-ROOM, _SCORES = "kmerl", "scores.npz"
+_SCORES = "scores.npz"
 _FEW = 2000  # ECGs from which the mean of each lead is taken
 Shown = tuple[str, str, str]  # way of scoring, form of absent leads, set of leads
 
@@ -56,7 +56,7 @@ def train_arm(run: Experiment, key: str, seed: int) -> Path:
     store = run.open_store(own.data.pretraining)
     train, valid = (np.flatnonzero(store.records["split"] == name) for name in ("train", "valid"))
     given = Given(seed, own.text_encoder, store, train, valid)
-    folder = run.checkpoints(ROOM, key, f"seed-{seed}")
+    folder = run.checkpoints("kmerl", key, f"seed-{seed}")
     normalisation = arm.normalisation or own.signal.normalisation
     return teach(own, own.objective, normalisation, given, folder)
 
@@ -123,7 +123,7 @@ def _answers(
         np.savez(folder / _SCORES, **arrays)
 
     cohort = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    place = run.checkpoints(ROOM, "answers", key, f"seed-{seed}", cohort)
+    place = run.checkpoints("kmerl_answers", key, f"seed-{seed}", cohort)
     folder = train_or_load(place, made_of, answer, say=None)
     with np.load(folder / _SCORES) as kept:
         return {tuple(name.split("|")): kept[name] for name in kept.files}  # type: ignore[misc]
