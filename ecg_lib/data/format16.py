@@ -42,6 +42,7 @@ def to_physical(
     """Return samples (n, T) in their physical units, float64; missing ones are NaN."""
     physical = digital.astype(np.float64)
     physical -= np.asarray(baselines)[:, None]
-    physical /= np.asarray(gains)[:, None]
+    with np.errstate(over="ignore"):  # a gain of 1e-308 gives infinite voltages, refused later
+        physical /= np.asarray(gains)[:, None]
     physical[digital == _INVALID] = np.nan
     return physical

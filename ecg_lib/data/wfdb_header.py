@@ -197,7 +197,7 @@ def _channel(line: str) -> Channel:
         name=(found["name"] or "").strip(),
         file=found["file"],
         format=found["format"],
-        per_frame=number("per_frame", 1) or 1,
+        per_frame=int(found["per_frame"] or 1),  # 0 stays 0: wfdb refuses it
         skew=number("skew", 0) or 0,
         offset=number("offset", 0) or 0,
         gain=found["gain"] or "",
